@@ -1,0 +1,78 @@
+"""Debian packages as a source of data: downloaded and unpacked into a folder, without root.
+
+`apt-get download` and `dpkg-deb -x` need no privileges; package lists are kept in the same folder, so
+that nothing on the machine is changed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from daisy.errors import DaisyError
+
+_FIX = "Check the network and that this machine's package sources reach Debian or Ubuntu, then run again"
+
+
+def fetch(packages: Sequence[str], folder: Path) -> Path:
+    """Download `packages` and unpack them under ``folder/root``.
+
+    A package that is already unpacked is left alone.
+
+    Args:
+        packages: Debian package names.
+        folder: The cache; it is made if it does not exist.
+
+    Returns:
+        The folder that stands for the file system's root.
+
+    Raises:
+        DaisyError: if apt is missing or a package cannot be had.
+    """
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise DaisyError(
+                f"{tool} is not on this machine, and the embedded speech comes from Debian packages",
+                fix=f"Run on Debian or Ubuntu, or unpack the packages {', '.join(packages)} under {folder / 'root'} "
+                f"and write their names to files in {folder / 'unpacked'}",
+            )
+    done = folder / "unpacked"
+    done.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in packages if not (done / name).exists()]
+    if missing:
+        options = _own_apt_state(folder)
+        _command(["apt-get", *options, "-qq", "update"])
+        downloads = folder / "packages"
+        downloads.mkdir(exist_ok=True)
+        _command(["apt-get", *options, "-qq", "download", *missing], cwd=downloads)
+        for name in missing:
+            (file,) = sorted(downloads.glob(f"{name}_*.deb"))[-1:]
+            _command(["dpkg-deb", "-x", str(file.resolve()), str((folder / "root").resolve())])
+            (done / name).write_text(file.name + "\n", encoding="utf-8")
+    return folder / "root"
+
+
+def versions(packages: Sequence[str], folder: Path) -> dict[str, str]:
+    """The unpacked version of each package, by name."""
+    return {name: (folder / "unpacked" / name).read_text(encoding="utf-8").split("_")[1] for name in packages}
+
+
+def _own_apt_state(folder: Path) -> list[str]:
+    state = (folder / "apt").resolve()
+    for part in ("lists/partial", "archives/partial"):
+        (state / part).mkdir(parents=True, exist_ok=True)
+    return [
+        f"-oDir::State::Lists={state / 'lists'}",
+        f"-oDir::Cache={state}",
+        "-oDebug::NoLocking=1",
+        "-oAPT::Sandbox::User=",
+    ]
+
+
+def _command(command: list[str], cwd: Path | None = None) -> None:
+    outcome = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if outcome.returncode != 0:
+        lines = [line for line in outcome.stderr.splitlines() if line.startswith("E:")] or [outcome.stderr.strip()]
+        raise DaisyError(f"{' '.join(command[:1] + command[-1:])} failed: {lines[0]}", fix=_FIX)

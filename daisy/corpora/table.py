@@ -1,0 +1,55 @@
+"""The table that describes a prepared corpus: one row per recording, beside the audio folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from daisy.errors import DaisyError
+from daisy.files import read_csv, write_csv
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One recording of a corpus.
+
+    Attributes:
+        id: Unique in the corpus, and the audio file's path under ``audio/`` without its ending.
+        samples: Length in samples at 16 kHz.
+        speaker: Who speaks; for music, the piece.
+        text: What is said, in lower case; empty where nobody knows.
+        split: ``train``, ``dev`` or ``test`` where the corpus fixes it; otherwise empty.
+        source: Where the recording is from.
+    """
+
+    id: str
+    samples: int
+    speaker: str
+    text: str = ""
+    split: str = ""
+    source: str = ""
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Recording))
+
+
+def write_table(path: Path, recordings: Sequence[Recording]) -> None:
+    """Write `recordings`, sorted by id."""
+    write_csv(path, COLUMNS, [dataclasses.asdict(item) for item in sorted(recordings, key=lambda item: item.id)])
+
+
+def read_table(path: Path) -> list[Recording]:
+    """Read a table that `write_table` wrote.
+
+    Raises:
+        DaisyError: if a row is damaged or an id occurs twice.
+    """
+    recordings = []
+    seen: set[str] = set()
+    for number, row in enumerate(read_csv(path, columns=COLUMNS), start=2):
+        if row["id"] in seen or not row["samples"].isdigit():
+            raise DaisyError(f"line {number} is damaged: {row}", file=path, fix="Delete the file and run again")
+        seen.add(row["id"])
+        recordings.append(Recording(**{**row, "samples": int(row["samples"])}))
+    return recordings

@@ -1,0 +1,124 @@
+"""Dump HuBERT features of one layer (or MFCC) into shards, whole or as a seeded draw of frames.
+
+Shards are fairseq's: ``{split}_{rank}_{nshard}.npy`` with float32 frames, one below the other, and
+``.len`` with one count per utterance. Which frames are drawn depends on the seed and the utterance
+alone, never on the number of shards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from daisy import stage
+from daisy.batches import batches
+from daisy.errors import DaisyError
+from daisy.files import atomic, write_text
+from daisy.manifest import Manifest, read_manifest
+from daisy.progress import Progress
+from daisy.seeds import generator
+
+MFCC = "mfcc"
+"""The `layer` that stands for mel-frequency cepstra, the targets of HuBERT's first iteration."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        layer: The layer to dump, from 1, or ``"mfcc"``.
+        share: The share of frames to keep, above 0 and at most 1.
+        seed: Seed of the draw.
+        batch_seconds: Audio in one forward pass.
+    """
+
+    layer: int | str
+    share: float = 1.0
+    seed: int = 0
+    batch_seconds: float = 60.0
+
+
+def mfcc(wave: torch.Tensor) -> torch.Tensor:
+    """(T, 39): 13 mel-frequency cepstra at 100 Hz with first and second differences, as HuBERT's recipe."""
+    from daisy.torchaudio_shim import torchaudio
+
+    cepstra = torchaudio.compliance.kaldi.mfcc(wave[None], sample_frequency=16_000, use_energy=False).T
+    deltas = torchaudio.functional.compute_deltas(cepstra)
+    return torch.cat([cepstra, deltas, torchaudio.functional.compute_deltas(deltas)]).T.contiguous()
+
+
+def features(
+    manifest: Manifest, layer: int | str, checkpoint: Path | None, batch_seconds: float
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (index, (T, D) float32) for every utterance, in an order that makes full batches.
+
+    Args:
+        manifest: The recordings.
+        layer: A layer from 1, or ``"mfcc"`` (D is then 39 and the rate 100 Hz).
+        checkpoint: HuBERT; not needed for MFCC.
+        batch_seconds: Audio in one forward pass.
+    """
+    if layer == MFCC:
+        for index in range(len(manifest)):
+            yield index, mfcc(manifest.wave(index))
+        return
+    from daisy.hubert.checkpoint import load
+
+    if checkpoint is None:
+        raise DaisyError(f"layer {layer} needs a checkpoint", fix="Pass --checkpoint")
+    hubert = load(checkpoint).encoder
+    if not 1 <= int(layer) <= hubert.config.layers:
+        raise DaisyError(
+            f"layer {layer} does not exist", file=checkpoint, fix=f"Choose a layer from 1 to {hubert.config.layers}"
+        )
+    for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
+        with torch.inference_mode():
+            frames = hubert.front_end([manifest.wave(index) for index in batch])
+            x = hubert.before_layers(frames)
+            for k in range(1, int(layer) + 1):
+                x, _ = hubert.layer(k, x, frames.mask)
+        for row, index in enumerate(batch):
+            yield index, x[row, : frames.lengths[row]]
+
+
+def drawn(count: int, share: float, seed: int, name: str) -> np.ndarray:
+    """Indices of the frames to keep of `count`, for the utterance `name`, in rising order."""
+    if share >= 1:
+        return np.arange(count)
+    return np.flatnonzero(generator(seed, "frames", name).random(count) < share)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, help="HuBERT (not needed for MFCC)")
+    parser.add_argument("--rank", type=int, default=0, help="which shard, from 0")
+    parser.add_argument("--nshard", type=int, default=1, help="how many shards")
+    parser.add_argument("--out", type=Path, required=True, help="output: folder of the shards")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    whole = read_manifest(arguments.manifest)
+    first, last = (len(whole) * rank // arguments.nshard for rank in (arguments.rank, arguments.rank + 1))
+    part = dataclasses.replace(whole, utterances=whole.utterances[first:last])
+    progress = Progress("features", part.seconds, "s of audio")
+    kept: dict[int, np.ndarray] = {}
+    for index, frames in features(part, settings.layer, arguments.checkpoint, settings.batch_seconds):
+        item = part.utterances[index]
+        kept[index] = frames.numpy()[drawn(len(frames), settings.share, settings.seed, item.id)]
+        progress.add(item.samples / 16_000)
+    name = f"{arguments.manifest.stem}_{arguments.rank}_{arguments.nshard}"
+    ordered = [kept[index] for index in range(len(part))]
+    with atomic(arguments.out / f"{name}.npy") as temporary:
+        np.save(temporary, np.concatenate(ordered))
+    write_text(arguments.out / f"{name}.len", "".join(f"{len(item)}\n" for item in ordered))
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,20 @@
+"""The one error that users see: what is wrong, in which file, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DaisyError(Exception):
+    """A problem that the user can mend.
+
+    Args:
+        problem: What is wrong, with the offending value.
+        fix: What to do about it, as an imperative sentence.
+        file: The file in which it was found.
+    """
+
+    def __init__(self, problem: str, *, fix: str, file: str | Path | None = None) -> None:
+        self.problem, self.fix, self.file = problem, fix, file
+        where = f"{file}: " if file is not None else ""
+        super().__init__(f"{where}{problem.rstrip('.')}. {fix.rstrip('.')}.")

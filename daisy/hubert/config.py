@@ -1,0 +1,148 @@
+"""The shape of a HuBERT model, as fairseq's configuration gives it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from daisy.errors import DaisyError
+
+Position = Literal["after-norm", "before-norm"]
+"""Which tensor of a layer is h_k: its output, or its second feed-forward layer's output before the
+residual and the final layer norm (the published code's default)."""
+
+POSITIONS: tuple[Position, ...] = ("after-norm", "before-norm")
+
+BASE_CONV_LAYERS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+"""HuBERT Base's front end in fairseq's notation: (channels, kernel, stride) per layer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HubertConfig:
+    """The shape of the encoder; the defaults are HuBERT Base's.
+
+    Attributes:
+        conv_layers: (channels, kernel, stride) of each convolution of the front end.
+        conv_bias: Whether the convolutions have a bias (Large).
+        layer_norm_front_end: Layer norm after every convolution (Large) instead of group norm after the
+            first (Base).
+        dim: D, the width of the hidden states.
+        ffn_dim: The width of the feed-forward layers.
+        heads: Attention heads.
+        layers: K, the number of transformer layers.
+        pos_kernel: Kernel of the positional convolution, in frames.
+        pos_groups: Groups of the positional convolution.
+        pre_norm: Layer norm before attention and feed-forward (Large) instead of after.
+        normalize: Whether the waveform is normalised to zero mean and unit variance (Large).
+    """
+
+    conv_layers: tuple[tuple[int, int, int], ...] = ((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2)
+    conv_bias: bool = False
+    layer_norm_front_end: bool = False
+    dim: int = 768
+    ffn_dim: int = 3072
+    heads: int = 12
+    layers: int = 12
+    pos_kernel: int = 128
+    pos_groups: int = 16
+    pre_norm: bool = False
+    normalize: bool = False
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next (320, so 50 Hz at 16 kHz)."""
+        product = 1
+        for _, _, stride in self.conv_layers:
+            product *= stride
+        return product
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one frame sees in the front end (400), the shortest input that gives a frame."""
+        field = 1
+        for _, kernel, stride in reversed(self.conv_layers):
+            field = (field - 1) * stride + kernel
+        return field
+
+    def frames(self, samples: int) -> int:
+        """The number of frames that the front end makes of `samples` samples."""
+        for _, kernel, stride in self.conv_layers:
+            samples = max(0, (samples - kernel) // stride + 1)
+        return samples
+
+    def macs(self, samples: int, layers: int) -> int:
+        """Multiply-accumulate operations of the front end and the first `layers` layers.
+
+        Counted: convolutions, linear layers and attention's two products; not counted: norms,
+        activations, softmax.
+        """
+        total, channels, length = 0, 1, samples
+        for width, kernel, stride in self.conv_layers:
+            length = (length - kernel) // stride + 1
+            total += length * width * channels * kernel
+            channels = width
+        total += length * channels * self.dim
+        total += length * self.dim * (self.dim // self.pos_groups) * self.pos_kernel
+        per_layer = length * (4 * self.dim * self.dim + 2 * self.dim * self.ffn_dim) + 2 * length * length * self.dim
+        return total + layers * per_layer
+
+
+def parse_conv_layers(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Parse fairseq's `conv_feature_layers`, for example ``"[(512,10,5)] + [(512,3,2)] * 4"``.
+
+    Only lists of integer triples, their sums and their products with an integer are understood; nothing
+    is evaluated.
+
+    Raises:
+        DaisyError: if `text` is anything else.
+    """
+
+    def read(node: ast.AST) -> Any:
+        match node:
+            case ast.Constant(value=int(value)) if not isinstance(value, bool):
+                return value
+            case ast.Tuple(elts=elements):
+                return tuple(read(item) for item in elements)
+            case ast.List(elts=elements):
+                return [read(item) for item in elements]
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return read(left) + read(right)
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                return read(left) * read(right)
+        raise ValueError(ast.dump(node))
+
+    try:
+        layers = read(ast.parse(text.strip(), mode="eval").body)
+        ok = isinstance(layers, list) and layers and len(layers) < 100
+        if not ok or not all(len(layer) == 3 and all(isinstance(n, int) and n > 0 for n in layer) for layer in layers):
+            raise ValueError
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        raise DaisyError(
+            f"conv_feature_layers is {text!r}", fix=f"Write it as a list of triples, like {BASE_CONV_LAYERS!r}"
+        ) from None
+    return tuple(cast("tuple[int, int, int]", tuple(layer)) for layer in layers)
+
+
+def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
+    """Build the shape from the `model` part of a fairseq configuration.
+
+    Args:
+        model: fairseq's HubertConfig as a plain mapping; missing keys take fairseq's defaults.
+        normalize: `task.normalize` of the same configuration.
+    """
+    return HubertConfig(
+        conv_layers=parse_conv_layers(str(model.get("conv_feature_layers", BASE_CONV_LAYERS))),
+        conv_bias=bool(model.get("conv_bias", False)),
+        layer_norm_front_end=str(getattr(model.get("extractor_mode"), "value", model.get("extractor_mode")))
+        == "layer_norm",
+        dim=int(model.get("encoder_embed_dim", 768)),
+        ffn_dim=int(model.get("encoder_ffn_embed_dim", 3072)),
+        heads=int(model.get("encoder_attention_heads", 12)),
+        layers=int(model.get("encoder_layers", 12)),
+        pos_kernel=int(model.get("conv_pos", 128)),
+        pos_groups=int(model.get("conv_pos_groups", 16)),
+        pre_norm=bool(model.get("layer_norm_first", False)),
+        normalize=normalize,
+    )

@@ -1,0 +1,230 @@
+"""HuBERT's encoder in plain torch, one layer at a time, so that a forward pass can stop anywhere.
+
+Parameters have fairseq's names; the weight norm of the positional convolution is folded when a
+checkpoint is read. Shape suffixes: B utterances, N samples, T frames, D width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from daisy.errors import DaisyError
+from daisy.hubert.config import HubertConfig
+
+Padding = Literal["exact", "published"]
+"""How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
+fairseq and the paper's code do, where the first group norm sees the padding and more frames count as
+valid."""
+
+
+@dataclasses.dataclass
+class Frames:
+    """A batch of frame sequences.
+
+    Attributes:
+        states: (B, T, D).
+        lengths: Valid frames of each utterance.
+        mask: (B, T), true where a frame is valid; None if all are.
+    """
+
+    states: Tensor
+    lengths: list[int]
+    mask: Tensor | None
+
+
+class ConvLayer(nn.Sequential):
+    """One convolution of the front end, its norm and its activation (fairseq's indices 0, 2 and 3)."""
+
+    def __init__(self, inputs: int, width: int, kernel: int, stride: int, bias: bool, norm: str | None) -> None:
+        parts: list[nn.Module] = [nn.Conv1d(inputs, width, kernel, stride, bias=bias), nn.Identity()]
+        if norm == "group":
+            parts.append(nn.GroupNorm(width, width))
+        elif norm == "layer":
+            parts.append(nn.Sequential(nn.Identity(), nn.LayerNorm(width)))
+        super().__init__(*parts)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, T) to (B, C', T'); group norm counts only the frames of `mask` (B, T') if it is given."""
+        x = self[0](x)
+        if len(self) == 3:
+            norm = self[2]
+            if isinstance(norm, nn.GroupNorm):
+                x = norm(x) if mask is None else _masked_norm(x, mask, norm)
+            else:
+                x = norm[1](x.transpose(1, 2)).transpose(1, 2)
+        return F.gelu(x)
+
+
+def _masked_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Group norm with one channel a group, its statistics from valid frames only."""
+    valid = mask[:, None].to(x.dtype)
+    count = valid.sum(-1, keepdim=True)
+    mean = (x * valid).sum(-1, keepdim=True) / count
+    centred = (x - mean) * valid
+    scale = torch.rsqrt(centred.square().sum(-1, keepdim=True) / count + norm.eps)
+    return centred * (scale * norm.weight[:, None]) + norm.bias[:, None]
+
+
+class FeatureExtractor(nn.Module):
+    """The convolutional front end."""
+
+    def __init__(self, config: HubertConfig) -> None:
+        super().__init__()
+        layers, inputs = [], 1
+        for index, (width, kernel, stride) in enumerate(config.conv_layers):
+            norm = "layer" if config.layer_norm_front_end else "group" if index == 0 else None
+            layers.append(ConvLayer(inputs, width, kernel, stride, config.conv_bias, norm))
+            inputs = width
+        self.conv_layers = nn.ModuleList(layers)
+
+    def forward(self, waves: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, N) to (B, T, C); `mask` holds the valid frames after the first convolution."""
+        x = waves[:, None]
+        for layer in self.conv_layers:
+            x, mask = layer(x, mask), None
+        return x.transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over valid frames."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.k_proj, self.v_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.q_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        batch, time, dim = x.shape
+        q, k, v = (
+            projection(x).view(batch, time, self.heads, dim // self.heads).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        keys = None if mask is None else mask[:, None, None, :]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
+        return self.out_proj(out.transpose(1, 2).reshape(batch, time, dim))
+
+
+class EncoderLayer(nn.Module):
+    """One transformer layer, with layer norm after (Base) or before (Large) its two parts."""
+
+    def __init__(self, config: HubertConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.pre_norm
+        self.self_attn = SelfAttention(config.dim, config.heads)
+        self.self_attn_layer_norm = nn.LayerNorm(config.dim)
+        self.fc1 = nn.Linear(config.dim, config.ffn_dim)
+        self.fc2 = nn.Linear(config.ffn_dim, config.dim)
+        self.final_layer_norm = nn.LayerNorm(config.dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, T, D) to the layer's output, and the second feed-forward layer's output, each (B, T, D)."""
+        if self.pre_norm:
+            x = x + self.self_attn(self.self_attn_layer_norm(x), mask)
+            inner = self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+            return x + inner, inner
+        x = self.self_attn_layer_norm(x + self.self_attn(x, mask))
+        inner = self.fc2(F.gelu(self.fc1(x)))
+        return self.final_layer_norm(x + inner), inner
+
+
+class PositionalConv(nn.Sequential):
+    """The positional convolution (fairseq's index 0), which keeps the length."""
+
+    def __init__(self, config: HubertConfig) -> None:
+        kernel = config.pos_kernel
+        super().__init__(nn.Conv1d(config.dim, config.dim, kernel, padding=kernel // 2, groups=config.pos_groups))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        out = self[0](x.transpose(1, 2))
+        return F.gelu(out[..., : x.shape[1]]).transpose(1, 2)
+
+
+class TransformerEncoder(nn.Module):
+    """The layers and what comes before the first of them."""
+
+    def __init__(self, config: HubertConfig) -> None:
+        super().__init__()
+        self.pos_conv = PositionalConv(config)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+        self.layer_norm = nn.LayerNorm(config.dim)
+
+
+class Hubert(nn.Module):
+    """A HuBERT encoder whose layers run one by one.
+
+    `front_end` gives state 0; `before_layers` prepares it for layer 1; `layer` runs layer k from 1.
+    """
+
+    def __init__(self, config: HubertConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.conv_layers[-1][0]
+        self.feature_extractor = FeatureExtractor(config)
+        self.layer_norm = nn.LayerNorm(width)
+        self.post_extract_proj = nn.Linear(width, config.dim) if width != config.dim else nn.Identity()
+        self.encoder = TransformerEncoder(config)
+
+    def front_end(self, waves: Sequence[Tensor], padding: Padding = "exact") -> Frames:
+        """Convolve and project a batch of recordings: state 0 of each.
+
+        Args:
+            waves: One (N,) float tensor at 16 kHz per utterance.
+            padding: How a batch of several lengths is computed.
+
+        Raises:
+            DaisyError: if a recording is shorter than one frame's receptive field (25 ms).
+        """
+        for wave in waves:
+            if wave.ndim != 1 or len(wave) < self.config.receptive_field:
+                raise DaisyError(
+                    f"a recording has the shape {tuple(wave.shape)}, and one frame needs "
+                    f"{self.config.receptive_field} samples",
+                    fix="Drop recordings under 25 ms, and pass each as a 1-D tensor",
+                )
+        if self.config.normalize:
+            waves = [F.layer_norm(wave, wave.shape) for wave in waves]
+        samples = [len(wave) for wave in waves]
+        padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
+        total = self.config.frames(padded.shape[1])
+        if padding == "published":
+            chunk = (padded.shape[1] - padded.shape[1] % total) // total
+            lengths = [min(total, -(-count // chunk)) for count in samples]
+            x = self.feature_extractor(padded)
+        else:
+            lengths = [self.config.frames(count) for count in samples]
+            x = self.feature_extractor(padded, self._first_mask(samples, padded.device))
+        states = self.post_extract_proj(self.layer_norm(x))
+        return Frames(states, lengths, valid_mask(lengths, total, states.device))
+
+    def _first_mask(self, samples: list[int], device: torch.device) -> Tensor | None:
+        _, kernel, stride = self.config.conv_layers[0]
+        counts = [(count - kernel) // stride + 1 for count in samples]
+        return valid_mask(counts, max(counts), device)
+
+    def before_layers(self, frames: Frames) -> Tensor:
+        """(B, T, D): state 0 with positions added, the input of layer 1."""
+        x = frames.states
+        if frames.mask is not None:
+            x = x * frames.mask[..., None]
+        x = x + self.encoder.pos_conv(x)
+        return x if self.config.pre_norm else self.encoder.layer_norm(x)
+
+    def layer(self, k: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Run layer k (from 1): its output, and h_k for the position `before-norm`."""
+        return self.encoder.layers[k - 1](x, mask)
+
+
+def valid_mask(lengths: Sequence[int], total: int, device: torch.device) -> Tensor | None:
+    """(B, total) booleans, true on the first `lengths[b]` places; None if that is everywhere."""
+    if all(length == total for length in lengths):
+        return None
+    return torch.arange(total, device=device)[None] < torch.tensor(list(lengths), device=device)[:, None]

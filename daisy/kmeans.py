@@ -1,0 +1,112 @@
+"""Cluster drawn frames with scikit-learn's MiniBatchKMeans, with fairseq's settings and an explicit seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.cluster import MiniBatchKMeans
+
+from daisy import stage
+from daisy.errors import DaisyError
+from daisy.files import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        clusters: C, the number of clusters.
+        seed: `random_state` of the clustering.
+        layer: Where the frames are from; kept with the centroids.
+    """
+
+    clusters: int
+    seed: int
+    layer: int | str
+
+
+def read_shards(paths: Sequence[Path]) -> np.ndarray:
+    """(frames, D) float32 of all shards, one below the other."""
+    try:
+        return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+    except (OSError, ValueError) as error:
+        raise DaisyError(f"a shard cannot be read ({error})", file=paths[0].parent, fix="Make the shards again") from None
+
+
+def cluster(frames: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, float]:
+    """Fit the clusters.
+
+    Args:
+        frames: (frames, D) float32.
+        clusters: C.
+        seed: `random_state`.
+
+    Returns:
+        Centroids (C, D) float32, and the mean squared distance of a frame to its centroid.
+
+    Raises:
+        DaisyError: if there are fewer frames than clusters.
+    """
+    if len(frames) < clusters:
+        raise DaisyError(
+            f"{len(frames)} frames cannot make {clusters} clusters", fix="Lower targets.clusters, or draw more frames"
+        )
+    model = MiniBatchKMeans(
+        n_clusters=clusters,
+        init="k-means++",
+        max_iter=100,
+        batch_size=10_000,
+        tol=0.0,
+        max_no_improvement=100,
+        n_init=20,
+        reassignment_ratio=0.0,
+        random_state=seed,
+    ).fit(frames)
+    return model.cluster_centers_.astype(np.float32), float(-model.score(frames) / len(frames))
+
+
+def load_centroids(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read centroids (C, D) and where they are from.
+
+    Raises:
+        DaisyError: if the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["centroids"], {key: file[key].item() for key in file.files if key != "centroids"}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DaisyError(f"no centroids ({error})", file=path, fix="Run the k-means stage again") from None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="drawn frames (.npy)")
+    parser.add_argument("--checkpoint-hash", default="", help="kept with the centroids")
+    parser.add_argument("--out", type=Path, required=True, help="output: centroids and metadata (.npz)")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    frames = read_shards(arguments.shards)
+    centroids, distance = cluster(frames, settings.clusters, settings.seed)
+    print(f"k-means: {settings.clusters} clusters of {len(frames):,} frames, mean squared distance {distance:.3f}")
+    with atomic(arguments.out) as temporary:
+        np.savez(
+            temporary,
+            centroids=centroids,
+            layer=str(settings.layer),
+            seed=settings.seed,
+            frames=len(frames),
+            mean_squared_distance=distance,
+            checkpoint=arguments.checkpoint_hash,
+            sklearn=sklearn.__version__,
+        )
+
+
+if __name__ == "__main__":
+    stage.run(main)

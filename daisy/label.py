@@ -1,0 +1,149 @@
+"""Label every frame with its target class while the audio streams through the model; nothing is dumped.
+
+Labels are fairseq's ``.km``: one line per utterance in manifest order, ids separated by spaces; beside
+them ``dict.km.txt`` with one ``id count`` line per class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from daisy import stage
+from daisy.batches import batches
+from daisy.dump import features
+from daisy.errors import DaisyError
+from daisy.files import write_text
+from daisy.kmeans import load_centroids
+from daisy.manifest import Manifest, read_manifest
+from daisy.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        kind: ``kmeans`` (nearest centroid) or ``head`` (the pre-training head's best class).
+        layer: The layer whose frames are labelled, from 1, or ``"mfcc"``; unused for ``head``.
+        batch_seconds: Audio in one forward pass.
+    """
+
+    kind: Literal["kmeans", "head"]
+    layer: int | str = 0
+    batch_seconds: float = 60.0
+
+
+def nearest(centroids: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function from (T, D) frames to (T,) indices of the nearest of `centroids` (C, D).
+
+    ``|x - c|^2`` is least where ``|c|^2 - 2 x c`` is, so one matrix product finds it.
+    """
+    weight = -2 * torch.from_numpy(centroids).T
+    bias = torch.from_numpy(np.square(centroids).sum(axis=1))
+    return lambda frames: torch.addmm(bias, frames, weight).argmin(dim=1)
+
+
+def head_labels(manifest: Manifest, checkpoint: Path, batch_seconds: float) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (index, (T,) classes) by the checkpoint's own pre-training head.
+
+    Raises:
+        DaisyError: if the checkpoint has no such head.
+    """
+    from daisy.hubert.checkpoint import load
+
+    model = load(checkpoint)
+    if model.head is None:
+        raise DaisyError(
+            "the checkpoint has no pre-training head", file=checkpoint, fix="Use targets.kind: kmeans instead"
+        )
+    for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
+        with torch.inference_mode():
+            frames = model.encoder.front_end([manifest.wave(index) for index in batch])
+            x = model.encoder.before_layers(frames)
+            for k in range(1, model.encoder.config.layers + 1):
+                x, _ = model.encoder.layer(k, x, frames.mask)
+            if model.encoder.config.pre_norm:
+                x = model.encoder.encoder.layer_norm(x)
+            best = model.head(x).argmax(-1)
+        for row, index in enumerate(batch):
+            yield index, best[row, : frames.lengths[row]]
+
+
+def write_labels(path: Path, labels: Sequence[np.ndarray]) -> None:
+    """Write a ``.km`` file."""
+    write_text(path, "".join(" ".join(map(str, item)) + "\n" for item in labels))
+
+
+def read_labels(path: Path, frames: Sequence[int]) -> list[np.ndarray]:
+    """Read a ``.km`` file.
+
+    Args:
+        path: The file.
+        frames: How many labels each utterance must have.
+
+    Raises:
+        DaisyError: if the file is missing, damaged, or does not match `frames`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        labels = [np.array(line.split(), dtype=np.int64) for line in lines]
+    except FileNotFoundError:
+        raise DaisyError("the labels do not exist", file=path, fix="Run the labelling stage") from None
+    except ValueError as error:
+        raise DaisyError(f"not a label file ({error})", file=path, fix="Make the labels again") from None
+    if len(labels) != len(frames):
+        raise DaisyError(
+            f"labels of {len(labels)} utterances, but the manifest has {len(frames)}",
+            file=path,
+            fix="Make the labels again from this manifest",
+        )
+    for line, (item, count) in enumerate(zip(labels, frames, strict=True), start=1):
+        if len(item) != count:
+            raise DaisyError(
+                f"line {line} has {len(item)} labels for {count} frames",
+                file=path,
+                fix="Make the labels again from this manifest and model",
+            )
+    return labels
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, help="HuBERT (not needed for MFCC)")
+    parser.add_argument("--centroids", type=Path, help="needed for kind kmeans")
+    parser.add_argument("--out", type=Path, required=True, help="output: labels (.km)")
+    parser.add_argument("--dictionary", type=Path, required=True, help="output: id and count of every class")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    manifest = read_manifest(arguments.manifest)
+    labels: dict[int, np.ndarray] = {}
+    if settings.kind == "head":
+        stream = head_labels(manifest, arguments.checkpoint, settings.batch_seconds)
+        classes = 0
+    else:
+        centroids, _ = load_centroids(arguments.centroids)
+        classes = len(centroids)
+        assign = nearest(centroids)
+        frames = features(manifest, settings.layer, arguments.checkpoint, settings.batch_seconds)
+        stream = ((index, assign(item)) for index, item in frames)
+    progress = Progress("labels", manifest.seconds, "s of audio")
+    for index, item in stream:
+        labels[index] = item.numpy()
+        progress.add(manifest.utterances[index].samples / 16_000)
+    ordered = [labels[index] for index in range(len(manifest))]
+    counts = np.bincount(np.concatenate(ordered), minlength=classes)
+    write_text(arguments.dictionary, "".join(f"{index} {count}\n" for index, count in enumerate(counts)))
+    write_labels(arguments.out, ordered)
+
+
+if __name__ == "__main__":
+    stage.run(main)

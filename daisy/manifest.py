@@ -1,0 +1,103 @@
+"""Manifests: which recordings a stage works on, in fairseq's format, with a table of labels beside it.
+
+``NAME.tsv`` holds the audio folder on line 1 and then ``path<TAB>samples`` per recording;
+``NAME.csv`` holds ``id,speaker,text`` in the same order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from daisy import audio
+from daisy.errors import DaisyError
+from daisy.files import read_csv, write_csv, write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """One recording of a manifest.
+
+    Attributes:
+        id: Its name in every table.
+        path: The audio file, relative to the manifest's folder of audio.
+        samples: Its length in samples.
+        speaker: Who speaks.
+        text: What is said; empty where nobody knows.
+    """
+
+    id: str
+    path: str
+    samples: int
+    speaker: str = ""
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A list of recordings under one folder."""
+
+    root: Path
+    utterances: tuple[Utterance, ...]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @property
+    def seconds(self) -> float:
+        """The recordings' length in all."""
+        return sum(item.samples for item in self.utterances) / audio.SAMPLE_RATE
+
+    def wave(self, index: int) -> torch.Tensor:
+        """(samples,) float32 of one recording, checked against the length in the manifest."""
+        item = self.utterances[index]
+        return audio.read(self.root / item.path, samples=item.samples)
+
+
+def write_manifest(path: Path, root: Path, utterances: Sequence[Utterance]) -> None:
+    """Write ``path`` (.tsv) and its table of labels.
+
+    Raises:
+        DaisyError: if there is no utterance at all.
+    """
+    if not utterances:
+        raise DaisyError("no recording belongs to this split", file=path, fix="Give the corpus more recordings")
+    rows = [{"id": item.id, "speaker": item.speaker, "text": item.text} for item in utterances]
+    write_csv(path.with_suffix(".csv"), ("id", "speaker", "text"), rows)
+    lines = [str(root.resolve()), *(f"{item.path}\t{item.samples}" for item in utterances)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; without a table of labels an utterance's id is its path.
+
+    Raises:
+        DaisyError: if the file is missing, damaged or empty, or its labels are of another length.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DaisyError("the manifest does not exist", file=path, fix="Run the stage that makes it") from None
+    if len(lines) < 2:
+        raise DaisyError("the split is empty", file=path, fix="Give it at least one recording")
+    labels_path = path.with_suffix(".csv")
+    labels = read_csv(labels_path, columns=("id", "speaker", "text")) if labels_path.exists() else None
+    if labels is not None and len(labels) != len(lines) - 1:
+        raise DaisyError(
+            f"{len(labels)} rows for the {len(lines) - 1} recordings of {path.name}",
+            file=labels_path,
+            fix="Make the manifest again",
+        )
+    utterances = []
+    for index, line in enumerate(lines[1:]):
+        name, tab, samples = line.partition("\t")
+        if not tab or not samples.isdigit():
+            raise DaisyError(
+                f"line {index + 2} is {line!r}", file=path, fix="Write a path, a tab and the number of samples"
+            )
+        extra = labels[index] if labels is not None else {"id": name}
+        utterances.append(Utterance(path=name, samples=int(samples), **extra))
+    return Manifest(Path(lines[0]), tuple(utterances))

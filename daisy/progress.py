@@ -1,0 +1,46 @@
+"""One line of progress every few seconds, readable in a terminal and in a log file alike."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Progress:
+    """Counts work done and reports it on standard error.
+
+    Args:
+        label: What is being done, for example ``"labels"``.
+        total: The amount of work, in `unit`.
+        unit: What is counted.
+        every: Seconds between two lines.
+    """
+
+    def __init__(self, label: str, total: float, unit: str = "items", every: float = 5.0) -> None:
+        self.label, self.total, self.unit, self.every = label, total, unit, every
+        self.done = 0.0
+        self._start = self._last = time.monotonic()
+        self._initial = 0.0
+
+    def resume_at(self, done: float) -> None:
+        """Say how much an earlier run had done, so that the estimate counts only this run."""
+        self.done = self._initial = done
+
+    def add(self, amount: float = 1, note: str = "") -> None:
+        """Count `amount` more, and report if the last line is old enough or the work is finished."""
+        self.done += amount
+        now = time.monotonic()
+        finished = self.done >= self.total
+        if now - self._last < self.every and not finished:
+            return
+        self._last = now
+        elapsed = now - self._start
+        rate = (self.done - self._initial) / max(elapsed, 1e-9)
+        left = f"done in {elapsed:.0f} s" if finished else f"{(self.total - self.done) / max(rate, 1e-9):.0f} s left"
+        share = 100 * self.done / max(self.total, 1e-9)
+        tail = f", {note}" if note else ""
+        print(
+            f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({share:.0f}%), {left}{tail}",
+            file=sys.stderr,
+            flush=True,
+        )
