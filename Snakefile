@@ -1,0 +1,26 @@
+"""DAISY, from corpora to report: every file under rules/ is one stage of the paper's figure."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/targets.smk"
+include: "rules/branches.smk"
+include: "rules/features.smk"
+include: "rules/downstream.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+include: "rules/pretrain.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RUN + "/report.html",
+        RUN + "/branches/daisy.pt",

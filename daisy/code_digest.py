@@ -1,0 +1,70 @@
+"""A digest of the code that a stage runs, so that a change of code reruns what it touches and no more.
+
+It covers the stage's module and all of this package that it imports, directly or not; comments,
+docstrings and layout do not count. Standard library only: the Snakefile computes it while parsing.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def module_file(name: str) -> Path | None:
+    """The file of the module `name` of this package, or None if there is none."""
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    if path.is_dir():
+        return path / "__init__.py"
+    file = path.with_suffix(".py")
+    return file if file.is_file() else None
+
+
+@functools.cache
+def _parsed(name: str) -> tuple[str, frozenset[str]]:
+    """The code of a module without comments and docstrings, and the modules that it imports."""
+    file = module_file(name)
+    assert file is not None
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    imports: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            imports |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            # A string that stands alone is documentation, wherever it stands.
+            node.body = [
+                item
+                for item in node.body
+                if not (
+                    isinstance(item, ast.Expr)
+                    and isinstance(item.value, ast.Constant)
+                    and isinstance(item.value.value, str)
+                )
+            ]
+    own = frozenset(item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item))
+    return ast.dump(tree), own
+
+
+def closure(*modules: str) -> list[str]:
+    """The modules of this package that `modules` import, directly or not, and `modules` themselves, sorted."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _parsed(name)[1]
+            if "." in name:
+                waiting.append(name.rpartition(".")[0])
+    return sorted(found)
+
+
+def code_digest(*modules: str) -> str:
+    """Twelve hexadecimal digits that change if, and only if, the code of `closure(*modules)` does."""
+    text = "\n".join(f"{name} {_parsed(name)[0]}" for name in closure(*modules))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

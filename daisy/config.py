@@ -1,0 +1,79 @@
+"""The config: checked as one, with an error that names the key, the value and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from daisy import stage
+from daisy.errors import DaisyError
+from daisy.files import write_text
+
+SCHEMA = Path(__file__).parent / "config_schema.yaml"
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check a whole config against the schema, and its parts against each other.
+
+    Raises:
+        DaisyError: at the first fault.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    for error in sorted(validator.iter_errors(config), key=lambda item: (len(item.path), str(item.path))):
+        raise _explained(error)
+    splits = config["data"]["splits"]
+    if splits["dev"] + splits["test"] >= 1:
+        raise DaisyError(
+            f"data.splits: dev {splits['dev']} and test {splits['test']} leave nothing to train on",
+            fix="Let them add up to less than 1",
+        )
+    if "daisy" in config["downstream"]["methods"] and config["thresholds"]["rule"] == "absolute":
+        missing = sorted(set(config["tasks"]) - set(config["thresholds"]["absolute"]))
+        if missing:
+            raise DaisyError(
+                f"thresholds.rule is absolute, but the task {missing[0]} has no threshold",
+                fix=f"Add thresholds.absolute.{missing[0]}, in nats",
+            )
+    if "full" not in config["downstream"]["methods"]:
+        raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
+    if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
+        raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def _explained(error: jsonschema.ValidationError) -> DaisyError:
+    place = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        near = difflib.get_close_matches(str(unknown), known, n=1)
+        return DaisyError(
+            f"unknown key {unknown!r} in {place}",
+            fix=f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}",
+            file="config",
+        )
+    return DaisyError(f"{place}: {error.message}", fix=_fix(error), file="config")
+
+
+def _fix(error: jsonschema.ValidationError) -> str:
+    description = error.schema.get("description")
+    return f"It is: {description}" if description else "See config/config.yaml"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Save the resolved config of a run; the config itself comes as `--settings`."""
+    parser = stage.parser(main.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="output: the config as YAML")
+    arguments = parser.parse_args(argv)
+    config = yaml.safe_load(arguments.settings)
+    check(config)
+    write_text(arguments.out, yaml.safe_dump(config, sort_keys=False))
+
+
+if __name__ == "__main__":
+    stage.run(main)

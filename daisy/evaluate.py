@@ -1,0 +1,214 @@
+"""Evaluate one trained method of a task on its test set: one cell per strategy, or one baseline.
+
+What is predicted comes from the shared forward pass of the feature stage. Speed comes from real runs at
+batch 1, interleaved with the full model, on a seeded sample of the test set; those runs must stop at the
+same layers and score the same, or the stage fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daisy import stage
+from daisy.audio import SAMPLE_RATE
+from daisy.bootstrap import interval
+from daisy.downstream import Split, evaluate, last_if_negative, load_split
+from daisy.errors import DaisyError
+from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
+from daisy.extract import load_features
+from daisy.files import read_json, write_json
+from daisy.hubert.checkpoint import load
+from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.inference import Cell, macs, predict
+from daisy.manifest import Manifest, read_manifest
+from daisy.model_file import Downstream, load_downstream
+from daisy.seeds import generator
+from daisy.speed import interleaved
+from daisy.tasks.base import set_metric
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        method: ``daisy``, or a baseline's name.
+        rho: The scale of the threshold; None for a baseline.
+        fixed_layer: 0 for `daisy`; otherwise the baseline's exit; -1 stands for the last layer.
+        strategies: q of every strategy (only ``threshold`` uses it); empty for a baseline.
+        draws: Bootstrap draws.
+        timed: Test recordings that are timed.
+        rounds: Timed runs of each.
+        seed: Seed of bootstrap and sample.
+    """
+
+    method: str
+    rho: float | None
+    fixed_layer: int
+    strategies: dict[str, float]
+    draws: int
+    timed: int
+    rounds: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A cell run over the whole test set from shared features."""
+
+    cell: Cell
+    split: Split
+    predictions: list[Any]
+    values: dict[str, tuple[float, float, float]]
+
+
+def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> dict[str | None, Cell]:
+    """The cells of a method, by strategy; a baseline has one, without a strategy."""
+    if settings.fixed_layer:
+        return {None: Cell(model, (last_if_negative(settings.fixed_layer, model.layers),))}
+    return {
+        strategy: Cell(model, candidate_layers(strategy, trained["counts"], q), trained["tau"])
+        for strategy, q in settings.strategies.items()
+    }
+
+
+def run_cell(cell: Cell, split: Split, settings: Settings) -> Outcome:
+    """Predict and score the test set with a cell's exits."""
+    exits = exit_layers(split.features.entropies, cell.candidates, cell.tau)
+    chosen = dataclasses.replace(split, exits=exits)
+    predictions, scores = evaluate(cell.model, chosen)
+    values = {}
+    for metric in cell.model.task.metrics:
+        low, high = interval(scores, metric, draws=settings.draws, seed=settings.seed)
+        values[metric.name] = (set_metric(scores, metric), low, high)
+    return Outcome(cell, chosen, predictions, values)
+
+
+def sample(manifest: Manifest, count: int, seed: int) -> list[int]:
+    """Indices of the recordings to time, the same for every method."""
+    drawn = generator(seed, "timing").permutation(len(manifest))[:count]
+    return sorted(drawn.tolist())
+
+
+def check_equal(upstream: EarlyExitHubert, outcome: Outcome, manifest: Manifest, indices: Sequence[int]) -> None:
+    """Make sure that real runs stop and score as the shared features said.
+
+    One recording in fifty may differ (at least one): an entropy within rounding of the threshold can
+    fall on either side of it.
+
+    Raises:
+        DaisyError: if more recordings differ.
+    """
+    different = []
+    task = outcome.cell.model.task
+    for index in indices:
+        prediction, layer = predict(upstream, outcome.cell, manifest.wave(index))
+        example = outcome.split.examples[index]
+        real, shared = task.score(prediction, example), task.score(outcome.predictions[index], example)
+        same = all(math.isclose(real[name][0], shared[name][0], rel_tol=1e-3, abs_tol=1e-3) for name in real)
+        if layer != int(outcome.split.exits[index]) or not same:
+            different.append(manifest.utterances[index].id)
+    if len(different) > max(1, len(indices) // 50):
+        raise DaisyError(
+            f"{len(different)} of {len(indices)} recordings stop elsewhere or score otherwise in a run of the model "
+            f"than by the shared features, {different[0]} for one",
+            fix="Make the features again with this model and version; if it persists, report it as a fault",
+        )
+
+
+def rows(
+    settings: Settings,
+    task: str,
+    outcomes: Mapping[str | None, Outcome],
+    manifest: Manifest,
+    upstream: EarlyExitHubert,
+    seconds: Mapping[str, float],
+    timed_seconds: float,
+) -> list[dict[str, Any]]:
+    """The method's rows of the grid: one per strategy and metric."""
+    result = []
+    for strategy, outcome in outcomes.items():
+        exits = outcome.split.exits.tolist()
+        work = sum(macs(upstream, outcome.cell, manifest.utterances[i].samples, k) for i, k in enumerate(exits))
+        taken = seconds[str(strategy)]
+        for metric in outcome.cell.model.task.metrics:
+            value, low, high = outcome.values[metric.name]
+            result.append(
+                {
+                    "task": task,
+                    "method": settings.method,
+                    "rho": settings.rho,
+                    "strategy": strategy,
+                    "metric": metric.name,
+                    "value": value,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "higher_is_better": metric.higher_is_better,
+                    "n_utterances": len(exits),
+                    "mean_exit_layer": sum(exits) / len(exits),
+                    "macs_per_second": work / manifest.seconds,
+                    "rtf": taken / timed_seconds,
+                    "speedup_vs_full": seconds["full"] / taken,
+                    "candidates": list(outcome.cell.candidates),
+                    "tau": None if settings.fixed_layer else outcome.cell.tau,
+                }
+            )
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
+    parser.add_argument("--manifest", type=Path, required=True, help="the test set")
+    parser.add_argument("--features", type=Path, required=True, help="its features")
+    parser.add_argument("--model", type=Path, required=True, help="the downstream model to evaluate")
+    parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
+    parser.add_argument("--full", type=Path, required=True, help="the downstream model of the full upstream")
+    parser.add_argument("--out", type=Path, required=True, help="output: rows of the grid, exits per layer")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    upstream = EarlyExitHubert(load(arguments.upstream))
+    manifest = read_manifest(arguments.manifest)
+    model, full = load_downstream(arguments.model), load_downstream(arguments.full)
+    trained = read_json(arguments.exits)
+    split = load_split(model.task, manifest, load_features(arguments.features), upstream.layers, None)
+    outcomes = {key: run_cell(cell, split, settings) for key, cell in cells(settings, model, trained).items()}
+    indices = sample(manifest, settings.timed, settings.seed)
+    for outcome in outcomes.values():
+        check_equal(upstream, outcome, manifest, indices)
+    systems = {str(key): outcome.cell for key, outcome in outcomes.items()}
+    systems["full"] = Cell(full, (upstream.layers,))
+    waves = [manifest.wave(index) for index in indices]
+    timing = {name: functools.partial(predict, upstream, cell) for name, cell in systems.items()}
+    seconds = interleaved(timing, waves, settings.rounds)
+    audio = sum(len(wave) for wave in waves) / SAMPLE_RATE
+    grid = rows(settings, model.task.name, outcomes, manifest, upstream, seconds, audio)
+    for row in grid:
+        q = settings.strategies.get(row["strategy"], 0.0) if row["strategy"] else 0.0
+        row["fallback"] = row["strategy"] is not None and falls_back(row["strategy"], trained["counts"], q)
+        print(
+            f"{row['task']} {row['method']} {row['rho'] or ''} {row['strategy'] or ''}: {row['metric']} "
+            f"{row['value']:.2f}, mean exit {row['mean_exit_layer']:.2f}, {row['speedup_vs_full']:.2f}x"
+        )
+    exits = [
+        {"strategy": key, "counts": histogram(outcome.split.exits, upstream.layers)}
+        for key, outcome in outcomes.items()
+    ]
+    write_json(
+        arguments.out,
+        {"task": model.task.name, "method": settings.method, "rho": settings.rho, "rows": grid, "exits": exits},
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_interop_threads(1)
+    stage.run(main)

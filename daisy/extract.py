@@ -1,0 +1,135 @@
+"""Compute a task's features once: all hidden states, layer-normalised, and every branch's entropy.
+
+All methods of a task, and all cells of its evaluation, share what one forward pass gives here. Two
+files per split: ``NAME.npy`` with the states, (frames, K + 1, D), and ``NAME.npz`` with the frames of
+each utterance and its entropies (utterances, K).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from daisy import stage
+from daisy.batches import batches
+from daisy.errors import DaisyError
+from daisy.files import atomic
+from daisy.hubert.checkpoint import load
+from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.manifest import Manifest, read_manifest
+from daisy.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        pooled: Keep the mean over time of each normalised state instead of all frames (SID).
+        storage: Number format on the disk. `float32` where results must equal a run of the model itself.
+        batch_seconds: Audio in one forward pass.
+    """
+
+    pooled: bool
+    storage: Literal["float16", "float32"]
+    batch_seconds: float
+
+
+def normalise(states: Tensor) -> Tensor:
+    """Layer-normalise hidden states (..., D) over D, without affine parameters."""
+    return F.layer_norm(states, states.shape[-1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The features of one split.
+
+    Attributes:
+        states: (frames, K + 1, D), layer-normalised, utterance after utterance; memory-mapped.
+        frames: (utterances,) frames of each; all 1 if pooled.
+        entropies: (utterances, K) E_k in nats.
+    """
+
+    states: np.ndarray
+    frames: np.ndarray
+    entropies: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ends", np.cumsum(self.frames))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def utterance(self, index: int, layers: int) -> Tensor:
+        """(T, layers + 1, D) float32: the states 0 to `layers` of one utterance."""
+        end = int(self._ends[index])  # type: ignore[attr-defined]
+        part = self.states[end - int(self.frames[index]) : end, : layers + 1]
+        return torch.from_numpy(np.asarray(part, dtype=np.float32))
+
+
+def load_features(path: Path) -> Features:
+    """Read a split's features; `path` is the ``.npy`` file.
+
+    Raises:
+        DaisyError: if a file is missing or damaged.
+    """
+    try:
+        states = np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
+            features = Features(states, file["frames"], file["entropies"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DaisyError(f"no features ({error})", file=path, fix="Run the feature stage again") from None
+    if int(features.frames.sum()) != len(states):
+        raise DaisyError(
+            f"{len(states)} frames, but its table counts {features.frames.sum()}",
+            file=path,
+            fix="Delete the file and run the feature stage again",
+        )
+    return features
+
+
+def extract(model: EarlyExitHubert, manifest: Manifest, settings: Settings, out: Path) -> None:
+    """Compute and write the features of a manifest."""
+    config = model.encoder.config
+    counts = [1 if settings.pooled else config.frames(item.samples) for item in manifest.utterances]
+    ends = np.cumsum(counts)
+    entropies = np.zeros((len(manifest), model.layers))
+    progress = Progress(f"features {out.parent.name} {out.stem}", manifest.seconds, "s of audio")
+    shape = (int(ends[-1]), model.layers + 1, config.dim)
+    with atomic(out) as temporary:
+        states = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.storage), shape)
+        for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
+            for index, item in zip(batch, model.all_layers([manifest.wave(i) for i in batch]), strict=True):
+                kept = normalise(item.states)
+                if settings.pooled:
+                    kept = kept.mean(1, keepdim=True)
+                states[ends[index] - counts[index] : ends[index]] = kept.transpose(0, 1).numpy()
+                entropies[index] = item.entropies
+                progress.add(manifest.utterances[index].samples / 16_000)
+        states.flush()
+        del states
+    with atomic(out.with_suffix(".npz")) as temporary:
+        np.savez(temporary, frames=np.array(counts), entropies=entropies)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--model", type=Path, required=True, help="DAISY checkpoint")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="output: NAME.npy; NAME.npz beside it")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    extract(EarlyExitHubert(load(arguments.model)), read_manifest(arguments.manifest), settings, arguments.out)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,168 @@
+"""HuBERT with exit branches: a forward pass that stops as soon as a branch is sure enough.
+
+By default every utterance takes its own exit: one that stops leaves the batch, so that the remaining
+layers run on the others only, and nothing an utterance gets depends on its batch mates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from daisy.hubert.branches import mean_entropy
+from daisy.hubert.checkpoint import Checkpoint
+from daisy.hubert.encoder import Padding, valid_mask
+
+Granularity = Literal["utterance", "batch"]
+"""Who exits: every `utterance` by itself, or the whole `batch` by the mean over its valid frames, as the
+published code does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exit:
+    """What one utterance got.
+
+    Attributes:
+        layer: k, the layer at which it stopped.
+        states: (k + 1, T, D): state 0, then h_1 to h_k.
+        entropies: (K,) E_k in nats; NaN where no branch was asked.
+    """
+
+    layer: int
+    states: Tensor
+    entropies: list[float]
+
+
+class EarlyExitHubert:
+    """A frozen HuBERT with its branches.
+
+    Args:
+        checkpoint: The encoder, and the branches if exits are wanted.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.encoder, self.branches, self.position = checkpoint.encoder, checkpoint.branches, checkpoint.position
+        self.layers = self.encoder.config.layers
+
+    @torch.inference_mode()
+    def run(
+        self,
+        waves: Sequence[Tensor],
+        *,
+        candidates: Sequence[int],
+        tau: float = 0.0,
+        granularity: Granularity = "utterance",
+        padding: Padding = "exact",
+    ) -> list[Exit]:
+        """Run a batch until every utterance has stopped.
+
+        The largest candidate ends the pass whatever its entropy, so its branch is not asked; a single
+        candidate is therefore a fixed exit, and needs no branches.
+
+        Args:
+            waves: One (N,) float tensor at 16 kHz per utterance.
+            candidates: Layers, from 1, at which an utterance may stop.
+            tau: The threshold in nats.
+            granularity: Whether each utterance or the whole batch exits.
+            padding: How a batch of several lengths is computed.
+
+        Returns:
+            One Exit per utterance, in order.
+
+        Raises:
+            ValueError: if there is no candidate, or one that is no layer, or several but no branches.
+        """
+        ordered = sorted(set(candidates))
+        if not ordered or not 1 <= ordered[0] <= ordered[-1] <= self.layers:
+            raise ValueError(f"candidates {ordered} are not layers from 1 to {self.layers}")
+        if len(ordered) > 1 and self.branches is None:
+            raise ValueError("several candidates need exit branches")
+        frames = self.encoder.front_end(waves, padding)
+        batch = _Batch(frames.lengths, frames.mask, self.layers)
+        batch.keep_states(frames.states)
+        x = self.encoder.before_layers(frames)
+        for k in range(1, ordered[-1] + 1):
+            x, inner = self.encoder.layer(k, x, batch.mask)
+            h = x if self.position == "after-norm" else inner
+            batch.keep_states(h)
+            if k in ordered[:-1]:
+                assert self.branches is not None
+                entropy = mean_entropy(self.branches(k, h), batch.mask)
+                x = batch.stop(k, x, entropy, tau, granularity)
+                if not batch.active:
+                    break
+        batch.stop_all(ordered[-1])
+        return [exit for exit in batch.exits if exit is not None]
+
+    @torch.inference_mode()
+    def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
+        """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
+        frames = self.encoder.front_end(waves)
+        batch = _Batch(frames.lengths, frames.mask, self.layers)
+        batch.keep_states(frames.states)
+        x = self.encoder.before_layers(frames)
+        for k in range(1, self.layers + 1):
+            x, inner = self.encoder.layer(k, x, frames.mask)
+            h = x if self.position == "after-norm" else inner
+            batch.keep_states(h)
+            if self.branches is not None:
+                batch.keep_entropies(k, mean_entropy(self.branches(k, h), frames.mask))
+        batch.stop_all(self.layers)
+        return [exit for exit in batch.exits if exit is not None]
+
+
+class _Batch:
+    """The utterances that are still running, and what each has gathered so far."""
+
+    def __init__(self, lengths: list[int], mask: Tensor | None, layers: int) -> None:
+        self.lengths, self.mask = lengths, mask
+        self.active = list(range(len(lengths)))
+        self.states: list[list[Tensor]] = [[] for _ in lengths]
+        self.entropies = [[float("nan")] * layers for _ in lengths]
+        self.exits: list[Exit | None] = [None] * len(lengths)
+
+    def keep_states(self, h: Tensor) -> None:
+        """Give every running utterance its rows of h (B, T, D)."""
+        for row, index in enumerate(self.active):
+            self.states[index].append(h[row, : self.lengths[index]])
+
+    def keep_entropies(self, k: int, entropy: Tensor) -> list[float]:
+        """Note E_k (B,) of the running utterances."""
+        values = entropy.tolist()
+        for index, value in zip(self.active, values, strict=True):
+            self.entropies[index][k - 1] = value
+        return values
+
+    def stop(self, k: int, x: Tensor, entropy: Tensor, tau: float, granularity: Granularity) -> Tensor:
+        """End the utterances that are sure enough; return x (B, T, D) without them and without spare padding."""
+        values = self.keep_entropies(k, entropy)
+        if granularity == "batch":
+            counts = [self.lengths[index] for index in self.active]
+            mean = sum(value * count for value, count in zip(values, counts, strict=True)) / sum(counts)
+            values = [mean] * len(values)
+        stay = [row for row, value in enumerate(values) if value > tau]
+        if len(stay) == len(values):
+            return x
+        for row, value in enumerate(values):
+            if value <= tau:
+                self._finish(self.active[row], k)
+        self.active = [self.active[row] for row in stay]
+        if not stay:
+            return x
+        lengths = [self.lengths[index] for index in self.active]
+        longest = max(lengths)
+        self.mask = valid_mask(lengths, longest, x.device)
+        return x[stay, :longest]
+
+    def stop_all(self, k: int) -> None:
+        """End whoever is still running at layer k."""
+        for index in self.active:
+            self._finish(index, k)
+        self.active = []
+
+    def _finish(self, index: int, k: int) -> None:
+        self.exits[index] = Exit(k, torch.stack(self.states[index]), self.entropies[index])

@@ -1,0 +1,56 @@
+"""A whole system at work: recording in, prediction out, with the exit really taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from daisy.extract import normalise
+from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.model_file import Downstream
+from daisy.tasks.registry import TASKS
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One way of running a task's system: a cell of the evaluation grid, or a baseline.
+
+    Attributes:
+        model: The downstream model.
+        candidates: Layers at which an utterance may stop.
+        tau: The threshold in nats; unused with a single candidate.
+    """
+
+    model: Downstream
+    candidates: tuple[int, ...]
+    tau: float = 0.0
+
+
+@torch.inference_mode()
+def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, int]:
+    """Run one recording (samples,) through upstream and downstream: the prediction and the exit layer."""
+    (item,) = upstream.run([wave], candidates=cell.candidates, tau=cell.tau)
+    states = normalise(item.states).transpose(0, 1)
+    if TASKS[cell.model.task.name].pooled:
+        states = states.mean(0, keepdim=True)
+    frames = torch.tensor([len(states)])
+    output = cell.model(states[None], torch.tensor([item.layer]), frames)
+    return cell.model.task.predict(output, frames)[0], item.layer
+
+
+def macs(upstream: EarlyExitHubert, cell: Cell, samples: int, layer: int) -> int:
+    """Multiply-accumulate operations for a recording of `samples` samples that stops at `layer`.
+
+    Encoder, branches that were asked, and the downstream head; not the norms and the weighted sum.
+    """
+    config = upstream.encoder.config
+    frames = config.frames(samples)
+    total = config.macs(samples, layer) + cell.model.head.macs(frames)
+    asked = sum(1 for k in sorted(cell.candidates)[:-1] if k <= layer)
+    if asked and upstream.branches is not None:
+        _, classes, dim = upstream.branches.shape
+        total += asked * frames * classes * dim
+    return total

@@ -1,0 +1,102 @@
+"""Training that survives being killed: its whole state, saved atomically, restored bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from daisy.errors import DaisyError
+from daisy.files import atomic
+
+
+class Stateful(Protocol):
+    """A model or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...  # noqa: D102
+
+
+class Resumable:
+    """The state of one training run on the disk.
+
+    Args:
+        folder: Where the state lies; it holds nothing else, and goes when the training is finished.
+        parts: What the state consists of: models and optimisers, by name.
+        fingerprint: What the state belongs to (settings, inputs); a state of anything else is ignored.
+    """
+
+    def __init__(self, folder: Path, parts: Mapping[str, Stateful], fingerprint: Mapping[str, Any]) -> None:
+        self.folder, self.parts = folder, parts
+        self.path = folder / "state.pt"
+        self.fingerprint = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+    def restore(self) -> tuple[int, dict[str, Any]]:
+        """Bring every part and torch's random numbers back; return the steps done and the extra values.
+
+        Without a usable state that is (0, {}).
+
+        Raises:
+            DaisyError: if the state is damaged, which an atomic write should have made impossible.
+        """
+        if not self.path.exists():
+            return 0, {}
+        try:
+            state = torch.load(self.path, weights_only=True)
+        except Exception as error:
+            raise DaisyError(
+                f"the saved training state is damaged ({' '.join(str(error).split())[:80]})",
+                file=self.path,
+                fix="Delete it to train from the start",
+            ) from None
+        if state["fingerprint"] != self.fingerprint:
+            print("a saved state of other settings or inputs is ignored", file=sys.stderr)
+            return 0, {}
+        for name, part in self.parts.items():
+            part.load_state_dict(state["parts"][name])
+        torch.set_rng_state(state["random"])
+        print(f"resumed at step {state['step']}", file=sys.stderr, flush=True)
+        return state["step"], state["extra"]
+
+    def save(self, step: int, extra: Mapping[str, Any]) -> None:
+        """Save every part after `step` steps.
+
+        Args:
+            step: Steps done.
+            extra: Further values of plain types and tensors, such as the history of losses.
+        """
+        with atomic(self.path) as temporary:
+            torch.save(
+                {
+                    "fingerprint": self.fingerprint,
+                    "step": step,
+                    "parts": {name: part.state_dict() for name, part in self.parts.items()},
+                    "random": torch.get_rng_state(),
+                    "extra": dict(extra),
+                },
+                temporary,
+            )
+
+    def finish(self) -> None:
+        """Remove the state, once the results that it led to are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_finite(loss: float, step: int, setting: str) -> None:
+    """Stop a training whose loss is no number.
+
+    Raises:
+        DaisyError: naming the step, and the setting that usually mends it.
+    """
+    if not torch.isfinite(torch.tensor(loss)):
+        raise DaisyError(
+            f"the loss is {loss} at step {step}",
+            fix=f"Lower {setting}; the state saved before this step is kept, and the next run goes on from it",
+        )

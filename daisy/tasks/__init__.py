@@ -1,0 +1,1 @@
+"""Downstream tasks: each is one module that implements `daisy.tasks.base.Task`, listed in the registry."""

@@ -1,0 +1,120 @@
+"""Speech recognition: linear, bidirectional LSTM, CTC over characters, greedy decoding (MiniSUPERB)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from daisy.errors import DaisyError
+from daisy.manifest import Manifest
+from daisy.tasks.base import Head, Metric, Score, Task
+from daisy.torchaudio_shim import torchaudio
+
+BLANK = 0
+"""CTC's blank; characters are counted from 1."""
+
+
+class CharacterHead(Head):
+    """A projection, bidirectional LSTM layers, and log-probabilities of characters per frame."""
+
+    def __init__(self, dim: int, projection: int, hidden: int, layers: int, dropout: float, characters: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(dim, projection)
+        self.lstm = nn.LSTM(
+            projection,
+            hidden,
+            layers,
+            batch_first=True,
+            bidirectional=True,
+            dropout=dropout if layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(2 * hidden, characters + 1)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) to log-probabilities (B, T, characters + 1)."""
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.projection(features), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        return self.classifier(self.dropout(out)).log_softmax(-1)
+
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations of the linear layers and the LSTM's gates."""
+        weights = self.projection.weight.numel() + self.classifier.weight.numel()
+        weights += sum(value.numel() for name, value in self.lstm.named_parameters() if name.startswith("weight"))
+        return frames * weights
+
+
+class SpeechRecognition(Task):
+    """What is said?"""
+
+    name = "asr"
+    title = "Speech recognition"
+    metrics = (Metric("wer", "Word error rate (%)", False, 100.0),)
+
+    @classmethod
+    def learn_vocabulary(cls, train: Manifest) -> list[str]:
+        """The characters of the training transcripts, sorted.
+
+        Raises:
+            DaisyError: if there are no transcripts.
+        """
+        characters = sorted({character for item in train.utterances for character in item.text})
+        if not characters:
+            raise DaisyError("no transcripts", file=train.root, fix="Give the ASR corpus a text per recording")
+        return characters
+
+    def head(self, dim: int) -> CharacterHead:
+        """A fresh head."""
+        o = self.options
+        return CharacterHead(dim, o["projection"], o["hidden"], o["layers"], o["dropout"], len(self.vocabulary))
+
+    def example(self, manifest: Manifest, index: int) -> str:
+        """The transcript.
+
+        Raises:
+            DaisyError: if it is empty or has a character that is not in the training set.
+        """
+        item = manifest.utterances[index]
+        unknown = sorted(set(item.text) - set(self.vocabulary))
+        if not item.text or unknown:
+            problem = f"the character {unknown[0]!r} is in no training transcript" if unknown else "no transcript"
+            raise DaisyError(f"{item.id}: {problem}", file=manifest.root, fix="Normalise the transcripts")
+        return item.text
+
+    def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[str]) -> Tensor:
+        """CTC, the mean over utterances of the loss per character."""
+        place = {character: number for number, character in enumerate(self.vocabulary, start=1)}
+        targets = [torch.tensor([place[character] for character in text]) for text in examples]
+        sizes = torch.tensor([len(item) for item in targets])
+        return F.ctc_loss(output.transpose(0, 1), torch.cat(targets), lengths, sizes, BLANK, zero_infinity=True)
+
+    def predict(self, output: Tensor, lengths: Tensor) -> list[str]:
+        """Greedy decoding: the best character per frame, repeats and blanks taken out."""
+        texts = []
+        for best, length in zip(output.argmax(-1), lengths.tolist(), strict=True):
+            kept = torch.unique_consecutive(best[:length])
+            texts.append("".join(self.vocabulary[number - 1] for number in kept.tolist() if number != BLANK))
+        return texts
+
+    def score(self, prediction: str, example: str) -> Score:
+        """Word errors and words."""
+        words = example.split()
+        return {"wer": (float(torchaudio.functional.edit_distance(words, prediction.split())), float(len(words)))}
+
+    def augment(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """SpecAugment on the features: masked stretches of time and of feature dimensions."""
+        o = self.options["specaugment"]
+        x = features.transpose(1, 2)[:, None]
+        for _ in range(o["time_masks"]):
+            x = torchaudio.functional.mask_along_axis_iid(x, min(o["time_frames"], x.shape[3]), 0.0, 3, p=o["time_share"])
+        for _ in range(o["feature_masks"]):
+            x = torchaudio.functional.mask_along_axis_iid(x, o["feature_dims"], 0.0, 2)
+        return x[:, 0].transpose(1, 2)
+
+
+TASK = SpeechRecognition

@@ -1,0 +1,110 @@
+"""What the pipeline asks of a downstream task.
+
+Training, evaluation and reports know tasks by this interface alone, so that a further task is one more
+module. An *example* is whatever a task needs of an utterance beside its features: a class, a
+transcript, reference audio.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from daisy.manifest import Manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A figure by which a task is judged.
+
+    Attributes:
+        name: As in the tables, for example ``"wer"``.
+        label: As in the figures, for example ``"Word error rate (%)"``.
+        higher_is_better: Its direction.
+        scale: What sum(numerators) / sum(denominators) is multiplied by (100 for per cent).
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool
+    scale: float = 1.0
+
+
+Score = dict[str, tuple[float, float]]
+"""Per metric, an utterance's numerator and denominator. A set's metric is the sum of the one over the sum
+of the other, which holds for rates (errors / words) and for means (value / 1) alike."""
+
+
+class Head(nn.Module, abc.ABC):
+    """The trained model on top of the features."""
+
+    @abc.abstractmethod
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) features with (B,) valid frames to the task's output."""
+
+    @abc.abstractmethod
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations for one utterance of `frames` frames."""
+
+
+class Task(abc.ABC):
+    """One downstream task.
+
+    Args:
+        options: The task's part of the config.
+        vocabulary: What the training set fixed: speakers, characters.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    def __init__(self, options: Mapping[str, Any], vocabulary: Sequence[str]) -> None:
+        self.options, self.vocabulary = dict(options), list(vocabulary)
+
+    @classmethod
+    @abc.abstractmethod
+    def learn_vocabulary(cls, train: Manifest) -> list[str]:
+        """What the training set fixes: speakers, characters."""
+
+    @abc.abstractmethod
+    def head(self, dim: int) -> Head:
+        """A fresh head for features of width `dim`, drawn from torch's random numbers."""
+
+    @abc.abstractmethod
+    def example(self, manifest: Manifest, index: int) -> Any:
+        """What training and scoring need of one utterance.
+
+        Raises:
+            DaisyError: if the utterance's label is unknown or missing.
+        """
+
+    @abc.abstractmethod
+    def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[Any]) -> Tensor:
+        """The mean loss of a batch, a scalar."""
+
+    @abc.abstractmethod
+    def predict(self, output: Tensor, lengths: Tensor) -> list[Any]:
+        """One prediction per utterance of a batch."""
+
+    @abc.abstractmethod
+    def score(self, prediction: Any, example: Any) -> Score:
+        """How good a prediction is, per metric."""
+
+    def augment(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Change the features of a training batch (B, T, D); by default not at all."""
+        return features
+
+    def metadata(self) -> dict[str, Any]:
+        """What `daisy.tasks.restore` needs."""
+        return {"name": self.name, "options": self.options, "vocabulary": self.vocabulary}
+
+
+def set_metric(scores: Sequence[Score], metric: Metric) -> float:
+    """A metric over a set of utterances."""
+    numerator = sum(score[metric.name][0] for score in scores)
+    return metric.scale * numerator / sum(score[metric.name][1] for score in scores)

@@ -1,0 +1,67 @@
+"""What all rules share: the checked config, names of methods, and how a stage is called."""
+
+import hashlib
+import json
+
+from snakemake.exceptions import WorkflowError
+
+from daisy.code_digest import code_digest
+from daisy.config import check
+from daisy.errors import DaisyError
+from daisy.tasks.registry import TASKS
+
+try:
+    check(config)
+except DaisyError as error:
+    raise WorkflowError(str(error))
+
+RUN = f"{config['results']}/{config['run']}"
+CACHE = config["cache"]
+SEED = config["seed"]
+CORPORA = f"{CACHE}/corpora"
+PARTS = ("train", "dev", "test")
+
+
+def rho_name(rho):
+    """The one spelling of a rho in paths."""
+    return f"rho{float(rho):g}"
+
+
+RHOS = {rho_name(rho): rho for rho in config["thresholds"]["rho"]}
+DAISY = [f"daisy-{name}" for name in RHOS] if "daisy" in config["downstream"]["methods"] else []
+BASELINES = [name for name in config["downstream"]["methods"] if name != "daisy"]
+METHODS = DAISY + BASELINES
+
+
+wildcard_constraints:
+    task="|".join(TASKS),
+    part="|".join(PARTS),
+    rho="|".join(RHOS).replace(".", r"\."),
+    method="|".join(METHODS).replace(".", r"\."),
+
+
+def settings(**values):
+    """A stage's config values as one JSON text: Snakemake compares it whole, so that every change counts."""
+    return json.dumps(values, sort_keys=True)
+
+
+def task_code(module, task):
+    """The digest of a stage that runs a task's own module."""
+    return code_digest(module, TASKS[task].module)
+
+
+def fixed_layer(method):
+    """0 for exits by entropy; -1 for all layers; otherwise the layer of a fixed exit."""
+    if method.startswith("daisy"):
+        return 0
+    return -1 if method == "full" else int(method.removeprefix("layer"))
+
+
+def state(name, *parts):
+    """Folder for the state of an unfinished training, of just these settings and this code."""
+    return f"{RUN}/state/{name}-{hashlib.sha256(''.join(parts).encode()).hexdigest()[:12]}"
+
+
+def stage(module, arguments):
+    """The command of a stage; what it says goes to the terminal and to the rule's log."""
+    return f"python -m daisy.{module} --settings {{params.settings:q}} {arguments} 2>&1 | tee {{log}}"

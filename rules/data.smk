@@ -1,0 +1,53 @@
+"""Corpora: recordings become FLAC files and tables, and tables become one manifest per task and split."""
+
+
+rule embedded_speech:
+    output:
+        audio=directory(CORPORA + "/embedded/audio"),
+        table=CORPORA + "/embedded/recordings.csv",
+        dropped=CORPORA + "/embedded/dropped.csv",
+    params:
+        settings=settings(packages=config["data"]["packages"]),
+        code=code_digest("daisy.corpora.embedded"),
+        cache=CACHE + "/debian",
+    log:
+        CACHE + "/logs/embedded_speech.log",
+    threads: 2
+    shell:
+        stage("corpora.embedded", "--cache {params.cache} --audio {output.audio} --table {output.table} --dropped {output.dropped}")
+
+
+rule command_speech:
+    input:
+        # Both corpora unpack packages into one cache: one after the other.
+        CORPORA + "/embedded/recordings.csv",
+    output:
+        audio=directory(CORPORA + "/commands/audio"),
+        table=CORPORA + "/commands/recordings.csv",
+    params:
+        settings=settings(seed=SEED, **config["data"]["commands"]),
+        code=code_digest("daisy.corpora.commands"),
+        cache=CACHE + "/debian",
+    log:
+        CACHE + "/logs/command_speech.log",
+    threads: 2
+    shell:
+        stage("corpora.commands", "--cache {params.cache} --audio {output.audio} --table {output.table}")
+
+
+rule manifests:
+    input:
+        speech=CORPORA + "/embedded/recordings.csv",
+        commands=CORPORA + "/commands/recordings.csv",
+    output:
+        expand(RUN + "/manifests/speech/{part}.{ending}", part=("train", "dev"), ending=("tsv", "csv")),
+        expand(RUN + "/manifests/{task}/{part}.{ending}", task=TASKS, part=PARTS, ending=("tsv", "csv")),
+        summary=RUN + "/manifests/summary.csv",
+    params:
+        settings=settings(seed=SEED, **config["data"]["splits"]),
+        code=code_digest("daisy.manifests"),
+        out=RUN + "/manifests",
+    log:
+        RUN + "/logs/manifests.log",
+    shell:
+        stage("manifests", "--speech {input.speech} --commands {input.commands} --out {params.out} --summary {output.summary}")

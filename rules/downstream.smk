@@ -1,0 +1,56 @@
+"""Downstream: for each task one model per method, trained on the exits that the method takes."""
+
+
+def downstream_settings(wildcards):
+    task = config["tasks"][wildcards.task]
+    return settings(
+        task=wildcards.task,
+        fixed_layer=fixed_layer(wildcards.method),
+        fusion=config["downstream"]["fusion"],
+        clip=config["downstream"]["clip"],
+        save_every=config["downstream"]["save_every"],
+        seed=SEED,
+        **{key: value for key, value in task.items() if key != "q"},
+    )
+
+
+def calibration_of(wildcards):
+    if not wildcards.method.startswith("daisy"):
+        return []
+    return f"{RUN}/calibration/{wildcards.task}/{wildcards.method.removeprefix('daisy-')}.json"
+
+
+rule downstream:
+    input:
+        train_manifest=RUN + "/manifests/{task}/train.tsv",
+        train_features=RUN + "/features/{task}/train.npy",
+        train_table=RUN + "/features/{task}/train.npz",
+        dev_manifest=RUN + "/manifests/{task}/dev.tsv",
+        dev_features=RUN + "/features/{task}/dev.npy",
+        dev_table=RUN + "/features/{task}/dev.npz",
+        calibration=calibration_of,
+    output:
+        model=RUN + "/downstream/{task}/{method}/model.safetensors",
+        exits=RUN + "/downstream/{task}/{method}/exits.json",
+        history=RUN + "/downstream/{task}/{method}/history.csv",
+    params:
+        settings=downstream_settings,
+        code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
+        state=lambda wildcards: state(
+            f"{wildcards.task}-{wildcards.method}",
+            downstream_settings(wildcards),
+            task_code("daisy.downstream", wildcards.task),
+        ),
+        calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
+    log:
+        RUN + "/logs/downstream-{task}-{method}.log",
+    benchmark:
+        RUN + "/benchmarks/downstream-{task}-{method}.tsv"
+    shell:
+        stage(
+            "downstream",
+            "--train-manifest {input.train_manifest} --train-features {input.train_features} "
+            "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.calibration} "
+            "--state {params.state} --out {output.model} --exits {output.exits} --history {output.history} "
+            "--threads {threads}",
+        )
