@@ -36,7 +36,9 @@ def read_shards(paths: Sequence[Path]) -> np.ndarray:
     try:
         return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
     except (OSError, ValueError) as error:
-        raise DaisyError(f"a shard cannot be read ({error})", file=paths[0].parent, fix="Make the shards again") from None
+        raise DaisyError(
+            f"a shard cannot be read ({error})", file=paths[0].parent, fix="Delete the shards and run again"
+        ) from None
 
 
 def cluster(frames: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, float]:

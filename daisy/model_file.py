@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from daisy.errors import DaisyError
 from daisy.files import atomic
 from daisy.fusion import Kind, LayerSum
-from daisy.tasks.registry import restore
 from daisy.tasks.base import Task
+from daisy.tasks.registry import restore
 
 
 class Downstream(nn.Module):
@@ -62,7 +62,7 @@ def load_downstream(path: Path) -> Downstream:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             description = json.loads(file.metadata()["downstream"])
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = Downstream(
             restore(description["task"]), description["layers"], description["dim"], description["fusion"]
         )

@@ -46,7 +46,7 @@ def settings(kind: type[Settings], text: str) -> Settings:
 
 
 def _build(kind: Any, value: Any, name: str) -> Any:
-    if not dataclasses.is_dataclass(kind):
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         if typing.get_origin(kind) is tuple and isinstance(value, list):
             return tuple(value)
         return value

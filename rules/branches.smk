@@ -5,7 +5,7 @@ BRANCH_SETTINGS = settings(seed=SEED, **config["branches"])
 
 rule branches:
     input:
-        checkpoint=config["upstream"]["checkpoint"],
+        checkpoint=CHECKPOINT,
         manifest=RUN + "/manifests/speech/train.tsv",
         labels=LABELS,
         dictionary=RUN + "/targets/dict.km.txt",

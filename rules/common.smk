@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 from snakemake.exceptions import WorkflowError
 
@@ -20,6 +21,15 @@ CACHE = config["cache"]
 SEED = config["seed"]
 CORPORA = f"{CACHE}/corpora"
 PARTS = ("train", "dev", "test")
+
+
+def resource(path):
+    """A path of the config: as it stands, or else in the project's own folder."""
+    own = f"{workflow.basedir}/{path}"
+    return own if os.path.exists(own) and not os.path.exists(path) else path
+
+
+CHECKPOINT = resource(config["upstream"]["checkpoint"])
 
 
 def rho_name(rho):

@@ -7,7 +7,7 @@ SHARDS = config["targets"]["shards"]
 rule dump_features:
     input:
         manifest=RUN + "/manifests/speech/train.tsv",
-        checkpoint=config["upstream"]["checkpoint"],
+        checkpoint=CHECKPOINT,
     output:
         expand(RUN + "/targets/shards/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")),
     params:
@@ -54,7 +54,7 @@ rule kmeans:
 rule labels:
     input:
         manifest=RUN + "/manifests/speech/train.tsv",
-        checkpoint=config["upstream"]["checkpoint"],
+        checkpoint=CHECKPOINT,
         centroids=[RUN + "/targets/kmeans.npz"] if config["targets"]["kind"] == "kmeans" else [],
     output:
         labels=LABELS,

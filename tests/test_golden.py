@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from daisy import audio
 from daisy.exits import candidate_layers, histogram, midrange

@@ -51,5 +51,7 @@ def read_table(path: Path) -> list[Recording]:
         if row["id"] in seen or not row["samples"].isdigit():
             raise DaisyError(f"line {number} is damaged: {row}", file=path, fix="Delete the file and run again")
         seen.add(row["id"])
-        recordings.append(Recording(**{**row, "samples": int(row["samples"])}))
+        recordings.append(
+            Recording(row["id"], int(row["samples"]), row["speaker"], row["text"], row["split"], row["source"])
+        )
     return recordings

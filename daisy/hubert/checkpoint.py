@@ -41,6 +41,8 @@ class _Dictionary:
 class PretrainingHead(nn.Module):
     """HuBERT's own head: a projection, compared with one embedding per class by cosine similarity."""
 
+    label_embs_concat: Tensor
+
     def __init__(self, projection: nn.Linear, embeddings: Tensor) -> None:
         super().__init__()
         self.final_proj = projection
@@ -77,9 +79,7 @@ def load(path: str | Path) -> Checkpoint:
         DaisyError: if the file is missing, damaged, of no known format, not safe to read, or lacks weights.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DaisyError("the checkpoint does not exist", file=path, fix="Check upstream.checkpoint in the config")
-    content = _read(path)
+    content = read_content(path)
     if "model_weight" in content:
         state, config = content["model_weight"], {"model": content["model_cfg"], "task": content.get("task_cfg") or {}}
     else:
@@ -96,23 +96,32 @@ def load(path: str | Path) -> Checkpoint:
         raise DaisyError(f"the weight {error} is missing", file=path, fix="Use a complete HuBERT checkpoint") from None
     except (RuntimeError, ValueError) as error:
         problem = " ".join(str(error).split())
-        raise DaisyError(f"the weights do not fit its configuration: {problem}", file=path, fix="Use another file")
+        raise DaisyError(
+            f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"
+        ) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_content(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's raw content without executing anything in it.
+
+    Raises:
+        DaisyError: if the file is missing, damaged, of no known format, or not safe to read.
+    """
+    if not path.is_file():
+        raise DaisyError("the checkpoint does not exist", file=path, fix="Check upstream.checkpoint in the config")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if CONFIG_KEY not in metadata:
                 raise DaisyError(f"no {CONFIG_KEY} in its metadata", file=path, fix="Use a checkpoint made by daisy")
             return {
-                "model": {name: file.get_tensor(name) for name in file.keys()},
+                "model": {name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118
                 "cfg": json.loads(metadata[CONFIG_KEY]),
             }
     except (safetensors.SafetensorError, json.JSONDecodeError) as error:
         if path.suffix == ".safetensors":
             raise DaisyError(f"damaged ({error})", file=path, fix="Restore the file from its source") from None
-    stand_ins = [(_Dictionary, "fairseq.data.dictionary.Dictionary"), argparse.Namespace]
+    stand_ins: list[Any] = [(_Dictionary, "fairseq.data.dictionary.Dictionary"), argparse.Namespace]
     try:
         with torch.serialization.safe_globals(stand_ins):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -141,7 +150,7 @@ def _damaged(path: Path, error: Exception) -> DaisyError:
 def _configuration(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     config = content.get("cfg")
     if isinstance(config, Mapping) and "model" in config:
-        return {key: dict(config.get(key) or {}) for key in ("model", "task")}
+        return {key: dict(config.get(key) or {}) for key in ("model", "task", "training")}
     args = content.get("args")
     if args is not None:
         values = dict(args if isinstance(args, Mapping) else vars(args))

@@ -57,6 +57,7 @@ class ConvLayer(nn.Sequential):
             if isinstance(norm, nn.GroupNorm):
                 x = norm(x) if mask is None else _masked_norm(x, mask, norm)
             else:
+                assert isinstance(norm, nn.Sequential)
                 x = norm[1](x.transpose(1, 2)).transpose(1, 2)
         return F.gelu(x)
 

@@ -110,10 +110,11 @@ class SpeechRecognition(Task):
         """SpecAugment on the features: masked stretches of time and of feature dimensions."""
         o = self.options["specaugment"]
         x = features.transpose(1, 2)[:, None]
+        mask = torchaudio.functional.mask_along_axis_iid
         for _ in range(o["time_masks"]):
-            x = torchaudio.functional.mask_along_axis_iid(x, min(o["time_frames"], x.shape[3]), 0.0, 3, p=o["time_share"])
+            x = mask(x, min(o["time_frames"], x.shape[3]), 0.0, 3, p=o["time_share"])
         for _ in range(o["feature_masks"]):
-            x = torchaudio.functional.mask_along_axis_iid(x, o["feature_dims"], 0.0, 2)
+            x = mask(x, o["feature_dims"], 0.0, 2)
         return x[:, 0].transpose(1, 2)
 
 

@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set themselves up.
+PYTHON ?= python3
+CORES ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: demo test lint format pretrain clean help
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.ready  ## The whole reproduction on the embedded speech: results/mini/report.html
+	@$(RUN) snakemake --cores $(CORES) --quiet rules
+	@echo "Open $(CURDIR)/results/mini/report.html"
+
+test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pipeline
+	@$(RUN) ruff check .
+	@$(RUN) mypy daisy
+	@$(RUN) python -m pytest
+
+lint: $(VENV)/.ready-dev  ## Linters alone
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) snakefmt --check Snakefile rules
+	@$(RUN) mypy daisy
+
+format: $(VENV)/.ready-dev  ## Format the code
+	@$(RUN) ruff format .
+	@$(RUN) snakefmt Snakefile rules
+
+pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
+	@$(RUN) snakemake pretrain --cores $(CORES)
+
+clean:  ## Remove results, but no downloaded data and no environment
+	rm -rf results/mini .snakemake
+
+$(VENV)/bin/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; run make with PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml | $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

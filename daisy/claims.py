@@ -1,0 +1,161 @@
+"""The paper's claims, and one target of this project's own, held against a run's tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+from daisy.grid import EntropyRow, GridRow, fastest_match, fixed_layer, metrics_of, rows_of, tasks_of
+from daisy.labels import cell_label, decimals, method_label, metric_label, task_title
+
+Verdict = Literal["holds", "fails", "not tested"]
+
+NEAR_LAYERS = 0.25
+"""Cells whose mean exits lie closer than this are not compared in speed: the clock cannot tell them apart."""
+
+NEAR_ENTROPY = 1.05
+"""The last layer's entropy may exceed the lowest by this factor."""
+
+TARGET_RHO, TARGET_STRATEGY, TARGET_SPEEDUP = 1.0, "avg", 1.2
+"""The project's own target."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim and how it fared.
+
+    Attributes:
+        title: The claim, one sentence.
+        verdict: ``holds``, ``fails`` or ``not tested``.
+        detail: The numbers behind the verdict.
+    """
+
+    title: str
+    verdict: Verdict
+    detail: str
+
+
+def _verdict(holds: bool) -> Verdict:
+    return "holds" if holds else "fails"
+
+
+def _scope(task: str, metric: str) -> str:
+    return f"{task_title(task)} – {metric_label(task, metric)}"
+
+
+def _daisy(rows: Sequence[GridRow]) -> list[GridRow]:
+    return [row for row in rows if row.method == "daisy"]
+
+
+def _best(rows: Sequence[GridRow]) -> GridRow:
+    return max(rows, key=lambda row: (row.value if row.higher_is_better else -row.value, row.speedup_vs_full))
+
+
+def _value(row: GridRow, *, interval: bool = False) -> str:
+    places = decimals(row.ci_high - row.ci_low)
+    text = f"{row.value:.{places}f}"
+    return f"{text} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if interval else text
+
+
+def _speed(row: GridRow) -> str:
+    return f"{row.speedup_vs_full:.2f}×"
+
+
+def keeps_quality(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
+    """Some DAISY cell is inside the full model's confidence interval, or better, and faster."""
+    title = f"{_scope(task, metric)}: DAISY keeps the full model's result and is faster"
+    rows = rows_of(grid, task, metric)
+    full, cells = next((row for row in rows if row.method == "full"), None), _daisy(rows)
+    if full is None or not cells:
+        return Claim(title, "not tested", f"The run has no {'DAISY cell' if full else 'full model'} for this task.")
+    found = fastest_match(rows)
+    shown = found or _best(cells)
+    role = "Fastest such cell" if found else "No cell does both. Best cell"
+    detail = f"{role}: {cell_label(shown)}, {_value(shown)} at {_speed(shown)}"
+    return Claim(title, _verdict(found is not None), f"{detail}; full model {_value(full, interval=True)}.")
+
+
+def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: str) -> Claim:
+    """Some DAISY cell is as good as a fixed exit, or better, for no more operations."""
+    rows = rows_of(grid, task, metric)
+    title = f"{_scope(task, metric)}: DAISY is at least as good as the {method_label(method)} at no more cost"
+    fixed, cells = next((row for row in rows if row.method == method), None), _daisy(rows)
+    if fixed is None or not cells:
+        missing = "DAISY cell" if fixed else method_label(method)
+        return Claim(title, "not tested", f"The run has no {missing} for this task.")
+    cheap = [row for row in cells if row.macs_per_second <= fixed.macs_per_second]
+    cost = f"{fixed.macs_per_second / 1e9:#.3g} billion MACs per second of audio"
+    reference = f"{method_label(method)} {_value(fixed, interval=True)} at {cost}"
+    if not cheap:
+        least = min(cells, key=lambda row: row.macs_per_second)
+        detail = f"No cell costs as little. Cheapest: {cell_label(least)}, {_value(least)} at {_cost(least)}"
+        return Claim(title, "fails", f"{detail}; {reference}.")
+    best = _best(cheap)
+    detail = f"Best cell that costs no more: {cell_label(best)}, {_value(best)} at {_cost(best)}; {reference}."
+    return Claim(title, _verdict(best.reaches(fixed.value)), detail)
+
+
+def _cost(row: GridRow) -> str:
+    return f"{row.macs_per_second / 1e9:#.3g} billion"
+
+
+def entropy_falls(entropy: Sequence[EntropyRow], task: str) -> Claim:
+    """The last layer's mean entropy is the lowest, or within 5% of it."""
+    title = f"{task_title(task)}: entropy falls with depth"
+    rows = sorted((row for row in entropy if row.task == task), key=lambda row: row.layer)
+    if len(rows) < 2:
+        return Claim(title, "not tested", "The run has no calibration for this task.")
+    first, last, lowest = rows[0], rows[-1], min(rows, key=lambda row: row.mean_entropy)
+    detail = (
+        f"Mean entropy {first.mean_entropy:.3f} nats at layer {first.layer}, {last.mean_entropy:.3f} at layer "
+        f"{last.layer}; lowest {lowest.mean_entropy:.3f} at layer {lowest.layer}."
+    )
+    return Claim(title, _verdict(last.mean_entropy <= NEAR_ENTROPY * lowest.mean_entropy), detail)
+
+
+def speed_follows_exits(grid: Sequence[GridRow], task: str) -> Claim:
+    """Of two DAISY cells, the one that stops earlier is faster."""
+    title = f"{task_title(task)}: the earlier the exit, the faster"
+    pairs = [
+        sorted(pair, key=lambda row: row.mean_exit_layer)
+        for pair in itertools.combinations(_daisy(rows_of(grid, task)), 2)
+        if abs(pair[0].mean_exit_layer - pair[1].mean_exit_layer) >= NEAR_LAYERS
+    ]
+    apart = f"mean exits at least {NEAR_LAYERS:g} layers apart"
+    if not pairs:
+        return Claim(title, "not tested", f"No two DAISY cells have {apart}.")
+    ordered = sum(early.speedup_vs_full > late.speedup_vs_full for early, late in pairs)
+    detail = f"{ordered} of {len(pairs)} pairs of cells with {apart} ({100 * ordered / len(pairs):.0f}%)."
+    return Claim(title, _verdict(ordered == len(pairs)), detail)
+
+
+def reaches_target(grid: Sequence[GridRow]) -> Claim:
+    """The project's own target: a least speed-up at one named cell, on at least one task."""
+    cell = f"ρ {TARGET_RHO:.1f} with {TARGET_STRATEGY}"
+    title = f"This project's own target: {cell} is at least {TARGET_SPEEDUP:g}× as fast as the full model on a task"
+    found = [
+        row
+        for task in tasks_of(grid)
+        for row in _daisy(rows_of(grid, task))
+        if row.rho == TARGET_RHO and row.strategy == TARGET_STRATEGY
+    ]
+    if not found:
+        return Claim(title, "not tested", f"The run has no cell at {cell}.")
+    detail = ", ".join(f"{task_title(row.task)} {_speed(row)}" for row in found)
+    return Claim(title, _verdict(max(row.speedup_vs_full for row in found) >= TARGET_SPEEDUP), f"{detail}.")
+
+
+def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow]) -> list[Claim]:
+    """All claims, kind by kind, for every task and metric of the grid."""
+    tasks = tasks_of(grid)
+    pairs = [(task, metric) for task in tasks for metric in metrics_of(grid, task)]
+    fixed = list(dict.fromkeys(row.method for row in grid if fixed_layer(row.method))) or ["layer6"]
+    return [
+        *(keeps_quality(grid, task, metric) for task, metric in pairs),
+        *(beats_fixed_exit(grid, task, metric, method) for method in fixed for task, metric in pairs),
+        *(entropy_falls(entropy, task) for task in tasks),
+        *(speed_follows_exits(grid, task) for task in tasks),
+        reaches_target(grid),
+    ]

@@ -1,0 +1,235 @@
+"""Prepare the command corpus: synthesised English command sentences with transcripts, for ASR.
+
+No package of free recordings comes with transcripts, so this one corpus is synthetic. Sentences come
+from a small grammar with a closed vocabulary; no sentence occurs in two splits, and one voice is heard
+in the test set only. Voices are Flite's (Debian) and SVOX Pico's (`py-nanotts`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import py_nanotts
+import soundfile
+
+from daisy import stage
+from daisy.audio import SAMPLE_RATE, write
+from daisy.corpora import debian
+from daisy.corpora.table import Recording, write_table
+from daisy.errors import DaisyError
+from daisy.progress import Progress
+from daisy.seeds import generator
+
+SLOTS: dict[str, tuple[str, ...]] = {
+    "switch": ("turn on", "turn off", "check"),
+    "device": ("light", "lamp", "heater", "radio", "fan"),
+    "room": ("kitchen", "bedroom", "garden", "office", "garage", "hall"),
+    "thing": ("door", "window", "gate"),
+    "move": ("open", "close", "lock"),
+    "clock": ("alarm", "timer"),
+    "name": ("anna", "peter", "maria", "david", "sarah", "tom"),
+    "number": ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    "part": ("", "fifteen", "thirty"),
+    "day": ("today", "tomorrow", "on monday", "on friday", "on sunday"),
+    "sound": ("music", "the news", "a story", "jazz"),
+    "how": ("", "please", "right now"),
+}
+"""What may stand in each place of a sentence."""
+
+PATTERNS = (
+    "{how} {switch} the {room} {device}",
+    "{move} the {room} {thing} {how}",
+    "set the {clock} for {number} {part} {day}",
+    "call {name} at {number} {part} {how}",
+    "send {name} a message {day} at {number} {part}",
+    "play {sound} in the {room} {how}",
+    "remind {name} to {move} the {thing} at {number} {part}",
+)
+"""The sentences' patterns."""
+
+FLITE_VOICES = ("slt", "rms", "awb", "kal16")
+PICO_VOICES = {"pico-us": "en-US", "pico-gb": "en-GB"}
+UNSEEN = "pico-gb"
+"""The voice that is heard in the test set only; a third of the test recordings."""
+
+SEEN = (*FLITE_VOICES, "pico-us")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        seed: Seed of sentences, voices and speaking rates.
+        train: Recordings to train on.
+        dev: Recordings to choose the model by.
+        test: Recordings to test on.
+    """
+
+    seed: int
+    train: int
+    dev: int
+    test: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One sentence to be spoken.
+
+    Attributes:
+        id: The recording's id.
+        split: The split that it belongs to.
+        text: The sentence.
+        voice: Who speaks.
+        rate: Speaking rate relative to the voice's own.
+        pitch: Pitch relative to the voice's own.
+    """
+
+    id: str
+    split: str
+    text: str
+    voice: str
+    rate: float
+    pitch: float
+
+
+def sentences() -> list[str]:
+    """Every sentence of the grammar once, sorted."""
+    found = set()
+    for pattern in PATTERNS:
+        names = [name for name in SLOTS if f"{{{name}}}" in pattern]
+        for words in itertools.product(*(SLOTS[name] for name in names)):
+            found.add(" ".join(pattern.format(**dict(zip(names, words, strict=True))).split()))
+    return sorted(found)
+
+
+def plan(settings: Settings) -> list[Command]:
+    """Who says what: sentences drawn without repetition, one after the other for train, dev and test.
+
+    Raises:
+        DaisyError: if the grammar has fewer sentences than are asked for.
+    """
+    every = sentences()
+    counts = {"train": settings.train, "dev": settings.dev, "test": settings.test}
+    if sum(counts.values()) > len(every):
+        raise DaisyError(
+            f"{sum(counts.values())} sentences asked for, and the grammar has {len(every)}",
+            fix="Lower the counts under data.commands",
+        )
+    order = iter(generator(settings.seed, "sentences").permutation(len(every)))
+    commands = []
+    for split, count in counts.items():
+        for number in range(count):
+            draw = generator(settings.seed, "voice", split, number)
+            voice = UNSEEN if split == "test" and number % 3 == 0 else str(draw.choice(SEEN))
+            rate, pitch = (float(np.round(value, 3)) for value in draw.uniform(0.9, 1.1, size=2))
+            name = f"{voice}/{split}-{number:05d}"
+            commands.append(Command(name, split, every[next(order)], voice, rate, pitch))
+    return commands
+
+
+class Synthesiser:
+    """Speaks a command with its voice.
+
+    Args:
+        root: Where Debian's packages are unpacked.
+    """
+
+    _BASE_PITCH = {"slt": 170.0, "rms": 105.0, "awb": 130.0, "kal16": 100.0}
+
+    def __init__(self, root: Path) -> None:
+        self.flite = root / "usr/bin/flite"
+        libraries = sorted({str(file.parent) for file in root.glob("usr/lib/*/libflite.so*")})
+        self.environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
+
+    def speak(self, command: Command) -> np.ndarray:
+        """(samples,) float32 at 16 kHz.
+
+        Raises:
+            DaisyError: if the synthesiser cannot run or says nothing.
+        """
+        try:
+            wave = self._pico(command) if command.voice in PICO_VOICES else self._flite(command)
+        except FileNotFoundError:
+            raise DaisyError("flite is not there", file=self.flite, fix="Delete the cache folder and run again") from None
+        if len(wave) < SAMPLE_RATE // 4:
+            raise DaisyError(
+                f"the voice {command.voice} said {len(wave)} samples for {command.text!r}",
+                fix="Delete the cache folder, so that the synthesiser is installed again",
+            )
+        return wave
+
+    def _pico(self, command: Command) -> np.ndarray:
+        raw = py_nanotts.NanoTTS().speak(
+            command.text, voice=PICO_VOICES[command.voice], speed=command.rate, pitch=command.pitch
+        )
+        return np.frombuffer(raw, dtype="<i2").astype(np.float32) / 32768
+
+    def _flite(self, command: Command) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "speech.wav"
+            outcome = subprocess.run(
+                [
+                    *(str(self.flite), "-voice", command.voice),
+                    *("--setf", f"duration_stretch={1 / command.rate:.3f}"),
+                    *("--setf", f"int_f0_target_mean={self._BASE_PITCH[command.voice] * command.pitch:.1f}"),
+                    *("-t", command.text, "-o", str(file)),
+                ],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if outcome.returncode != 0 or not file.exists():
+                raise DaisyError(
+                    f"flite failed ({outcome.stderr.strip()[:120] or outcome.returncode})",
+                    file=self.flite,
+                    fix="Delete the cache folder, so that the synthesiser is installed again",
+                )
+            wave, rate = soundfile.read(file, dtype="float32")
+        if rate != SAMPLE_RATE:
+            raise DaisyError(f"the voice {command.voice} speaks at {rate} Hz", file=self.flite, fix="Drop the voice")
+        return wave
+
+
+def synthesise(commands: Sequence[Command], root: Path, audio: Path) -> Iterator[Recording]:
+    """Speak `commands` into FLAC files under `audio`."""
+    synthesiser = Synthesiser(root)
+    progress = Progress("command speech", len(commands), "recordings")
+    with ThreadPoolExecutor(2) as pool:
+        for command, wave in zip(commands, pool.map(synthesiser.speak, commands), strict=True):
+            write(audio / f"{command.id}.flac", wave)
+            source = "py-nanotts" if command.voice in PICO_VOICES else "flite"
+            progress.add()
+            yield Recording(command.id, len(wave), command.voice, command.text, command.split, source)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="folder for downloaded packages")
+    parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
+    parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings")
+    arguments = parser.parse_args(argv)
+    commands = plan(stage.settings(Settings, arguments.settings))
+    root = debian.fetch(("flite", "libflite1"), arguments.cache)
+    recordings = list(synthesise(commands, root, arguments.audio))
+    write_table(arguments.table, recordings)
+    minutes = sum(item.samples for item in recordings) / SAMPLE_RATE / 60
+    words = {word for item in recordings for word in item.text.split()}
+    voices = {item.speaker for item in recordings}
+    print(
+        f"command speech: {len(recordings)} recordings, {minutes:.1f} minutes, {len(voices)} voices, {len(words)} words"
+    )
+
+
+if __name__ == "__main__":
+    stage.run(main)

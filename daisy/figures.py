@@ -1,0 +1,88 @@
+"""Draw the paper's Fig. 2 (entropy per layer) and Fig. 3 (result against speed) from the tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import style
+from matplotlib.colors import is_color_like
+from matplotlib.figure import Figure
+
+from daisy import stage
+from daisy.errors import DaisyError
+from daisy.files import atomic
+from daisy.grid import EntropyRow, GridRow, ThresholdRow, read_table
+from daisy.plots import entropy_figure, tradeoff_figure
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#767676",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    # Ids in an SVG are hashes with this salt; without one they would differ from run to run.
+    "svg.hashsalt": "daisy",
+}
+METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+"""No date and no version: the same tables give the same bytes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        colours: A colour per task (Fig. 2) or per scale, as ``rho0.7`` (Fig. 3); the others keep the palette's.
+    """
+
+    colours: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def save(figure: Figure, out: Path, name: str) -> None:
+    """Write a figure as PNG and SVG, atomically; the same figure gives the same files."""
+    for ending, metadata in METADATA.items():
+        with atomic(out / f"{name}.{ending}") as temporary:
+            figure.savefig(temporary, format=ending, dpi=200, metadata=metadata)
+
+
+def draw(
+    grid: Sequence[GridRow],
+    entropy: Sequence[EntropyRow],
+    thresholds: Sequence[ThresholdRow],
+    colours: dict[str, str],
+    out: Path,
+) -> None:
+    """Draw both figures into the folder `out`.
+
+    Raises:
+        DaisyError: if a colour is none.
+    """
+    for name, colour in colours.items():
+        if not is_color_like(colour):
+            raise DaisyError(f"colours.{name} is {colour!r}, no colour", fix="Use a name or a code such as #0072B2")
+    with style.context(["default", STYLE]):
+        save(entropy_figure(entropy, thresholds, colours), out, "fig2_entropy")
+        save(tradeoff_figure(grid, colours), out, "fig3_tradeoff")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
+    parser.add_argument("--out", type=Path, required=True, help="output: folder of the figures")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    grid = read_table(GridRow, arguments.tables / "grid.csv")
+    if not grid:
+        raise DaisyError("the grid is empty", file=arguments.tables / "grid.csv", fix="Evaluate a method first")
+    entropy = read_table(EntropyRow, arguments.tables / "entropy.csv")
+    thresholds = read_table(ThresholdRow, arguments.tables / "thresholds.csv")
+    draw(grid, entropy, thresholds, settings.colours, arguments.out)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,214 @@
+"""The result tables: their columns, typed reading and writing, and the questions that are asked of the grid.
+
+Every table is a dataclass whose fields are its columns, in order. Null is an empty cell, and booleans
+are ``true`` and ``false``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from daisy.errors import DaisyError
+from daisy.exits import STRATEGIES
+from daisy.files import read_csv, write_csv
+
+Table = TypeVar("Table")
+
+
+@dataclasses.dataclass(frozen=True)
+class GridRow:
+    """One metric of one cell: ``grid.csv``.
+
+    Attributes:
+        task: The task's name.
+        method: ``daisy``, ``full`` or ``layerN``.
+        rho: The threshold's scale; None for a baseline.
+        strategy: How candidate layers were chosen; None for a baseline.
+        metric: The metric's name.
+        value: The metric on the test set.
+        ci_low: Lower end of its 95% confidence interval.
+        ci_high: Upper end.
+        higher_is_better: The metric's direction.
+        n_utterances: Size of the test set.
+        mean_exit_layer: Mean over the test set.
+        macs_per_second: Multiply-accumulate operations per second of audio.
+        rtf: Processing time over audio time.
+        speedup_vs_full: The full model's time over this cell's, measured side by side.
+    """
+
+    task: str
+    method: str
+    rho: float | None
+    strategy: str | None
+    metric: str
+    value: float
+    ci_low: float
+    ci_high: float
+    higher_is_better: bool
+    n_utterances: int
+    mean_exit_layer: float
+    macs_per_second: float
+    rtf: float
+    speedup_vs_full: float
+
+    def reaches(self, value: float) -> bool:
+        """Whether this row's value is `value` or better."""
+        return self.value >= value if self.higher_is_better else self.value <= value
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropyRow:
+    """E_bar_k of a task's training set, in nats: ``entropy.csv``."""
+
+    task: str
+    layer: int
+    mean_entropy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ExitRow:
+    """How many test utterances stopped at a layer: ``exits.csv``."""
+
+    task: str
+    method: str
+    rho: float | None
+    strategy: str | None
+    layer: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ThresholdRow:
+    """A threshold in nats, and the rule that gave it: ``thresholds.csv``."""
+
+    task: str
+    rho: float
+    tau: float
+    rule: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateRow:
+    """Candidate layers, separated by spaces; whether ``threshold`` fell back: ``candidates.csv``."""
+
+    task: str
+    rho: float
+    strategy: str
+    candidates: str
+    fallback: bool
+
+
+def typed(kind: type[Table], values: Mapping[str, Any], file: str | Path) -> Table:
+    """Build a row of `kind` from JSON values.
+
+    Raises:
+        DaisyError: if a column is missing, or its value is of another type or not finite.
+    """
+    result = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if name not in values:
+            raise DaisyError(f"{name!r} is missing", file=file, fix="Delete the file and run again")
+        result[name] = _checked(values[name], hint, name, file)
+    return kind(**result)
+
+
+def _checked(value: Any, hint: Any, name: str, file: str | Path) -> Any:
+    optional = isinstance(hint, types.UnionType)
+    wanted = typing.get_args(hint)[0] if optional else hint
+    if value is None and optional:
+        return None
+    if wanted is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if wanted is not float and type(value) is wanted:
+        return value
+    raise DaisyError(f"{name!r} is {value!r}, not {wanted.__name__}", file=file, fix="Delete the file and run again")
+
+
+def _parsed(text: str | None, hint: Any) -> Any:
+    """The JSON value of a cell; a cell that does not fit is left as text, for `typed` to refuse."""
+    wanted = typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+    if not text:
+        return None
+    if wanted is bool:
+        return {"true": True, "false": False}.get(text, text)
+    try:
+        return text if wanted is str else wanted(text)
+    except ValueError:
+        return text
+
+
+def read_table(kind: type[Table], path: Path) -> list[Table]:
+    """Read a table.
+
+    Raises:
+        DaisyError: if the file is missing, lacks a column or has a cell of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    return [
+        typed(kind, {name: _parsed(row[name], hint) for name, hint in hints.items()}, path)
+        for row in read_csv(path, columns=tuple(hints))
+    ]
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def write_table(kind: type[Table], path: Path, rows: Iterable[Table]) -> None:
+    """Write a table, atomically."""
+    names = tuple(typing.get_type_hints(kind))
+    write_csv(path, names, ({name: _cell(getattr(row, name)) for name in names} for row in rows))
+
+
+def cell_order(method: str, rho: float | None, strategy: str | None) -> tuple[Any, ...]:
+    """Sort key of a task's cells: full, fixed layers, then DAISY by rho and strategy."""
+    layer = fixed_layer(method)
+    rank = 0 if method == "full" else 1 if layer else 2
+    place = STRATEGIES.index(strategy) if strategy in STRATEGIES else len(STRATEGIES)
+    return rank, layer or 0, method, rho or 0.0, place, strategy or ""
+
+
+def fixed_layer(method: str) -> int | None:
+    """N of a baseline ``layerN``; None for every other method."""
+    match = re.fullmatch(r"layer(\d+)", method)
+    return int(match[1]) if match else None
+
+
+def tasks_of(grid: Sequence[GridRow]) -> list[str]:
+    """The tasks of the grid, in its order."""
+    return list(dict.fromkeys(row.task for row in grid))
+
+
+def metrics_of(grid: Sequence[GridRow], task: str) -> list[str]:
+    """The metrics of a task, the main one first."""
+    return list(dict.fromkeys(row.metric for row in grid if row.task == task))
+
+
+def rows_of(grid: Sequence[GridRow], task: str, metric: str | None = None) -> list[GridRow]:
+    """A task's rows for one metric, by default its main one: one row per cell."""
+    chosen = metric or next(iter(metrics_of(grid, task)), None)
+    return [row for row in grid if row.task == task and row.metric == chosen]
+
+
+def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:
+    """The fastest DAISY cell that is faster than the full model and inside its interval, or better.
+
+    Args:
+        rows: A task's rows for one metric.
+
+    Returns:
+        The cell, or None if there is no such cell or no full model.
+    """
+    full = next((row for row in rows if row.method == "full"), None)
+    if full is None:
+        return None
+    bound = full.ci_low if full.higher_is_better else full.ci_high
+    matching = [row for row in rows if row.method == "daisy" and row.reaches(bound) and row.speedup_vs_full > 1]
+    return max(matching, key=lambda row: row.speedup_vs_full, default=None)

@@ -1,0 +1,44 @@
+"""How tasks, metrics, methods and scales are written in figures and reports."""
+
+from __future__ import annotations
+
+from daisy.grid import GridRow, fixed_layer
+from daisy.tasks.registry import TASKS, task_class
+
+
+def task_title(task: str) -> str:
+    """The task's title; the name in capitals if the task is not registered."""
+    return task_class(task).title if task in TASKS else task.upper()
+
+
+def metric_label(task: str, metric: str) -> str:
+    """The metric's name with its unit; its bare name if the task does not know it."""
+    known = task_class(task).metrics if task in TASKS else ()
+    return next((item.label for item in known if item.name == metric), metric)
+
+
+def rho_text(rho: float) -> str:
+    """The scale with at least one decimal, as the paper writes it."""
+    text = f"{rho:g}"
+    return text if "." in text or "e" in text else f"{text}.0"
+
+
+def method_label(method: str) -> str:
+    """A baseline or DAISY in words."""
+    layer = fixed_layer(method)
+    return f"first {layer} layers" if layer else {"full": "full model", "daisy": "DAISY"}.get(method, method)
+
+
+def cell_label(row: GridRow) -> str:
+    """A cell of the grid in words, for example ``DAISY ρ 0.7, avg``."""
+    parts = [method_label(row.method)]
+    if row.rho is not None:
+        parts[0] += f" ρ {rho_text(row.rho)}"
+    return ", ".join(parts + ([row.strategy] if row.strategy else []))
+
+
+def decimals(width: float) -> int:
+    """Decimals that show two digits of an interval `width` wide, at most 4; 2 for an interval of no width."""
+    if width <= 0:
+        return 2
+    return next((count for count in range(4) if width * 10**count >= 10), 4)

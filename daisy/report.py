@@ -1,0 +1,234 @@
+"""Put a run's tables, figures and circumstances on one page that opens from the disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import datetime
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daisy import html, provenance, stage
+from daisy.claims import Claim, claims
+from daisy.errors import DaisyError
+from daisy.files import read_csv, write_text
+from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, ThresholdRow, read_table, rows_of, tasks_of
+from daisy.labels import task_title
+from daisy.report_tables import branch_section, grid_section, histogram_section, threshold_section
+
+FIGURES = {
+    "fig2_entropy": (
+        "Entropy per layer (the paper's Fig. 2)",
+        "The mean entropy of every layer's exit branch over each task's training set. An utterance stops at the "
+        "first candidate layer whose entropy is not above the task's threshold.",
+    ),
+    "fig3_tradeoff": (
+        "Result against speed (the paper's Fig. 3)",
+        "Every evaluated cell. Vertical lines are 95% confidence intervals by bootstrap over test utterances. "
+        "Speed is measured one recording at a time, interleaved with the full model.",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        run: The run's name.
+        threads: CPU threads of the runs that were timed.
+    """
+
+    run: str
+    threads: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All tables of a run."""
+
+    grid: list[GridRow]
+    entropy: list[EntropyRow]
+    exits: list[ExitRow]
+    thresholds: list[ThresholdRow]
+    candidates: list[CandidateRow]
+
+
+def read_results(folder: Path) -> Results:
+    """Read the tables.
+
+    Raises:
+        DaisyError: if one is missing or damaged, or the grid is empty.
+    """
+    grid = read_table(GridRow, folder / "grid.csv")
+    if not grid:
+        raise DaisyError("the grid is empty", file=folder / "grid.csv", fix="Evaluate a method first")
+    return Results(
+        grid,
+        read_table(EntropyRow, folder / "entropy.csv"),
+        read_table(ExitRow, folder / "exits.csv"),
+        read_table(ThresholdRow, folder / "thresholds.csv"),
+        read_table(CandidateRow, folder / "candidates.csv"),
+    )
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], str]:
+    """The resolved config, parsed and as text."""
+    text = _text(path, "Run the stage that makes it")
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Delete the file and run again") from None
+    if not isinstance(config, dict):
+        raise DaisyError("not a YAML mapping", file=path, fix="Delete the file and run again")
+    return config, text
+
+
+def _text(path: Path, fix: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DaisyError("the file does not exist", file=path, fix=fix) from None
+    except UnicodeDecodeError as error:
+        raise DaisyError(f"not UTF-8 text ({error})", file=path, fix="Delete the file and run again") from None
+
+
+def inline_figures(folder: Path) -> list[dict[str, str]]:
+    """The figures as data URIs, each with its title and caption."""
+    result = []
+    for name, (title, caption) in FIGURES.items():
+        svg = _text(folder / f"{name}.svg", "Draw the figures first")
+        if "<svg" not in svg:
+            raise DaisyError("not an SVG", file=folder / f"{name}.svg", fix="Draw the figures again")
+        # As an image of its own, a figure shares no ids or styles with the page or with the other figure.
+        data = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+        result.append({"title": title, "caption": caption, "data": data})
+    return result
+
+
+def data_section(manifests: Path, dropped: Path) -> dict[str, Any]:
+    """The recordings that were used, and how many were left out and why."""
+    columns = ("corpus", "split", "recordings", "speakers", "minutes")
+    rows = [[row[name] for name in columns] for row in read_csv(manifests, columns=columns)]
+    # Reasons that name a file or an error count as one.
+    reasons = collections.Counter(
+        re.sub("(as|decoded:) .*", r"\1 …", row["reason"]) for row in read_csv(dropped, columns=("id", "reason"))
+    )
+    tables = [html.table([name.capitalize() for name in columns], rows)]
+    if reasons:
+        ranked = [[reason, html.number(str(count))] for reason, count in reasons.most_common()]
+        tables.append(html.table(("Left out because", "Recordings"), ranked))
+    text = f"{reasons.total()} recordings were left out before the corpora were divided."
+    return html.section("The recordings", text, tables)
+
+
+def notes(config: dict[str, Any], results: Results) -> list[str]:
+    """What a reader must know before using the numbers."""
+    result = []
+    tasks = tasks_of(results.grid)
+    if "asr" in tasks:
+        others = ", ".join(task_title(task) for task in tasks if task != "asr")
+        real = f"; those of {others} are recordings of real voices" if others else ""
+        result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
+    else:
+        result.append("The recordings are of real voices.")
+    if sum(row.method == "daisy" for row in rows_of(results.grid, tasks[0])) > 1:
+        result.append(
+            "Where a claim asks for some DAISY cell, the cell is picked by the test set itself, which favours DAISY."
+        )
+    if any(row.rule == "midrange" for row in results.thresholds):
+        result.append(
+            "The midrange rule for thresholds is inferred: the thresholds published with the paper fit it, "
+            "but nobody has confirmed it."
+        )
+    upstream = config.get("upstream")
+    checkpoint = str(upstream.get("checkpoint", "")) if isinstance(upstream, dict) else ""
+    if "hubert_tiny" in Path(checkpoint).name:
+        result.append(
+            "The speech model is the tiny one that comes with this project, and the data are small. The numbers show "
+            "how the method behaves here; they are no substitute for the paper's numbers."
+        )
+    elif checkpoint:
+        result.append(f"The speech model is {checkpoint}. The data are not the paper's, so neither are the numbers.")
+    return result
+
+
+def summary(found: Sequence[Claim]) -> str:
+    """How many claims hold, in one sentence."""
+    counts = collections.Counter(claim.verdict for claim in found)
+    return f"Of {len(found)} claims, {counts['holds']} hold, {counts['fails']} fail, {counts['not tested']} not tested."
+
+
+def facts(settings: Settings, finished: datetime.datetime) -> dict[str, str]:
+    """When and with what the run was made."""
+    return {
+        "Run": settings.run,
+        "Results finished": f"{finished:%Y-%m-%d %H:%M} UTC",
+        "Code revision": provenance.revision() or "unknown (no repository)",
+        **provenance.versions(),
+        "Processor": f"{provenance.processor()} (where this page was made)",
+        "Timed on": f"{settings.threads} thread{'s' if settings.threads != 1 else ''}",
+    }
+
+
+def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
+    """The page and its claims, from the files that the command line names."""
+    results = read_results(arguments.tables)
+    config, config_text = read_config(arguments.config)
+    found = claims(results.grid, results.entropy)
+    tasks = tasks_of(results.grid)
+    modified = (arguments.tables / "grid.csv").stat().st_mtime
+    finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
+    details = {"The whole config": config_text}
+    if arguments.checkpoint_card:
+        details["The speech model"] = _text(arguments.checkpoint_card, "Leave out --checkpoint-card, or name a file")
+    page = html.render(
+        {
+            "title": f"DAISY, run {settings.run}",
+            "subtitle": "Early exit for HuBERT, decided per utterance by the entropy of its exit branches: "
+            + ", ".join(task_title(task) for task in tasks)
+            + f". Results of {finished:%Y-%m-%d}.",
+            "summary": summary(found),
+            "claims": found,
+            "notes": notes(config, results),
+            "figures": inline_figures(arguments.figures),
+            "sections": [
+                grid_section(results.grid, results.exits),
+                threshold_section(results.thresholds, results.candidates),
+                histogram_section(arguments.histograms),
+                branch_section(arguments.history),
+                data_section(arguments.manifests, arguments.dropped),
+            ],
+            "facts": facts(settings, finished),
+            "details": details,
+        }
+    )
+    return page, found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
+    parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
+    parser.add_argument("--config", type=Path, required=True, help="the run's resolved config")
+    parser.add_argument("--manifests", type=Path, required=True, help="recordings, speakers, minutes per split")
+    parser.add_argument("--dropped", type=Path, required=True, help="recordings left out, and why")
+    parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
+    parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
+    parser.add_argument("--checkpoint-card", type=Path, help="text about the speech model")
+    parser.add_argument("--out", type=Path, required=True, help="output: the page")
+    arguments = parser.parse_args(argv)
+    page, found = build(arguments, stage.settings(Settings, arguments.settings))
+    write_text(arguments.out, page)
+    print(f"report: {summary(found)}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,183 @@
+"""The report's tables: the grid, thresholds, exit histograms and branch accuracies, rounded for reading."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from daisy import html
+from daisy.errors import DaisyError
+from daisy.exits import mean_exit
+from daisy.files import read_csv, read_json
+from daisy.grid import CandidateRow, ExitRow, GridRow, ThresholdRow, cell_order, metrics_of, rows_of, tasks_of
+from daisy.labels import cell_label, decimals, method_label, metric_label, rho_text, task_title
+
+LAST_UPDATES = 20
+"""Branch accuracy is a mean over so many of the last updates: that of one batch is noisy."""
+
+
+def _metric_column(rows: Sequence[GridRow]) -> list[dict[str, Any]]:
+    places = max(decimals(row.ci_high - row.ci_low) for row in rows)
+    best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
+    return [
+        html.number(
+            f"{row.value:.{places}f} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]", best=row.value == best
+        )
+        for row in rows
+    ]
+
+
+def _column(rows: Sequence[GridRow], name: str, write: Callable[[float], str], *, most: bool) -> list[dict[str, Any]]:
+    values = [getattr(row, name) for row in rows]
+    best = (max if most else min)(values)
+    return [html.number(write(value), best=value == best) for value in values]
+
+
+def exit_label(counts: Sequence[int]) -> str:
+    """A histogram in words: the layers that occurred, with their counts."""
+    return ", ".join(f"layer {layer}: {count}" for layer, count in enumerate(counts, start=1) if count)
+
+
+def _exit_bars(row: GridRow, exits: Sequence[ExitRow]) -> dict[str, Any]:
+    cell = (row.task, row.method, row.rho, row.strategy)
+    counts = [item.count for item in exits if (item.task, item.method, item.rho, item.strategy) == cell]
+    return html.bars(counts, exit_label(counts))
+
+
+def grid_table(grid: Sequence[GridRow], exits: Sequence[ExitRow], task: str) -> dict[str, Any]:
+    """A task's cells, one per row, the best value of every column marked."""
+    metrics = metrics_of(grid, task)
+    rows = rows_of(grid, task)
+    columns: list[list[Any]] = [[cell_label(row) for row in rows]]
+    columns += [_metric_column(rows_of(grid, task, metric)) for metric in metrics]
+    columns.append(_column(rows, "speedup_vs_full", lambda value: f"{value:.2f}×", most=True))
+    columns.append(_column(rows, "mean_exit_layer", lambda value: f"{value:.2f}", most=False))
+    columns.append(_column(rows, "macs_per_second", lambda value: f"{value / 1e9:#.3g}", most=False))
+    columns.append(_column(rows, "rtf", lambda value: f"{value:#.3g}", most=False))
+    columns.append([_exit_bars(row, exits) for row in rows])
+    header = [
+        "Method",
+        *(f"{metric_label(task, metric)} [95% interval]" for metric in metrics),
+        "Speed-up",
+        "Mean exit layer",
+        "Billion MACs per second of audio",
+        "Real-time factor",
+        "Exits on the test set",
+    ]
+    return html.table(
+        header,
+        list(zip(*columns, strict=True)),
+        f"{task_title(task)}, {rows[0].n_utterances} test utterances",
+    )
+
+
+def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str, Any]:
+    """The whole grid, a table per task."""
+    return html.section(
+        "All results",
+        "The best value of every column is marked. Speed-up is over the full model, measured side by side; "
+        "bars show how many utterances stopped at each layer, the first layer at the left.",
+        [grid_table(grid, exits, task) for task in tasks_of(grid)],
+    )
+
+
+def threshold_section(thresholds: Sequence[ThresholdRow], candidates: Sequence[CandidateRow]) -> dict[str, Any]:
+    """Thresholds per task and scale, and the candidate layers of every strategy."""
+    strategies = list(dict.fromkeys(row.strategy for row in candidates))
+    found = {(row.task, row.rho, row.strategy): row for row in candidates}
+    rows = []
+    for item in thresholds:
+        cells = [found.get((item.task, item.rho, strategy)) for strategy in strategies]
+        layers = [_layers(cell) if cell else "–" for cell in cells]
+        rows.append([task_title(item.task), rho_text(item.rho), html.number(f"{item.tau:.4f}"), item.rule, *layers])
+    header = ("Task", "ρ", "Threshold τ (nats)", "Rule", *(f"Candidates: {name}" for name in strategies))
+    fallen = sum(row.fallback for row in candidates)
+    text = "An utterance stops at the first candidate layer whose entropy is at most τ, or at the last candidate."
+    if fallen:
+        cells_have = "cell has" if fallen == 1 else "cells have"
+        text += (
+            f" {fallen} {cells_have} a fallback: no layer's share of training exits was large enough, "
+            "so the most frequent layer stands in."
+        )
+    return html.section("Thresholds and candidate layers", text, [html.table(header, rows)] if rows else [])
+
+
+def _layers(row: CandidateRow) -> str:
+    """Candidates in print: runs of three layers and more as a range."""
+    layers = [int(item) for item in row.candidates.split()]
+    if len(layers) > 2 and layers == list(range(layers[0], layers[-1] + 1)):
+        text = f"{layers[0]} to {layers[-1]}"
+    else:
+        text = ", ".join(map(str, layers))
+    return f"{text} (fallback)" if row.fallback else text
+
+
+def _read_histogram(path: Path) -> tuple[str, str, list[int], float | None]:
+    value = read_json(path)
+    counts = value.get("counts") if isinstance(value, dict) else None
+    if (
+        not isinstance(counts, list)
+        or not all(type(count) is int and count >= 0 for count in counts)
+        or not sum(counts)
+        or not isinstance(value.get("task"), str)
+    ):
+        raise DaisyError("no training exit histogram", file=path, fix="Delete the file and run again")
+    return value["task"], path.parent.name, counts, value.get("tau")
+
+
+def _method_order(method: str) -> tuple[Any, ...]:
+    """The grid's order; the name of a DAISY folder ends with its scale."""
+    name, _, scale = method.partition("-rho")
+    try:
+        return cell_order(name, float(scale) if scale else None, None)
+    except ValueError:
+        return cell_order(method, None, None)
+
+
+def histogram_section(paths: Sequence[Path]) -> dict[str, Any]:
+    """Where the training utterances of every DAISY model stopped; baselines stop at one layer and are left out."""
+    read = [_read_histogram(path) for path in paths]
+    chosen = sorted((item for item in read if item[3] is not None), key=lambda item: (item[0], _method_order(item[1])))
+    rows = []
+    for task, method, counts, _ in chosen:
+        name, _, scale = method.partition("-rho")
+        label = f"{method_label(name)} ρ {scale if '.' in scale else scale + '.0'}" if scale else method_label(method)
+        shown = html.bars(counts, exit_label(counts))
+        rows.append([task_title(task), label, html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown])
+    text = "While a model trains, every layer is a candidate. Its candidate layers follow from these exits."
+    header = ("Task", "Model", "Mean exit layer", "Utterances", "Exits, from the first layer")
+    return html.section("Training exit histograms", text, [html.table(header, rows)] if rows else [])
+
+
+def branch_section(history: Path) -> dict[str, Any]:
+    """The branches' accuracy per layer at the end of their training.
+
+    Raises:
+        DaisyError: if the history is empty or damaged.
+    """
+    rows = read_csv(history, columns=("step", "loss", "accuracy_1"))
+    last = rows[-LAST_UPDATES:]
+    if not last:
+        raise DaisyError("the history is empty", file=history, fix="Train the branches again")
+    names = [name for name in last[0] if name.startswith("accuracy_")]
+    try:
+        means = [100 * math.fsum(float(row[name]) for row in last) / len(last) for name in names]
+    except (TypeError, ValueError):
+        raise DaisyError("an accuracy is no number", file=history, fix="Train the branches again") from None
+    layers = [name.removeprefix("accuracy_") for name in names]
+    text = (
+        f"How often each layer's branch finds the target class of a frame: mean over the last {len(last)} of "
+        f"{len(rows)} updates, on the training batches."
+    )
+    drawn = html.bars(
+        means,
+        ", ".join(f"layer {layer}: {mean:.1f}%" for layer, mean in zip(layers, means, strict=True)),
+        top=100.0,
+        tall=True,
+    )
+    header = ("Layer", *layers)
+    numbers = ["Accuracy (%)", *(html.number(f"{mean:.1f}", best=mean == max(means)) for mean in means)]
+    tables = [html.table(("Accuracy per layer, a full bar is 100%",), [[drawn]]), html.table(header, [numbers])]
+    return html.section("Branch accuracy", text, tables)

@@ -1,0 +1,135 @@
+"""Gather evaluations and calibrations into the tables from which figures, claims and the report are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from daisy import stage
+from daisy.errors import DaisyError
+from daisy.files import read_json
+from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, ThresholdRow, cell_order, typed, write_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage: none."""
+
+
+def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DaisyError("not a JSON object", file=path, fix="Delete the file and run again")
+    missing = [key for key in keys if key not in value]
+    if missing:
+        raise DaisyError(f"{missing[0]!r} is missing", file=path, fix="Delete the file and run again")
+    return value
+
+
+def _items(value: dict[str, Any], key: str, kind: type, path: Path) -> list[Any]:
+    items = value[key]
+    if not isinstance(items, list) or not items or any(type(item) is not kind for item in items):
+        raise DaisyError(
+            f"{key!r} is not a filled list of {kind.__name__}", file=path, fix="Delete the file and run again"
+        )
+    return items
+
+
+def _once(keys: Iterable[Hashable], paths: Sequence[Path]) -> None:
+    """Refuse a cell that occurs twice: two files of one method would count it double."""
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen:
+            raise DaisyError(f"{key!r} occurs twice", file=paths[0].parent, fix="Give every file once")
+        seen.add(key)
+
+
+def grid_rows(paths: Sequence[Path]) -> list[GridRow]:
+    """The rows of all evaluations: by task, then full, fixed layers, DAISY by rho and strategy.
+
+    Raises:
+        DaisyError: if a file is damaged, or a cell occurs twice.
+    """
+    rows = []
+    for path in paths:
+        items = _items(_read(path, ("task", "method", "rho", "rows")), "rows", dict, path)
+        rows += [typed(GridRow, item, path) for item in items]
+    _once(((row.task, row.method, row.rho, row.strategy, row.metric) for row in rows), paths)
+    return sorted(rows, key=lambda row: (row.task, *cell_order(row.method, row.rho, row.strategy)))
+
+
+def exit_rows(paths: Sequence[Path]) -> list[ExitRow]:
+    """How many test utterances of every cell stopped at every layer, in the grid's order."""
+    rows = []
+    for path in paths:
+        value = _read(path, ("task", "method", "rho", "exits"))
+        for item in _items(value, "exits", dict, path):
+            if "counts" not in item:
+                raise DaisyError("'counts' is missing", file=path, fix="Delete the file and run again")
+            for layer, count in enumerate(_items(item, "counts", int, path), start=1):
+                rows.append(typed(ExitRow, {**value, **item, "layer": layer, "count": count}, path))
+    _once(((row.task, row.method, row.rho, row.strategy, row.layer) for row in rows), paths)
+    return sorted(rows, key=lambda row: (row.task, *cell_order(row.method, row.rho, row.strategy), row.layer))
+
+
+def candidate_rows(paths: Sequence[Path]) -> list[CandidateRow]:
+    """The candidate layers of every DAISY cell, in the grid's order."""
+    rows: dict[CandidateRow, None] = {}
+    for path in paths:
+        value = _read(path, ("method", "rows"))
+        for item in _items(value, "rows", dict, path) if value["method"] == "daisy" else []:
+            layers = _items({"candidates": None, **item}, "candidates", int, path)
+            rows[typed(CandidateRow, {**item, "candidates": " ".join(map(str, layers))}, path)] = None
+    return sorted(rows, key=lambda row: (row.task, *cell_order("daisy", row.rho, row.strategy)))
+
+
+def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[ThresholdRow]]:
+    """Mean entropy per task and layer, and every threshold.
+
+    Raises:
+        DaisyError: if a file is damaged, or two files of a task disagree about its entropies.
+    """
+    entropies: dict[str, list[EntropyRow]] = {}
+    thresholds = []
+    for path in paths:
+        value = _read(path, ("task", "mean_entropy"))
+        means = _items(value, "mean_entropy", float, path)
+        rows = [
+            typed(EntropyRow, {"task": value["task"], "layer": layer, "mean_entropy": mean}, path)
+            for layer, mean in enumerate(means, start=1)
+        ]
+        if entropies.setdefault(value["task"], rows) != rows:
+            raise DaisyError(
+                f"its mean entropies differ from those of another file of the task {value['task']}",
+                file=path,
+                fix="Run the calibration of this task again",
+            )
+        thresholds.append(typed(ThresholdRow, value, path))
+    _once(((row.task, row.rho) for row in thresholds), paths)
+    ordered = [row for task in sorted(entropies) for row in entropies[task]]
+    return ordered, sorted(thresholds, key=lambda row: (row.task, row.rho))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, settings=False)
+    parser.add_argument("--settings", default="{}", help="an empty JSON object: this stage has no settings")
+    parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task and method")
+    parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
+    parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
+    arguments = parser.parse_args(argv)
+    stage.settings(Settings, arguments.settings)
+    grid, exits = grid_rows(arguments.evaluations), exit_rows(arguments.evaluations)
+    candidates = candidate_rows(arguments.evaluations)
+    entropies, thresholds = calibration_rows(arguments.calibrations)
+    write_table(GridRow, arguments.out / "grid.csv", grid)
+    write_table(ExitRow, arguments.out / "exits.csv", exits)
+    write_table(CandidateRow, arguments.out / "candidates.csv", candidates)
+    write_table(EntropyRow, arguments.out / "entropy.csv", entropies)
+    write_table(ThresholdRow, arguments.out / "thresholds.csv", thresholds)
+
+
+if __name__ == "__main__":
+    stage.run(main)

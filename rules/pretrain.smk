@@ -1,0 +1,153 @@
+"""Pre-training of the embedded HuBERT with fairseq: clusters of MFCC first, then of its own layer 6.
+
+Run by `snakemake pretrain`, never by a reproduction: the weights are part of the package. fairseq lives
+in an environment of its own (envs/fairseq.txt), which the first rule makes.
+"""
+
+PRETRAIN = f"{CACHE}/pretrain"
+FAIRSEQ = f"{CACHE}/fairseq"
+ITERATIONS = {
+    "1": {"layer": "mfcc", "clusters": 100, "share": 0.3, "rate": 100, "updates": 800, "warmup": 100},
+    "2": {"layer": 6, "clusters": 200, "share": 0.5, "rate": 50, "updates": 3000, "warmup": 300},
+}
+
+
+def previous_checkpoint(wildcards):
+    """An iteration clusters features of the one before; the first needs no model."""
+    return f"{PRETRAIN}/1/checkpoints/checkpoint_last.pt" if wildcards.iteration == "2" else []
+
+
+def checkpoint_option(wildcards, input):
+    return f"--checkpoint {input.checkpoint}" if input.checkpoint else ""
+
+
+rule pretrain:
+    input:
+        PRETRAIN + "/hubert_tiny.safetensors",
+
+
+rule fairseq_environment:
+    input:
+        resource("envs/fairseq.txt"),
+    output:
+        touch(FAIRSEQ + "/.ready"),
+    params:
+        folder=FAIRSEQ,
+    log:
+        CACHE + "/logs/fairseq_environment.log",
+    shell:
+        "(python -m venv {params.folder} && {params.folder}/bin/pip install --requirement {input}) > {log} 2>&1"
+
+
+rule pretrain_dump:
+    input:
+        manifest=RUN + "/manifests/speech/train.tsv",
+        checkpoint=previous_checkpoint,
+    output:
+        PRETRAIN + "/{iteration}/features/train_0_1.npy",
+    params:
+        settings=lambda wildcards: settings(
+            layer=ITERATIONS[wildcards.iteration]["layer"],
+            share=ITERATIONS[wildcards.iteration]["share"],
+            seed=SEED,
+        ),
+        checkpoint=checkpoint_option,
+        out=lambda wildcards: f"{PRETRAIN}/{wildcards.iteration}/features",
+    log:
+        CACHE + "/logs/pretrain_dump-{iteration}.log",
+    threads: 2
+    shell:
+        stage("dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
+
+
+rule pretrain_kmeans:
+    input:
+        PRETRAIN + "/{iteration}/features/train_0_1.npy",
+    output:
+        PRETRAIN + "/{iteration}/kmeans.npz",
+    params:
+        settings=lambda wildcards: settings(
+            clusters=ITERATIONS[wildcards.iteration]["clusters"],
+            seed=SEED,
+            layer=ITERATIONS[wildcards.iteration]["layer"],
+        ),
+    log:
+        CACHE + "/logs/pretrain_kmeans-{iteration}.log",
+    threads: 2
+    shell:
+        stage("kmeans", "--shards {input} --out {output}")
+
+
+rule pretrain_labels:
+    input:
+        manifest=RUN + "/manifests/speech/{part}.tsv",
+        centroids=PRETRAIN + "/{iteration}/kmeans.npz",
+        checkpoint=previous_checkpoint,
+    output:
+        labels=PRETRAIN + "/{iteration}/data/{part}.km",
+        manifest=PRETRAIN + "/{iteration}/data/{part}.tsv",
+        dictionary=PRETRAIN + "/{iteration}/data/dict.{part}.txt",
+    params:
+        settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
+        checkpoint=checkpoint_option,
+    log:
+        CACHE + "/logs/pretrain_labels-{iteration}-{part}.log",
+    threads: 2
+    shell:
+        "cp {input.manifest} {output.manifest} && "
+        + stage(
+            "label",
+            "--manifest {input.manifest} {params.checkpoint} --centroids {input.centroids} "
+            "--out {output.labels} --dictionary {output.dictionary} --threads {threads}",
+        )
+
+
+rule pretrain_fairseq:
+    input:
+        environment=FAIRSEQ + "/.ready",
+        config=resource("config/pretrain/hubert_tiny.yaml"),
+        data=expand(PRETRAIN + "/{{iteration}}/data/{part}.{ending}", part=("train", "dev"), ending=("tsv", "km")),
+        dictionary=PRETRAIN + "/{iteration}/data/dict.train.txt",
+    output:
+        checkpoint=PRETRAIN + "/{iteration}/checkpoints/checkpoint_last.pt",
+        log=PRETRAIN + "/{iteration}/fairseq.log",
+    params:
+        fairseq=FAIRSEQ,
+        data=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/data"),
+        checkpoints=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/checkpoints"),
+        iteration=lambda wildcards: ITERATIONS[wildcards.iteration],
+    threads: 2
+    shell:
+        "cp {input.dictionary} {params.data}/dict.km.txt && "
+        "OMP_NUM_THREADS={threads} {params.fairseq}/bin/fairseq-hydra-train "
+        "--config-dir $(realpath $(dirname {input.config})) --config-name hubert_tiny "
+        "task.data={params.data} task.label_dir={params.data} dataset.valid_subset=dev "
+        "task.label_rate={params.iteration[rate]} model.label_rate={params.iteration[rate]} "
+        "optimization.max_update={params.iteration[updates]} lr_scheduler.warmup_updates={params.iteration[warmup]} "
+        "checkpoint.save_dir={params.checkpoints} hydra.run.dir={params.checkpoints}/hydra 2>&1 | tee {output.log}"
+
+
+rule pretrained_model:
+    input:
+        checkpoint=PRETRAIN + "/2/checkpoints/checkpoint_last.pt",
+        log=PRETRAIN + "/2/fairseq.log",
+        manifest=RUN + "/manifests/speech/train.tsv",
+    output:
+        model=PRETRAIN + "/hubert_tiny.safetensors",
+        card=PRETRAIN + "/hubert_tiny.md",
+    params:
+        settings=settings(
+            title="HuBERT tiny",
+            tool="fairseq-fixed 0.12.3.1 on 2 CPU cores, float32",
+            targets="iteration 1: 100 clusters of MFCC, {} updates; iteration 2: 200 clusters of iteration 1's layer 6".format(
+                ITERATIONS["1"]["updates"]
+            ),
+        ),
+    log:
+        CACHE + "/logs/pretrained_model.log",
+    shell:
+        stage(
+            "export_model",
+            "--checkpoint {input.checkpoint} --log {input.log} --manifest {input.manifest} "
+            "--out {output.model} --card {output.card}",
+        )

@@ -1,0 +1,124 @@
+"""The corpora: closed vocabulary, disjoint splits, and recordings dropped for a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from daisy.corpora import commands, embedded
+from daisy.corpora.table import Recording, read_table, write_table
+from daisy.errors import DaisyError
+from daisy.manifests import PARTS, partition, sid_speakers
+from daisy.manifests import Settings as SplitSettings
+
+SETTINGS = commands.Settings(seed=5, train=600, dev=60, test=90)
+
+
+def test_command_sentences_are_disjoint_and_closed():
+    plan = commands.plan(SETTINGS)
+    texts = {split: [item.text for item in plan if item.split == split] for split in PARTS}
+    assert [len(texts[split]) for split in PARTS] == [600, 60, 90]
+    assert len({text for split in PARTS for text in texts[split]}) == 750
+    vocabulary = {word for text in commands.sentences() for word in text.split()}
+    assert 50 <= len(vocabulary) <= 100
+    assert {word for text in texts["train"] for word in text.split()} == vocabulary
+
+
+def test_unseen_voice_is_in_test_only():
+    plan = commands.plan(SETTINGS)
+    voices = {split: {item.voice for item in plan if item.split == split} for split in PARTS}
+    assert commands.UNSEEN in voices["test"]
+    assert voices["train"] == voices["test"] - {commands.UNSEEN} == set(commands.SEEN)
+
+
+def test_plan_depends_on_the_seed_alone():
+    assert commands.plan(SETTINGS) == commands.plan(SETTINGS)
+    assert commands.plan(SETTINGS) != commands.plan(dataclasses.replace(SETTINGS, seed=6))
+
+
+def test_more_sentences_than_the_grammar_has():
+    with pytest.raises(DaisyError, match="the grammar has"):
+        commands.plan(dataclasses.replace(SETTINGS, train=10**6))
+
+
+def test_pico_speaks_deterministically(tmp_path):
+    command = commands.Command("x", "test", "call anna at nine", "pico-gb", 1.05, 0.95)
+    one, two = (commands.Synthesiser(tmp_path).speak(command) for _ in range(2))
+    assert len(one) > 8000 and np.array_equal(one, two)
+
+
+def test_missing_flite_is_one_clear_error(tmp_path):
+    command = commands.Command("x", "test", "call anna at nine", "slt", 1.0, 1.0)
+    with pytest.raises(DaisyError, match="flite is not there"):
+        commands.Synthesiser(tmp_path).speak(command)
+
+
+def recordings(counts: dict[str, int]) -> list[Recording]:
+    return [Recording(f"{who}/{n:03d}", 16000, who) for who, count in counts.items() for n in range(count)]
+
+
+def test_partition_is_disjoint_complete_and_seeded():
+    settings = SplitSettings(seed=1, dev=0.1, test=0.2, sid_min_recordings=20, max_seconds=10)
+    corpus = recordings({"a": 50, "b": 20, "c": 5, "music-x": 3})
+    parts = partition(corpus, settings)
+    ids = [item.id for part in PARTS for item in parts[part]]
+    assert sorted(ids) == [item.id for item in sorted(corpus, key=lambda r: r.id) if item.speaker != "music-x"]
+    assert len([item for item in parts["test"] if item.speaker == "a"]) == 10
+    assert sid_speakers(parts, 20) == {"a", "b"}
+    assert partition(corpus[::-1], settings) == parts, "the order of the table does not matter"
+    assert partition(corpus, dataclasses.replace(settings, seed=2)) != parts
+
+
+def test_table_round_trip_and_damage(tmp_path):
+    path = tmp_path / "recordings.csv"
+    write_table(path, recordings({"a": 3}))
+    assert read_table(path) == recordings({"a": 3})
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    with pytest.raises(DaisyError, match="line 5"):
+        read_table(path)
+
+
+def test_useless_recordings_are_dropped_with_a_reason(tmp_path):
+    rng = np.random.default_rng(0)
+    root = tmp_path / "sounds"
+    waves = {
+        "good": 0.1 * rng.standard_normal(16000),
+        "same": None,
+        "click": 0.1 * rng.standard_normal(1000),
+        "quiet": 1e-4 * rng.standard_normal(16000),
+        "silence/1": 0.1 * rng.standard_normal(16000),
+        "beep": 0.1 * rng.standard_normal(16000),
+    }
+    waves["same"] = waves["good"]
+    sources = []
+    for name, wave in waves.items():
+        file = root / f"{name}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, wave, 16000)
+        sources.append(embedded._Source(file, Path(f"{name}.wav"), "someone", "package"))
+    (root / "broken.ogg").write_bytes(b"OggS no audio")
+    sources.append(embedded._Source(root / "broken.ogg", Path("broken.ogg"), "someone", "package"))
+    reasons = {source.file.stem: reason for source, _, reason in embedded.prepare(sources, tmp_path / "audio")}
+    assert reasons["good"] is None
+    for name, part in [
+        ("same", "same recording as someone/good"),
+        ("click", "shorter"),
+        ("quiet", "quieter"),
+        ("1", "silence"),
+        ("beep", "no speech"),
+        ("broken", "cannot be decoded"),
+    ]:
+        assert part in reasons[name]
+    assert [path.name for path in (tmp_path / "audio" / "someone").iterdir()] == ["good.flac"]
+
+
+def test_one_person_is_one_speaker():
+    assert embedded.speaker_of("asterisk-core-sounds-en-g722", Path("a.g722")) == embedded.speaker_of(
+        "asterisk-core-sounds-es-g722", Path("b.g722")
+    )
+    assert embedded.speaker_of("klettres-data", Path("de/alpha/a.ogg")) == "klettres-de"
+    assert embedded.speaker_of("ktuberling-data", Path("sr@latin/a.ogg")) == "ktuberling-sr-latin"

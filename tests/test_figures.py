@@ -1,0 +1,84 @@
+"""The figures show what the tables say, and are the same every time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from matplotlib.collections import LineCollection
+from test_tables import write_run
+
+from daisy import figures, tables
+from daisy.errors import DaisyError
+from daisy.grid import EntropyRow, GridRow, ThresholdRow, read_table
+from daisy.plots import curve, entropy_figure, points, spread, tradeoff_figure
+
+NAMES = [f"{name}.{ending}" for name in ("fig2_entropy", "fig3_tradeoff") for ending in ("png", "svg")]
+
+
+def run(folder, tasks, settings="{}"):
+    tables.main(write_run(folder, tasks))
+    figures.main(["--settings", settings, "--tables", str(folder / "tables"), "--out", str(folder / "figures")])
+
+
+def test_figures_are_written_and_repeat(tmp_path):
+    run(tmp_path, ("sid", "asr"))
+    first = {name: (tmp_path / "figures" / name).read_bytes() for name in NAMES}
+    assert all(len(data) > 1000 for data in first.values())
+    run(tmp_path, ("sid", "asr"))
+    assert {name: (tmp_path / "figures" / name).read_bytes() for name in NAMES} == first
+    assert b"<dc:date>" not in first["fig3_tradeoff.svg"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_panels_and_points(tmp_path, count):
+    tasks = ("asr", "se", "sid", "ss")[:count]
+    tables.main(write_run(tmp_path, tasks))
+    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
+    panels = tradeoff_figure(grid, {}).axes
+    assert len(panels) == count
+    for axes, task in zip(panels, tasks, strict=True):
+        expected = {(row.speedup_vs_full, row.value) for row in grid if row.task == task}
+        assert {(point.x, point.y) for point in points(grid, task)} == expected
+        single = [line for line in axes.lines if line.get_marker() not in ("None", "", None)]
+        assert {(line.get_xdata()[0], line.get_ydata()[0]) for line in single} == expected
+        bars = [item for item in axes.collections if isinstance(item, LineCollection)]
+        assert len(bars) == len(single) - 1
+
+
+def test_curves(tmp_path):
+    tables.main(write_run(tmp_path, ("sid", "asr")))
+    entropy = read_table(EntropyRow, tmp_path / "tables" / "entropy.csv")
+    thresholds = read_table(ThresholdRow, tmp_path / "tables" / "thresholds.csv")
+    (axes,) = entropy_figure(entropy, thresholds, {}).axes
+    lines = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(lines) == 2
+    for line, task in zip(lines, ("asr", "sid"), strict=True):
+        assert (list(line.get_xdata()), list(line.get_ydata())) == curve(entropy, task)
+        assert curve(entropy, task) == ([1, 2, 3, 4, 5, 6], [1.5, 1.4, 1.2, 1.1, 1.0, 0.9])
+    assert {"Speech recognition", "Speaker identification"} <= {text.get_text() for text in axes.texts}
+
+
+def test_a_run_without_calibration_still_has_a_figure():
+    (axes,) = entropy_figure([], [], {}).axes
+    assert "no threshold" in axes.texts[0].get_text()
+
+
+def test_labels_are_spread():
+    heights = spread([1.0, 1.01, 0.2, 1.02], 0.1)
+    ordered = sorted(heights)
+    assert all(above - below >= 0.1 - 1e-9 for below, above in zip(ordered, ordered[1:], strict=False))
+    assert heights[2] == 0.2 and heights[0] < heights[1] < heights[3]
+
+
+def test_colours(tmp_path):
+    run(tmp_path, ("sid",), json.dumps({"colours": {"sid": "#123456", "rho0.7": "#654321"}}))
+    assert "#123456" in (tmp_path / "figures" / "fig2_entropy.svg").read_text()
+    assert "#654321" in (tmp_path / "figures" / "fig3_tradeoff.svg").read_text()
+    with pytest.raises(DaisyError, match="colours.sid is 'bleu'"):
+        run(tmp_path, ("sid",), '{"colours": {"sid": "bleu"}}')
+
+
+def test_missing_tables(tmp_path):
+    with pytest.raises(DaisyError, match="does not exist"):
+        figures.main(["--settings", "{}", "--tables", str(tmp_path), "--out", str(tmp_path)])

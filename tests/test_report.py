@@ -1,0 +1,145 @@
+"""The report: complete, free of outside references, and safe with any text."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import shutil
+
+import pytest
+from test_tables import write_run
+
+from daisy import figures, report, tables
+from daisy.claims import claims
+from daisy.errors import DaisyError
+from daisy.grid import EntropyRow, GridRow, read_table
+
+EVIL = "<script>alert('x')</script>"
+VOID = {"meta", "img", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Collects text and references, and checks that every element is closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.words, self.references, self.tags = [], [], [], []
+        self.feed(page)
+        assert self.open == []
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A folder with tables and figures, made once."""
+    folder = tmp_path_factory.mktemp("drawn")
+    tables.main(write_run(folder))
+    figures.main(["--settings", "{}", "--tables", str(folder / "tables"), "--out", str(folder / "figures")])
+    return folder
+
+
+@pytest.fixture
+def arguments(tmp_path, drawn):
+    for name in ("tables", "figures"):
+        shutil.copytree(drawn / name, tmp_path / name)
+    (tmp_path / "config.yaml").write_text(
+        f'run: test\nnote: "{EVIL}"\nupstream: {{checkpoint: daisy/models/hubert_tiny.safetensors}}\n'
+    )
+    (tmp_path / "summary.csv").write_text("corpus,split,recordings,speakers,minutes\nspeech,train,123,7,9.5\n")
+    (tmp_path / "dropped.csv").write_text(
+        f"id,reason\na,silence\nb,silence\nc,the same recording as x\nd,the same recording as y\ne,{EVIL}\n"
+    )
+    (tmp_path / "history.csv").write_text("step,loss,accuracy_1,accuracy_2\n1,3.0,0.2,0.4\n2,2.0,0.4,0.6\n")
+    for method, tau in (("daisy-rho0.7", 0.84), ("full", None)):
+        path = tmp_path / "downstream" / "sid" / method / "exits.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"task": "sid", "tau": tau, "counts": [0, 10, 30]}))
+    names = ("tables", "figures", "config.yaml", "summary.csv", "dropped.csv", "history.csv")
+    options = ("--tables", "--figures", "--config", "--manifests", "--dropped", "--history")
+    pairs = [text for option, name in zip(options, names, strict=True) for text in (option, str(tmp_path / name))]
+    histograms = [str(path) for path in sorted(tmp_path.glob("downstream/*/*/exits.json"))]
+    out = ["--out", str(tmp_path / "report.html")]
+    return ["--settings", '{"run": "test"}', *pairs, "--histograms", *histograms, *out]
+
+
+def test_everything_is_there(arguments, tmp_path):
+    report.main(arguments)
+    page = Page((tmp_path / "report.html").read_text())
+    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
+    found = claims(grid, read_table(EntropyRow, tmp_path / "tables" / "entropy.csv"))
+    for claim in found:
+        assert claim.title in page.text and claim.detail in page.text
+    assert f"Of {len(found)} claims, {len(found)} hold" in page.text
+    assert page.tags.count("img") == 2
+    for text in ("accuracy", "80.0 [78.0, 82.0]", "DAISY ρ 1.0, min-max", "1.60×", "5, 6 (fallback)", "0.8400", "123"):
+        assert text in page.text
+    assert "5 recordings were left out" in page.text and "the same recording as … 2" in page.text
+    assert "synthetic" in page.text and "inferred" in page.text and "no substitute" in page.text
+    assert "mean over the last 2 of 2 updates" in page.text and "50.0" in page.text
+    for name in ("torch", "snakemake", "scikit-learn", "daisy", "Python", "Processor", "Code revision"):
+        assert name in page.text
+
+
+def test_verdicts_are_computed(arguments, tmp_path):
+    path = tmp_path / "tables" / "grid.csv"
+    grid = path.read_text()
+    path.write_text(grid.replace(",1.6\n", ",1.1\n").replace(",1.5\n", ",1.1\n"))
+    report.main(arguments)
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "✗ fails" in text and "✓ holds" in text
+
+
+def test_nothing_is_loaded_from_outside(arguments, tmp_path):
+    report.main(arguments)
+    raw = (tmp_path / "report.html").read_text()
+    page = Page(raw)
+    assert page.references and all(item.startswith("data:image/svg+xml;base64,") for item in page.references)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert "http:" not in raw and "https:" not in raw and "url(" not in raw and "@import" not in raw
+
+
+def test_text_is_escaped(arguments, tmp_path):
+    card = tmp_path / "card.txt"
+    card.write_text(f"{EVIL} {{{{ 1 + 1 }}}}")
+    report.main([*arguments, "--checkpoint-card", str(card)])
+    raw = (tmp_path / "report.html").read_text()
+    assert "<script" not in raw and "{{ 1 + 1 }}" in raw
+    assert Page(raw).text.count(EVIL) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.yaml", "[1, 2", "not valid YAML"),
+        ("config.yaml", "- 1", "not a YAML mapping"),
+        ("history.csv", "step,loss,accuracy_1\n", "the history is empty"),
+        ("history.csv", "step,loss,accuracy_1\n1,2.0,x\n", "an accuracy is no number"),
+        ("summary.csv", "corpus,split\n", "'recordings' is missing"),
+        ("figures/fig2_entropy.svg", "nothing", "not an SVG"),
+        ("figures/fig3_tradeoff.svg", None, "does not exist"),
+        ("tables/grid.csv", None, "does not exist"),
+        ("downstream/sid/full/exits.json", '{"task": "sid", "counts": []}', "no training exit histogram"),
+    ],
+)
+def test_damaged_input_is_named(arguments, tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(DaisyError, match=message) as caught:
+        report.main(arguments)
+    assert str(path) in str(caught.value)
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,154 @@
+"""A training that is killed goes on where it was, and ends with the same bits."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from daisy import audio
+from daisy.hubert.checkpoint import load
+from daisy.label import write_labels
+from daisy.manifest import Utterance, write_manifest
+
+GOLDEN = Path(__file__).parent / "golden"
+WORDS = ("call", "home", "stop", "light")
+
+
+def command(module: str, settings: dict, **options: Path) -> list[str]:
+    pairs = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    return [sys.executable, "-m", f"daisy.{module}", "--settings", json.dumps(settings), *pairs]
+
+
+def kill_once_saved(arguments: list[str], state: Path) -> None:
+    """Start a training, and kill it at a random moment after its first saved state."""
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (state / "state.pt").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(random.uniform(0, 0.15))
+    process.kill()
+    assert process.wait() == -9, "the training ended before it could be killed"
+
+
+def finish(arguments: list[str]) -> str:
+    outcome = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stderr
+
+
+def equal(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """A manifest of the golden recordings, with a label per frame."""
+    files = sorted(GOLDEN.glob("*.wav"))
+    utterances = [
+        Utterance(path.stem, path.name, len(audio.read(path)), f"speaker{index % 2}", WORDS[index % 4])
+        for index, path in enumerate(files)
+    ]
+    manifest = tmp_path / "train.tsv"
+    write_manifest(manifest, GOLDEN, utterances)
+    config = load(GOLDEN / "daisy_tiny_after_norm.pt").encoder.config
+    rng = np.random.default_rng(0)
+    write_labels(tmp_path / "train.km", [rng.integers(10, size=config.frames(item.samples)) for item in utterances])
+    (tmp_path / "dict.km.txt").write_text("".join(f"{index} 1\n" for index in range(10)))
+    return tmp_path
+
+
+def test_branches_survive_a_kill(speech):
+    settings = {
+        "position": "after-norm",
+        "steps": 120,
+        "batch_seconds": 4,
+        "learning_rate": 0.01,
+        "seed": 7,
+        "save_every": 3,
+    }
+    inputs = {
+        "checkpoint": GOLDEN / "daisy_tiny_after_norm.pt",
+        "manifest": speech / "train.tsv",
+        "labels": speech / "train.km",
+        "dictionary": speech / "dict.km.txt",
+    }
+
+    def outputs(name: str) -> dict[str, Path]:
+        folder = speech / name
+        return {"state": folder / "state", "out": folder / "daisy.pt", "history": folder / "history.csv"}
+
+    undisturbed = command("train_branches", settings, **inputs, **outputs("one"))
+    finish(undisturbed)
+    disturbed = command("train_branches", settings, **inputs, **outputs("two"))
+    for _ in range(2):
+        kill_once_saved(disturbed, speech / "two" / "state")
+        assert not (speech / "two" / "daisy.pt").exists()
+    assert "resumed at step" in finish(disturbed)
+    one, two = (torch.load(speech / name / "daisy.pt", weights_only=True) for name in ("one", "two"))
+    assert equal(one["model_weight"], two["model_weight"])
+    assert (speech / "one/history.csv").read_text() == (speech / "two/history.csv").read_text()
+    assert not (speech / "two/state").exists()
+
+
+def test_downstream_survives_a_kill(speech):
+    """ASR, because its dropout and SpecAugment draw random numbers all the time."""
+    for split in ("train", "dev"):
+        extract = command(
+            "extract",
+            {"pooled": False, "storage": "float16", "batch_seconds": 10},
+            model=GOLDEN / "daisy_tiny_after_norm.pt",
+            manifest=speech / "train.tsv",
+            out=speech / f"{split}.npy",
+        )
+        finish(extract)
+    mask = {"time_masks": 1, "time_frames": 10, "time_share": 0.2, "feature_masks": 1, "feature_dims": 8}
+    settings = {
+        "task": "asr",
+        "options": {"projection": 16, "hidden": 16, "layers": 2, "dropout": 0.3, "specaugment": mask},
+        "fixed_layer": 4,
+        "fusion": "dynamic",
+        "steps": 60,
+        "batch_size": 2,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "clip": 1.0,
+        "dev_every": 7,
+        "seed": 3,
+        "save_every": 4,
+    }
+    inputs = {
+        "train_manifest": speech / "train.tsv",
+        "dev_manifest": speech / "train.tsv",
+        "train_features": speech / "train.npy",
+        "dev_features": speech / "dev.npy",
+    }
+
+    def outputs(name: str) -> dict[str, Path]:
+        folder = speech / name
+        return {
+            "state": folder / "state",
+            "out": folder / "model.safetensors",
+            "exits": folder / "exits.json",
+            "history": folder / "history.csv",
+        }
+
+    finish(command("downstream", settings, **inputs, **outputs("one")))
+    disturbed = command("downstream", settings, **inputs, **outputs("two"))
+    kill_once_saved(disturbed, speech / "two" / "state")
+    assert "resumed at step" in finish(disturbed)
+    one, two = (safetensors.torch.load_file(speech / name / "model.safetensors") for name in ("one", "two"))
+    assert equal(one, two)
+    assert (speech / "one/history.csv").read_text() == (speech / "two/history.csv").read_text()
+    changed = {**settings, "seed": 4}
+    finish(command("downstream", changed, **inputs, **outputs("three")))
+    three = safetensors.torch.load_file(speech / "three" / "model.safetensors")
+    assert not equal(one, three), "another seed must give another model"
