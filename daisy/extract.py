@@ -8,6 +8,8 @@ each utterance and its entropies (utterances, K).
 from __future__ import annotations
 
 import dataclasses
+import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -84,7 +86,7 @@ def load_features(path: Path) -> Features:
         states = np.load(path, mmap_mode="r", allow_pickle=False)
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
             features = Features(states, file["frames"], file["entropies"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DaisyError(f"no features ({error})", file=path, fix="Run the feature stage again") from None
     if int(features.frames.sum()) != len(states):
         raise DaisyError(
@@ -105,6 +107,9 @@ def extract(model: EarlyExitHubert, manifest: Manifest, settings: Settings, out:
     shape = (int(ends[-1]), model.layers + 1, config.dim)
     with atomic(out) as temporary:
         states = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.storage), shape)
+        with open(temporary, "rb+") as file:
+            # Taken now: a memory map that meets a full disk later would kill the process without a word.
+            os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
         for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
             for index, item in zip(batch, model.all_layers([manifest.wave(i) for i in batch]), strict=True):
                 kept = normalise(item.states)

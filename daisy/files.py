@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,10 +22,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     The data are flushed to the disk before the rename, so that after a power cut the file is either
     the old one or the whole new one. After an error the temporary file is removed.
+
+    Raises:
+        DaisyError: if the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    except OSError as error:
+        raise _disk_full(path) if error.errno in _NO_SPACE else error from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -32,9 +40,23 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        # Libraries report a full disk in ways of their own; that nothing is free tells it from other faults.
+        full = getattr(error, "errno", None) in _NO_SPACE or shutil.disk_usage(path.parent).free < _LEAST_FREE
         temporary.unlink(missing_ok=True)
+        if full and isinstance(error, Exception):
+            raise _disk_full(path) from error
         raise
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_LEAST_FREE = 64 * 1024
+
+
+def _disk_full(path: Path) -> DaisyError:
+    return DaisyError(
+        "the disk is full", file=path, fix="Free some space and run again; what was finished before is kept"
+    )
 
 
 def _umask() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def load_centroids(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["centroids"], {key: file[key].item() for key in file.files if key != "centroids"}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DaisyError(f"no centroids ({error})", file=path, fix="Run the k-means stage again") from None
 
 

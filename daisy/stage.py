@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import errno
 import json
 import sys
 import typing
@@ -22,9 +21,7 @@ Settings = TypeVar("Settings")
 
 def parser(description: str | None, *, settings: bool = True, threads: bool = False) -> argparse.ArgumentParser:
     """An argument parser with the options that stages share."""
-    result = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if settings:
         result.add_argument("--settings", required=True, help="the stage's config values, as one JSON object")
     if threads:
@@ -81,13 +78,6 @@ def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         main(None)
     except DaisyError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            sys.exit(
-                f"error: {error.filename or 'the output'}: the disk is full. "
-                "Free some space and run again; what was finished is kept."
-            )
-        raise
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

@@ -8,7 +8,7 @@ PRETRAIN = f"{CACHE}/pretrain"
 FAIRSEQ = f"{CACHE}/fairseq"
 ITERATIONS = {
     "1": {"layer": "mfcc", "clusters": 100, "share": 0.3, "rate": 100, "updates": 800, "warmup": 100},
-    "2": {"layer": 6, "clusters": 200, "share": 0.5, "rate": 50, "updates": 3000, "warmup": 300},
+    "2": {"layer": 6, "clusters": 200, "share": 0.5, "rate": 50, "updates": 2200, "warmup": 300},
 }
 
 
@@ -105,6 +105,7 @@ rule pretrain_labels:
 rule pretrain_fairseq:
     input:
         environment=FAIRSEQ + "/.ready",
+        script=resource("rules/scripts/fairseq_train.py"),
         config=resource("config/pretrain/hubert_tiny.yaml"),
         data=expand(PRETRAIN + "/{{iteration}}/data/{part}.{ending}", part=("train", "dev"), ending=("tsv", "km")),
         dictionary=PRETRAIN + "/{iteration}/data/dict.train.txt",
@@ -119,7 +120,7 @@ rule pretrain_fairseq:
     threads: 2
     shell:
         "cp {input.dictionary} {params.data}/dict.km.txt && "
-        "OMP_NUM_THREADS={threads} {params.fairseq}/bin/fairseq-hydra-train "
+        "OMP_NUM_THREADS={threads} {params.fairseq}/bin/python {input.script} "
         "--config-dir $(realpath $(dirname {input.config})) --config-name hubert_tiny "
         "task.data={params.data} task.label_dir={params.data} dataset.valid_subset=dev "
         "task.label_rate={params.iteration[rate]} model.label_rate={params.iteration[rate]} "

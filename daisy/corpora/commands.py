@@ -11,13 +11,13 @@ import dataclasses
 import itertools
 import os
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import py_nanotts
 import soundfile
 
 from daisy import stage
@@ -61,6 +61,21 @@ UNSEEN = "pico-gb"
 """The voice that is heard in the test set only; a third of the test recordings."""
 
 SEEN = (*FLITE_VOICES, "pico-us")
+"""The voices of train and dev, and of two thirds of the test recordings."""
+
+_PICO_VOLUME = 0.4
+"""Pico's own volume, 1, clips nearly every recording. At this one, about as loud as Flite, it is a few samples
+of one recording in sixty; Pico takes a still lower one for this."""
+
+_PICO_PROGRAM = """
+import sys
+from py_nanotts import NanoTTS
+text, voice, speed, pitch, volume = sys.argv[1:]
+pcm = NanoTTS().speak(text, voice=voice, speed=float(speed), pitch=float(pitch), volume=float(volume))
+sys.stdout.buffer.write(pcm)
+"""
+"""What speaks one sentence. Pico reads memory that it has not set, so that what it says depends on what
+the process said before: every sentence gets a process of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +105,7 @@ class Command:
         text: The sentence.
         voice: Who speaks.
         rate: Speaking rate relative to the voice's own.
-        pitch: Pitch relative to the voice's own.
+        pitch: Pitch relative to the voice's own; `rms` alone keeps its own, whatever it is told.
     """
 
     id: str
@@ -111,6 +126,28 @@ def sentences() -> list[str]:
     return sorted(found)
 
 
+def vocabulary(texts: Iterable[str]) -> set[str]:
+    """The words of `texts`."""
+    return {word for text in texts for word in text.split()}
+
+
+def draw(settings: Settings, every: Sequence[str]) -> list[str]:
+    """`every` sentence in a random order whose first ``settings.train`` hold the whole vocabulary.
+
+    Where chance leaves a word out of train, as it does in a small one, the sentences with the most new
+    words come first. A train set too small even for those lacks some words.
+    """
+    order = [every[index] for index in generator(settings.seed, "sentences").permutation(len(every))]
+    unheard = vocabulary(every)
+    if vocabulary(order[: settings.train]) == unheard:
+        return order
+    first: list[str] = []
+    while unheard:
+        first.append(max(order, key=lambda text: len(unheard.intersection(text.split()))))
+        unheard -= vocabulary(first[-1:])
+    return first + [text for text in order if text not in first]
+
+
 def plan(settings: Settings) -> list[Command]:
     """Who says what: sentences drawn without repetition, one after the other for train, dev and test.
 
@@ -124,15 +161,15 @@ def plan(settings: Settings) -> list[Command]:
             f"{sum(counts.values())} sentences asked for, and the grammar has {len(every)}",
             fix="Lower the counts under data.commands",
         )
-    order = iter(generator(settings.seed, "sentences").permutation(len(every)))
+    order = iter(draw(settings, every))
     commands = []
     for split, count in counts.items():
         for number in range(count):
-            draw = generator(settings.seed, "voice", split, number)
-            voice = UNSEEN if split == "test" and number % 3 == 0 else str(draw.choice(SEEN))
-            rate, pitch = (float(np.round(value, 3)) for value in draw.uniform(0.9, 1.1, size=2))
+            chance = generator(settings.seed, "voice", split, number)
+            voice = UNSEEN if split == "test" and number % 3 == 0 else str(chance.choice(SEEN))
+            rate, pitch = (float(np.round(value, 3)) for value in chance.uniform(0.9, 1.1, size=2))
             name = f"{voice}/{split}-{number:05d}"
-            commands.append(Command(name, split, every[next(order)], voice, rate, pitch))
+            commands.append(Command(name, split, next(order), voice, rate, pitch))
     return commands
 
 
@@ -156,10 +193,7 @@ class Synthesiser:
         Raises:
             DaisyError: if the synthesiser cannot run or says nothing.
         """
-        try:
-            wave = self._pico(command) if command.voice in PICO_VOICES else self._flite(command)
-        except FileNotFoundError:
-            raise DaisyError("flite is not there", file=self.flite, fix="Delete the cache folder and run again") from None
+        wave = self._pico(command) if command.voice in PICO_VOICES else self._flite(command)
         if len(wave) < SAMPLE_RATE // 4:
             raise DaisyError(
                 f"the voice {command.voice} said {len(wave)} samples for {command.text!r}",
@@ -168,36 +202,61 @@ class Synthesiser:
         return wave
 
     def _pico(self, command: Command) -> np.ndarray:
-        raw = py_nanotts.NanoTTS().speak(
-            command.text, voice=PICO_VOICES[command.voice], speed=command.rate, pitch=command.pitch
+        numbers = [str(value) for value in (command.rate, command.pitch, _PICO_VOLUME)]
+        outcome = subprocess.run(
+            [sys.executable, "-c", _PICO_PROGRAM, command.text, PICO_VOICES[command.voice], *numbers],
+            capture_output=True,
+            check=False,
         )
-        return np.frombuffer(raw, dtype="<i2").astype(np.float32) / 32768
+        if outcome.returncode != 0:
+            lines = outcome.stderr.decode(errors="replace").splitlines() or [f"status {outcome.returncode}"]
+            raise DaisyError(
+                f"py-nanotts failed ({lines[-1][:120]})", fix="Install the Python package py-nanotts again"
+            )
+        return np.frombuffer(outcome.stdout, dtype="<i2").astype(np.float32) / 32768
 
     def _flite(self, command: Command) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "speech.wav"
-            outcome = subprocess.run(
-                [
-                    *(str(self.flite), "-voice", command.voice),
-                    *("--setf", f"duration_stretch={1 / command.rate:.3f}"),
-                    *("--setf", f"int_f0_target_mean={self._BASE_PITCH[command.voice] * command.pitch:.1f}"),
-                    *("-t", command.text, "-o", str(file)),
-                ],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                check=False,
+            self._run_flite(
+                *("-voice", command.voice),
+                *("--setf", f"duration_stretch={1 / command.rate:.3f}"),
+                *("--setf", f"int_f0_target_mean={self._BASE_PITCH[command.voice] * command.pitch:.1f}"),
+                *("-t", command.text, "-o", str(file)),
             )
-            if outcome.returncode != 0 or not file.exists():
-                raise DaisyError(
-                    f"flite failed ({outcome.stderr.strip()[:120] or outcome.returncode})",
-                    file=self.flite,
-                    fix="Delete the cache folder, so that the synthesiser is installed again",
-                )
+            if not file.exists():
+                # Flite says nothing and exits with 0 where it cannot speak.
+                return np.zeros(0, np.float32)
             wave, rate = soundfile.read(file, dtype="float32")
         if rate != SAMPLE_RATE:
             raise DaisyError(f"the voice {command.voice} speaks at {rate} Hz", file=self.flite, fix="Drop the voice")
         return wave
+
+    def _run_flite(self, *options: str) -> None:
+        try:
+            outcome = subprocess.run(
+                [str(self.flite), *options], env=self.environment, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            raise DaisyError(
+                "flite is not there", file=self.flite, fix="Delete the cache folder and run again"
+            ) from None
+        except OSError as error:
+            raise DaisyError(
+                f"flite cannot run ({error.strerror})",
+                file=self.flite,
+                fix="Delete the cache folder, and run again on the kind of machine that its packages are for",
+            ) from None
+        if outcome.returncode != 0:
+            # Flite is linked with ALSA's library, whose package has another name from one release to the next.
+            library = "shared libraries" in outcome.stderr
+            raise DaisyError(
+                f"flite failed ({outcome.stderr.strip()[-120:] or f'status {outcome.returncode}'})",
+                file=self.flite,
+                fix="Install the system library that it misses (for libasound.so.2, the package libasound2)"
+                if library
+                else "Delete the cache folder, so that the synthesiser is installed again",
+            )
 
 
 def synthesise(commands: Sequence[Command], root: Path, audio: Path) -> Iterator[Recording]:
@@ -224,7 +283,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     recordings = list(synthesise(commands, root, arguments.audio))
     write_table(arguments.table, recordings)
     minutes = sum(item.samples for item in recordings) / SAMPLE_RATE / 60
-    words = {word for item in recordings for word in item.text.split()}
+    words = vocabulary(item.text for item in recordings)
     voices = {item.speaker for item in recordings}
     print(
         f"command speech: {len(recordings)} recordings, {minutes:.1f} minutes, {len(voices)} voices, {len(words)} words"

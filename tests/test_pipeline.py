@@ -1,0 +1,185 @@
+"""The nano run: the whole workflow on a few dozen real recordings, and what users rely on in its outputs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from daisy.hubert.checkpoint import load
+
+ROOT = Path(__file__).parent.parent
+GRID = [
+    "task",
+    "method",
+    "rho",
+    "strategy",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "higher_is_better",
+    "n_utterances",
+    "mean_exit_layer",
+    "macs_per_second",
+    "rtf",
+    "speedup_vs_full",
+]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"),
+        *("--directory", str(folder), "--configfile", str(ROOT / "config/test.yaml")),
+        *arguments,
+    ]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory) -> Path:
+    """The results folder of one nano run; downloaded packages are shared with the project's cache."""
+    folder = tmp_path_factory.mktemp("nano")
+    (ROOT / ".cache/debian").mkdir(parents=True, exist_ok=True)
+    (folder / ".cache").mkdir()
+    (folder / ".cache/debian").symlink_to(ROOT / ".cache/debian")
+    outcome = snakemake(folder)
+    assert outcome.returncode == 0, outcome.stderr[-6000:]
+    return folder / "results/nano"
+
+
+def test_second_run_has_nothing_to_do(nano):
+    outcome = snakemake(nano.parent.parent)
+    assert outcome.returncode == 0 and "Nothing to be done" in outcome.stdout + outcome.stderr
+
+
+def test_grid(nano):
+    rows = table(nano / "tables/grid.csv")
+    assert list(rows[0]) == GRID
+    cells = {(row["task"], row["method"], row["rho"], row["strategy"]) for row in rows}
+    expected = set()
+    for task in ("sid", "asr"):
+        expected |= {(task, "full", "", ""), (task, "layer6", "", "")}
+        expected |= {(task, "daisy", r, s) for r in ("0.76", "1.0") for s in ("avg", "min-max", "threshold")}
+    assert cells == expected
+    for row in rows:
+        assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
+        assert 1 <= float(row["mean_exit_layer"]) <= 12
+        assert float(row["rtf"]) > 0 and float(row["macs_per_second"]) > 0 and float(row["speedup_vs_full"]) > 0
+        assert row["higher_is_better"] == ("true" if row["task"] == "sid" else "false")
+    fixed = {row["method"]: float(row["mean_exit_layer"]) for row in rows if row["method"] != "daisy"}
+    assert fixed == {"full": 12, "layer6": 6}
+
+
+def test_work_follows_exits(nano):
+    """Fewer layers are fewer operations, whoever measures."""
+    for task in ("sid", "asr"):
+        rows = {row["method"]: row for row in table(nano / "tables/grid.csv") if row["task"] == task}
+        assert float(rows["layer6"]["macs_per_second"]) < float(rows["full"]["macs_per_second"])
+
+
+def test_entropy_and_exits(nano):
+    entropy = table(nano / "tables/entropy.csv")
+    assert list(entropy[0]) == ["task", "layer", "mean_entropy"]
+    assert len(entropy) == 2 * 12 and all(0 < float(row["mean_entropy"]) < 2.8 for row in entropy)
+    exits = table(nano / "tables/exits.csv")
+    assert list(exits[0]) == ["task", "method", "rho", "strategy", "layer", "count"]
+    tests = {row["task"]: int(row["n_utterances"]) for row in table(nano / "tables/grid.csv")}
+    counted: dict[tuple[str, ...], int] = {}
+    for row in exits:
+        key = (row["task"], row["method"], row["rho"], row["strategy"])
+        counted[key] = counted.get(key, 0) + int(row["count"])
+    assert len(counted) == 16 and all(count == tests[key[0]] for key, count in counted.items())
+
+
+def test_thresholds_follow_from_the_entropies(nano):
+    for task in ("sid", "asr"):
+        for name, rho in (("rho0.76", 0.76), ("rho1", 1.0)):
+            item = json.loads((nano / f"calibration/{task}/{name}.json").read_text())
+            mean = item["mean_entropy"]
+            assert item["tau"] == pytest.approx(rho * (max(mean) + min(mean)) / 2)
+
+
+def test_figures_and_report(nano):
+    for name in ("fig2_entropy", "fig3_tradeoff"):
+        assert (nano / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (nano / f"figures/{name}.svg").read_text()
+    report = (nano / "report.html").read_text()
+    for word in ("Speaker identification", "Speech recognition", "nano", "min-max", "synth"):
+        assert word in report
+    assert 'src="http' not in report and 'href="http' not in report
+
+
+def test_published_checkpoint(nano):
+    content = torch.load(nano / "branches/daisy.pt", weights_only=True)
+    assert set(content) == {"task_cfg", "model_cfg", "model_weight", "dictionaries_symbols"}
+    assert content["model_weight"]["final_proj.11.weight"].shape == (16, 128)
+    assert content["model_cfg"]["final_dim"] == 16
+    model = load(nano / "branches/daisy.pt")
+    upstream = load(ROOT / "daisy/models/hubert_tiny.safetensors")
+    for name, value in upstream.encoder.state_dict().items():
+        torch.testing.assert_close(model.encoder.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_resolved_config_is_saved(nano):
+    config = yaml.safe_load((nano / "config.yaml").read_text())
+    assert config["run"] == "nano" and config["targets"]["clusters"] == 16 and config["downstream"]["clip"] == 1.0
+
+
+def test_splits_are_disjoint(nano):
+    for task in ("sid", "asr"):
+        ids = [{row["id"] for row in table(nano / f"manifests/{task}/{part}.csv")} for part in ("train", "dev", "test")]
+        assert all(ids) and not (ids[0] & ids[1] or ids[0] & ids[2] or ids[1] & ids[2])
+    tested = {row["id"] for row in table(nano / "manifests/sid/test.csv")}
+    assert not tested & {row["id"] for row in table(nano / "manifests/speech/train.csv")}
+    texts = [{row["text"] for row in table(nano / f"manifests/asr/{part}.csv")} for part in ("train", "test")]
+    assert not texts[0] & texts[1]
+
+
+def test_what_is_left_over(nano):
+    """No half-written file and no state of a finished training."""
+    assert not [path for path in nano.rglob(".*") if path.is_file()]
+    assert not list((nano / "state").glob("*"))
+
+
+def test_added_rho_reruns_its_own_jobs_alone(nano):
+    outcome = snakemake(nano.parent.parent, "--dry-run", "--quiet", "--config", "thresholds={rho: [0.76, 1.0, 0.5]}")
+    assert outcome.returncode == 0, outcome.stderr
+    lines = (outcome.stdout + outcome.stderr).splitlines()
+    jobs = {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 2 and words[1].isdigit()}
+    assert {name: jobs[name] for name in ("calibration", "downstream", "evaluation")} == {
+        "calibration": 2,
+        "downstream": 2,
+        "evaluation": 2,
+    }
+    assert not {"branches", "labels", "features", "dump_features", "kmeans"} & set(jobs)
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("targets={layr: 3}", ["'layr'", "targets", "'layer'"]),
+        ("thresholds={rho: [-1]}", ["thresholds.rho.0", "-1"]),
+        ("downstream={methods: [daisy]}", ["full"]),
+        ("data={splits: {dev: 0.6, test: 0.6}}", ["data.splits", "0.6"]),
+        ("thresholds={rule: absolute}", ["absolute", "asr"]),
+    ],
+)
+def test_wrong_config(tmp_path, override, parts):
+    outcome = snakemake(tmp_path, "--dry-run", "--config", override)
+    text = outcome.stdout + outcome.stderr
+    assert outcome.returncode != 0 and "Traceback" not in text
+    assert all(part in text for part in parts), text
