@@ -33,7 +33,7 @@ rule evaluation:
     log:
         RUN + "/logs/evaluation-{task}-{method}.log",
     # It measures time, so it takes the machine for itself, though it computes on one core.
-    threads: workflow.cores
+    threads: workflow.resource_settings.cores or 1
     shell:
         stage(
             "evaluate",

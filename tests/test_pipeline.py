@@ -34,10 +34,15 @@ GRID = [
 ]
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *arguments: str, overlay: dict | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the nano config in `folder`, with `overlay` laid over it."""
+    configs = [str(ROOT / "config/test.yaml")]
+    if overlay:
+        configs.append(str(folder / "overlay.yaml"))
+        Path(configs[-1]).write_text(yaml.safe_dump(overlay))
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"),
-        *("--directory", str(folder), "--configfile", str(ROOT / "config/test.yaml")),
+        *("--directory", str(folder), "--configfile", *configs),
         *arguments,
     ]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -156,7 +161,9 @@ def test_what_is_left_over(nano):
 
 
 def test_added_rho_reruns_its_own_jobs_alone(nano):
-    outcome = snakemake(nano.parent.parent, "--dry-run", "--quiet", "--config", "thresholds={rho: [0.76, 1.0, 0.5]}")
+    outcome = snakemake(
+        nano.parent.parent, "--dry-run", "--quiet", overlay={"thresholds": {"rho": [0.76, 1.0, 0.5]}}
+    )
     assert outcome.returncode == 0, outcome.stderr
     lines = (outcome.stdout + outcome.stderr).splitlines()
     jobs = {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 2 and words[1].isdigit()}
@@ -169,17 +176,17 @@ def test_added_rho_reruns_its_own_jobs_alone(nano):
 
 
 @pytest.mark.parametrize(
-    ("override", "parts"),
+    ("overlay", "parts"),
     [
-        ("targets={layr: 3}", ["'layr'", "targets", "'layer'"]),
-        ("thresholds={rho: [-1]}", ["thresholds.rho.0", "-1"]),
-        ("downstream={methods: [daisy]}", ["full"]),
-        ("data={splits: {dev: 0.6, test: 0.6}}", ["data.splits", "0.6"]),
-        ("thresholds={rule: absolute}", ["absolute", "asr"]),
+        ({"targets": {"layr": 3}}, ["'layr'", "targets", "'layer'"]),
+        ({"thresholds": {"rho": [-1]}}, ["thresholds.rho.0", "-1"]),
+        ({"downstream": {"methods": ["daisy"]}}, ["full"]),
+        ({"data": {"splits": {"dev": 0.6, "test": 0.6}}}, ["data.splits", "0.6"]),
+        ({"thresholds": {"rule": "absolute"}}, ["absolute", "asr"]),
     ],
 )
-def test_wrong_config(tmp_path, override, parts):
-    outcome = snakemake(tmp_path, "--dry-run", "--config", override)
+def test_wrong_config(tmp_path, overlay, parts):
+    outcome = snakemake(tmp_path, "--dry-run", overlay=overlay)
     text = outcome.stdout + outcome.stderr
     assert outcome.returncode != 0 and "Traceback" not in text
     assert all(part in text for part in parts), text
