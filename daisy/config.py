@@ -33,6 +33,13 @@ def check(config: Mapping[str, Any]) -> None:
             f"data.splits: dev {splits['dev']} and test {splits['test']} leave nothing to train on",
             fix="Let them add up to less than 1",
         )
+    noisy = config["data"]["mixtures"]["enhancement"]
+    both = sorted(set(noisy["speakers"]) & set(noisy["test_speakers"]))
+    if both:
+        raise DaisyError(
+            f"data.mixtures.enhancement: {both[0]} is among speakers and test_speakers",
+            fix="Name every speaker in one of the two",
+        )
     if "daisy" in config["downstream"]["methods"] and config["thresholds"]["rule"] == "absolute":
         missing = sorted(set(config["tasks"]) - set(config["thresholds"]["absolute"]))
         if missing:

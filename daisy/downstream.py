@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.cached import KEPT_SECONDS, Cached
 from daisy.errors import DaisyError
 from daisy.exits import exit_layers, histogram
 from daisy.extract import Features, load_features
@@ -31,7 +32,7 @@ from daisy.progress import Progress
 from daisy.resume import Resumable, check_finite
 from daisy.seeds import generator
 from daisy.tasks.base import Score, Task, set_metric
-from daisy.tasks.registry import task_class
+from daisy.tasks.registry import TASKS, task_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +70,12 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split as training sees it: features, exit layers, examples."""
+    """One split as training sees it: features, exit layers, examples, and recordings if the task needs them."""
 
     features: Features
     exits: np.ndarray
-    examples: list[Any]
+    examples: Sequence[Any]
+    waves: Sequence[Tensor] = ()
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, list[Any]]:
         """States (B, T, n, D), exit layers (B,), frames (B,), and the examples."""
@@ -113,7 +115,9 @@ def load_split(task: Task, manifest: Manifest, features: Features, fixed_layer: 
     else:
         assert tau is not None
         exits = exit_layers(features.entropies, range(1, layers + 1), tau)
-    return Split(features, exits, [task.example(manifest, index) for index in range(len(manifest))])
+    keep = manifest.seconds <= KEPT_SECONDS
+    waves = Cached(manifest.wave, len(manifest), keep=keep) if TASKS[task.name].waves else ()
+    return Split(features, exits, task.examples(manifest), waves)
 
 
 def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]:
@@ -131,18 +135,35 @@ def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]
         epoch += 1
 
 
+Judged = dict[tuple[int, int], tuple[Any, Score]]
+"""Prediction and score by index of the utterance and exit layer."""
+
+
 @torch.inference_mode()
-def evaluate(model: Downstream, split: Split, batch_seconds: float = 120.0) -> tuple[list[Any], list[Score]]:
-    """Predictions and scores of a split, in its order."""
+def evaluate(
+    model: Downstream, split: Split, batch_seconds: float = 120.0, judged: Judged | None = None
+) -> tuple[list[Any], list[Score]]:
+    """Predictions and scores of a split, in its order.
+
+    Args:
+        model: A downstream model.
+        split: Features, exits and examples.
+        batch_seconds: Audio in one forward pass of the head.
+        judged: What this model already gave for other exits of the same split; it is read and added to.
+    """
     model.eval()
-    predictions: list[Any] = [None] * len(split.exits)
-    for indices in batches([int(frames) * 320 for frames in split.features.frames], batch_seconds):
-        states, exits, frames, _ = split.batch(indices)
+    judged = {} if judged is None else judged
+    keys = list(enumerate(split.exits.tolist()))
+    missing = [index for index, exit in keys if (index, exit) not in judged]
+    for places in batches([int(split.features.frames[index]) * 320 for index in missing], batch_seconds):
+        indices = [missing[place] for place in places]
+        states, exits, frames, examples = split.batch(indices)
         output = model(states, exits, frames)
-        for index, prediction in zip(indices, model.task.predict(output, frames), strict=True):
-            predictions[index] = prediction
-    scores = [model.task.score(*pair) for pair in zip(predictions, split.examples, strict=True)]
-    return predictions, scores
+        waves = [split.waves[index] for index in indices] if split.waves else []
+        predictions = model.task.predict(output, frames, waves)
+        for index, exit, prediction, example in zip(indices, exits.tolist(), predictions, examples, strict=True):
+            judged[index, exit] = prediction, model.task.score(prediction, example)
+    return [judged[key][0] for key in keys], [judged[key][1] for key in keys]
 
 
 class Trainer:

@@ -19,7 +19,7 @@ import torch
 from daisy import stage
 from daisy.audio import SAMPLE_RATE
 from daisy.bootstrap import interval
-from daisy.downstream import Split, evaluate, last_if_negative, load_split
+from daisy.downstream import Judged, Split, evaluate, last_if_negative, load_split
 from daisy.errors import DaisyError
 from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
 from daisy.extract import load_features
@@ -31,7 +31,7 @@ from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import Downstream, load_downstream
 from daisy.seeds import generator
 from daisy.speed import interleaved
-from daisy.tasks.base import set_metric
+from daisy.tasks.base import Score, Task, set_metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Outcome:
 
     cell: Cell
     split: Split
-    predictions: list[Any]
+    scores: list[Score]
     values: dict[str, tuple[float, float, float]]
 
 
@@ -79,16 +79,21 @@ def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> 
     }
 
 
-def run_cell(cell: Cell, split: Split, settings: Settings) -> Outcome:
-    """Predict and score the test set with a cell's exits."""
+def run_cell(cell: Cell, split: Split, settings: Settings, judged: Judged) -> Outcome:
+    """Predict and score the test set with a cell's exits; cells of one model share what is `judged`."""
     exits = exit_layers(split.features.entropies, cell.candidates, cell.tau)
     chosen = dataclasses.replace(split, exits=exits)
-    predictions, scores = evaluate(cell.model, chosen)
+    _, scores = evaluate(cell.model, chosen, judged=judged)
+    return Outcome(cell, chosen, scores, with_intervals(cell.model.task, scores, settings))
+
+
+def with_intervals(task: Task, scores: Sequence[Score], settings: Settings) -> dict[str, tuple[float, float, float]]:
+    """Every metric of a set of utterances, with the ends of its confidence interval."""
     values = {}
-    for metric in cell.model.task.metrics:
+    for metric in task.metrics:
         low, high = interval(scores, metric, draws=settings.draws, seed=settings.seed)
         values[metric.name] = (set_metric(scores, metric), low, high)
-    return Outcome(cell, chosen, predictions, values)
+    return values
 
 
 def sample(manifest: Manifest, count: int, seed: int) -> list[int]:
@@ -110,8 +115,7 @@ def check_equal(upstream: EarlyExitHubert, outcome: Outcome, manifest: Manifest,
     task = outcome.cell.model.task
     for index in indices:
         prediction, layer = predict(upstream, outcome.cell, manifest.wave(index))
-        example = outcome.split.examples[index]
-        real, shared = task.score(prediction, example), task.score(outcome.predictions[index], example)
+        real, shared = task.score(prediction, outcome.split.examples[index]), outcome.scores[index]
         same = all(math.isclose(real[name][0], shared[name][0], rel_tol=1e-3, abs_tol=1e-3) for name in real)
         if layer != int(outcome.split.exits[index]) or not same:
             different.append(manifest.utterances[index].id)
@@ -163,6 +167,39 @@ def rows(
     return result
 
 
+def input_rows(task: Task, split: Split, settings: Settings) -> list[dict[str, Any]]:
+    """Rows for the recordings as they are, if the task can score them: method ``input``, at no cost at all."""
+    scores = []
+    for example in split.examples:
+        score = task.unprocessed(example)
+        if score is None:
+            return []
+        scores.append(score)
+    for metric in task.metrics:
+        left_out = sum(score[metric.name][1] == 0 for score in scores)
+        if left_out:
+            print(f"{task.name} {metric.name}: {left_out} of {len(scores)} recordings have too little speech to count")
+    nothing = dict.fromkeys(("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full"), 0.0)
+    return [
+        {
+            "task": task.name,
+            "method": "input",
+            "rho": None,
+            "strategy": None,
+            "metric": metric.name,
+            "value": value,
+            "ci_low": low,
+            "ci_high": high,
+            "higher_is_better": metric.higher_is_better,
+            "n_utterances": len(scores),
+            **nothing,
+        }
+        for metric, (value, low, high) in zip(
+            task.metrics, with_intervals(task, scores, settings).values(), strict=True
+        )
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
@@ -181,7 +218,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, full = load_downstream(arguments.model), load_downstream(arguments.full)
     trained = read_json(arguments.exits)
     split = load_split(model.task, manifest, load_features(arguments.features), upstream.layers, None)
-    outcomes = {key: run_cell(cell, split, settings) for key, cell in cells(settings, model, trained).items()}
+    judged: Judged = {}
+    outcomes = {key: run_cell(cell, split, settings, judged) for key, cell in cells(settings, model, trained).items()}
     indices = sample(manifest, settings.timed, settings.seed)
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)
@@ -199,6 +237,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{row['task']} {row['method']} {row['rho'] or ''} {row['strategy'] or ''}: {row['metric']} "
             f"{row['value']:.2f}, mean exit {row['mean_exit_layer']:.2f}, {row['speedup_vs_full']:.2f}x"
         )
+    if settings.method == "full":
+        grid += input_rows(model.task, split, settings)
     exits = [
         {"strategy": key, "counts": histogram(outcome.split.exits, upstream.layers)}
         for key, outcome in outcomes.items()

@@ -28,7 +28,8 @@ class GridRow:
 
     Attributes:
         task: The task's name.
-        method: ``daisy``, ``full`` or ``layerN``.
+        method: ``daisy``, ``full``, ``layerN``, or ``input``: the recordings as they are, with 0 for all that a
+            model would cost.
         rho: The threshold's scale; None for a baseline.
         strategy: How candidate layers were chosen; None for a baseline.
         metric: The metric's name.
@@ -167,10 +168,14 @@ def write_table(kind: type[Table], path: Path, rows: Iterable[Table]) -> None:
     write_csv(path, names, ({name: _cell(getattr(row, name)) for name in names} for row in rows))
 
 
+INPUT = "input"
+"""The method of rows that judge the recordings as they are."""
+
+
 def cell_order(method: str, rho: float | None, strategy: str | None) -> tuple[Any, ...]:
-    """Sort key of a task's cells: full, fixed layers, then DAISY by rho and strategy."""
+    """Sort key of a task's cells: full, fixed layers, DAISY by rho and strategy, then the input."""
     layer = fixed_layer(method)
-    rank = 0 if method == "full" else 1 if layer else 2
+    rank = 0 if method == "full" else 1 if layer else 3 if method == INPUT else 2
     place = STRATEGIES.index(strategy) if strategy in STRATEGIES else len(STRATEGIES)
     return rank, layer or 0, method, rho or 0.0, place, strategy or ""
 
@@ -192,9 +197,14 @@ def metrics_of(grid: Sequence[GridRow], task: str) -> list[str]:
 
 
 def rows_of(grid: Sequence[GridRow], task: str, metric: str | None = None) -> list[GridRow]:
-    """A task's rows for one metric, by default its main one: one row per cell."""
+    """A task's rows for one metric, by default its main one: one row per cell, without the input itself."""
     chosen = metric or next(iter(metrics_of(grid, task)), None)
-    return [row for row in grid if row.task == task and row.metric == chosen]
+    return [row for row in grid if row.task == task and row.metric == chosen and row.method != INPUT]
+
+
+def input_of(grid: Sequence[GridRow], task: str, metric: str) -> GridRow | None:
+    """What the recordings score as they are, where the task can say."""
+    return next((row for row in grid if (row.task, row.metric, row.method) == (task, metric, INPUT)), None)
 
 
 def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:

@@ -38,7 +38,7 @@ def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, i
         states = states.mean(0, keepdim=True)
     frames = torch.tensor([len(states)])
     output = cell.model(states[None], torch.tensor([item.layer]), frames)
-    return cell.model.task.predict(output, frames)[0], item.layer
+    return cell.model.task.predict(output, frames, [wave])[0], item.layer
 
 
 def macs(upstream: EarlyExitHubert, cell: Cell, samples: int, layer: int) -> int:

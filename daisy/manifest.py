@@ -1,7 +1,7 @@
 """Manifests: which recordings a stage works on, in fairseq's format, with a table of labels beside it.
 
 ``NAME.tsv`` holds the audio folder on line 1 and then ``path<TAB>samples`` per recording;
-``NAME.csv`` holds ``id,speaker,text`` in the same order.
+``NAME.csv`` holds ``id,speaker,text`` in the same order, and ``references`` where recordings are mixtures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from daisy import audio
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_csv, write_text
 
+LABELS = ("id", "speaker", "text")
+"""Columns that every table of labels has."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
@@ -27,6 +30,7 @@ class Utterance:
         samples: Its length in samples.
         speaker: Who speaks.
         text: What is said; empty where nobody knows.
+        references: For a mixture, the audio files of what it was mixed from, relative to the same folder.
     """
 
     id: str
@@ -34,6 +38,7 @@ class Utterance:
     samples: int
     speaker: str = ""
     text: str = ""
+    references: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +61,11 @@ class Manifest:
         item = self.utterances[index]
         return audio.read(self.root / item.path, samples=item.samples)
 
+    def references(self, index: int) -> torch.Tensor:
+        """(references, samples) float32 of one mixture, each checked to be as long as the mixture."""
+        item = self.utterances[index]
+        return torch.stack([audio.read(self.root / name, samples=item.samples) for name in item.references])
+
 
 def write_manifest(path: Path, root: Path, utterances: Sequence[Utterance]) -> None:
     """Write ``path`` (.tsv) and its table of labels.
@@ -65,8 +75,12 @@ def write_manifest(path: Path, root: Path, utterances: Sequence[Utterance]) -> N
     """
     if not utterances:
         raise DaisyError("no recording belongs to this split", file=path, fix="Give the corpus more recordings")
-    rows = [{"id": item.id, "speaker": item.speaker, "text": item.text} for item in utterances]
-    write_csv(path.with_suffix(".csv"), ("id", "speaker", "text"), rows)
+    rows = [{name: getattr(item, name) for name in LABELS} for item in utterances]
+    header: tuple[str, ...] = LABELS
+    if any(item.references for item in utterances):
+        header = (*LABELS, "references")
+        rows = [{**row, "references": ";".join(item.references)} for row, item in zip(rows, utterances, strict=True)]
+    write_csv(path.with_suffix(".csv"), header, rows)
     lines = [str(root.resolve()), *(f"{item.path}\t{item.samples}" for item in utterances)]
     write_text(path, "\n".join(lines) + "\n")
 
@@ -84,7 +98,7 @@ def read_manifest(path: Path) -> Manifest:
     if len(lines) < 2:
         raise DaisyError("the split is empty", file=path, fix="Give it at least one recording")
     labels_path = path.with_suffix(".csv")
-    labels = read_csv(labels_path, columns=("id", "speaker", "text")) if labels_path.exists() else None
+    labels = read_csv(labels_path, columns=LABELS) if labels_path.exists() else None
     if labels is not None and len(labels) != len(lines) - 1:
         raise DaisyError(
             f"{len(labels)} rows for the {len(lines) - 1} recordings of {path.name}",
@@ -99,5 +113,7 @@ def read_manifest(path: Path) -> Manifest:
                 f"line {index + 2} is {line!r}", file=path, fix="Write a path, a tab and the number of samples"
             )
         extra = labels[index] if labels is not None else {"id": name}
-        utterances.append(Utterance(path=name, samples=int(samples), **extra))
+        known = {key: extra[key] for key in LABELS if key in extra}
+        references = tuple(item for item in (extra.get("references") or "").split(";") if item)
+        utterances.append(Utterance(path=name, samples=int(samples), references=references, **known))
     return Manifest(Path(lines[0]), tuple(utterances))

@@ -80,13 +80,24 @@ def _write(path: Path, audio: Path, recordings: Iterable[Recording]) -> dict[str
     write_manifest(
         path,
         audio,
-        [Utterance(item.id, f"{item.id}.flac", item.samples, item.speaker, item.text) for item in chosen],
+        [
+            Utterance(
+                item.id,
+                f"{item.id}.flac",
+                item.samples,
+                item.speaker,
+                item.text,
+                tuple(name for name in item.references.split(";") if name),
+            )
+            for item in chosen
+        ],
     )
     return {
         "corpus": path.parent.name,
         "split": path.stem,
         "recordings": len(chosen),
-        "speakers": len({item.speaker for item in chosen}),
+        # A mixture of speakers names them all.
+        "speakers": len({name for item in chosen for name in item.speaker.split("+")}),
         "minutes": round(sum(item.samples for item in chosen) / SAMPLE_RATE / 60, 2),
     }
 
@@ -96,6 +107,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--speech", type=Path, required=True, help="table of the speech corpus; audio/ lies beside it")
     parser.add_argument("--commands", type=Path, required=True, help="table of the transcribed corpus; likewise")
+    parser.add_argument("--enhancement", type=Path, required=True, help="table of the noisy mixtures; likewise")
+    parser.add_argument(
+        "--separation", type=Path, required=True, help="table of the mixtures of two speakers; likewise"
+    )
     parser.add_argument("--out", type=Path, required=True, help="output: folder with <corpus>/<split>.tsv and .csv")
     parser.add_argument("--summary", type=Path, required=True, help="output: recordings, speakers, minutes per split")
     arguments = parser.parse_args(argv)
@@ -110,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             fix="Lower data.splits.sid_min_recordings, or add recordings",
         )
     commands = partition(read_table(arguments.commands), settings)
+    mixtures = {"se": arguments.enhancement, "ss": arguments.separation}
+    mixed = {task: partition(read_table(table), settings) for task, table in mixtures.items()}
     rows = []
     for part in PARTS:
         speech_audio = arguments.speech.parent / "audio"
@@ -119,6 +136,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows.append(_write(arguments.out / "sid" / f"{part}.tsv", speech_audio, sid))
         asr = [item for item in commands[part] if item.text and item.samples <= longest]
         rows.append(_write(arguments.out / "asr" / f"{part}.tsv", arguments.commands.parent / "audio", asr))
+        for task, table in mixtures.items():
+            rows.append(_write(arguments.out / task / f"{part}.tsv", table.parent / "audio", mixed[task][part]))
     write_csv(arguments.summary, ("corpus", "split", "recordings", "speakers", "minutes"), rows)
 
 

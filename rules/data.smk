@@ -35,10 +35,32 @@ rule command_speech:
         stage("corpora.commands", "--cache {params.cache} --audio {output.audio} --table {output.table}")
 
 
+rule mixtures:
+    input:
+        CORPORA + "/embedded/recordings.csv",
+    output:
+        noisy=directory(CORPORA + "/enhancement/audio"),
+        enhancement=CORPORA + "/enhancement/recordings.csv",
+        mixed=directory(CORPORA + "/separation/audio"),
+        separation=CORPORA + "/separation/recordings.csv",
+    params:
+        settings=settings(seed=SEED, splits={"seed": SEED, **config["data"]["splits"]}, **config["data"]["mixtures"]),
+        code=code_digest("daisy.corpora.mixtures"),
+    log:
+        CACHE + "/logs/mixtures.log",
+    shell:
+        stage(
+            "corpora.mixtures",
+            "--speech {input} --enhancement {output.enhancement} --separation {output.separation}",
+        )
+
+
 rule manifests:
     input:
         speech=CORPORA + "/embedded/recordings.csv",
         commands=CORPORA + "/commands/recordings.csv",
+        enhancement=CORPORA + "/enhancement/recordings.csv",
+        separation=CORPORA + "/separation/recordings.csv",
     output:
         expand(RUN + "/manifests/speech/{part}.{ending}", part=("train", "dev"), ending=("tsv", "csv")),
         expand(RUN + "/manifests/{task}/{part}.{ending}", task=TASKS, part=PARTS, ending=("tsv", "csv")),
@@ -50,4 +72,8 @@ rule manifests:
     log:
         RUN + "/logs/manifests.log",
     shell:
-        stage("manifests", "--speech {input.speech} --commands {input.commands} --out {params.out} --summary {output.summary}")
+        stage(
+            "manifests",
+            "--speech {input.speech} --commands {input.commands} --enhancement {input.enhancement} "
+            "--separation {input.separation} --out {params.out} --summary {output.summary}",
+        )

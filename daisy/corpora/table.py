@@ -21,6 +21,7 @@ class Recording:
         text: What is said, in lower case; empty where nobody knows.
         split: ``train``, ``dev`` or ``test`` where the corpus fixes it; otherwise empty.
         source: Where the recording is from.
+        references: For a mixture, what it was mixed from: files under ``audio/``, separated by semicolons.
     """
 
     id: str
@@ -29,14 +30,18 @@ class Recording:
     text: str = ""
     split: str = ""
     source: str = ""
+    references: str = ""
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Recording))
+COLUMNS = tuple(field.name for field in dataclasses.fields(Recording) if field.name != "references")
+"""Columns of every table; that of a corpus of mixtures has ``references`` too."""
 
 
 def write_table(path: Path, recordings: Sequence[Recording]) -> None:
     """Write `recordings`, sorted by id."""
-    write_csv(path, COLUMNS, [dataclasses.asdict(item) for item in sorted(recordings, key=lambda item: item.id)])
+    header = (*COLUMNS, "references") if any(item.references for item in recordings) else COLUMNS
+    ordered = sorted(recordings, key=lambda item: item.id)
+    write_csv(path, header, [{name: getattr(item, name) for name in header} for item in ordered])
 
 
 def read_table(path: Path) -> list[Recording]:
@@ -51,7 +56,6 @@ def read_table(path: Path) -> list[Recording]:
         if row["id"] in seen or not row["samples"].isdigit():
             raise DaisyError(f"line {number} is damaged: {row}", file=path, fix="Delete the file and run again")
         seen.add(row["id"])
-        recordings.append(
-            Recording(row["id"], int(row["samples"]), row["speaker"], row["text"], row["split"], row["source"])
-        )
+        known = {name: row[name] or "" for name in (*COLUMNS, "references") if name in row and name != "samples"}
+        recordings.append(Recording(samples=int(row["samples"]), **known))
     return recordings

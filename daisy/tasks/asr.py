@@ -91,7 +91,7 @@ class SpeechRecognition(Task):
         sizes = torch.tensor([len(item) for item in targets])
         return F.ctc_loss(output.transpose(0, 1), torch.cat(targets), lengths, sizes, BLANK, zero_infinity=True)
 
-    def predict(self, output: Tensor, lengths: Tensor) -> list[str]:
+    def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[str]:
         """Greedy decoding: the best character per frame, repeats and blanks taken out."""
         texts = []
         for best, length in zip(output.argmax(-1), lengths.tolist(), strict=True):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from daisy.errors import DaisyError
 from daisy.manifest import Manifest
 
 
@@ -36,7 +37,8 @@ class Metric:
 
 Score = dict[str, tuple[float, float]]
 """Per metric, an utterance's numerator and denominator. A set's metric is the sum of the one over the sum
-of the other, which holds for rates (errors / words) and for means (value / 1) alike."""
+of the other, which holds for rates (errors / words) and for means (value / 1) alike. An utterance that
+cannot be judged by a metric has 0 / 0."""
 
 
 class Head(nn.Module, abc.ABC):
@@ -88,12 +90,26 @@ class Task(abc.ABC):
         """The mean loss of a batch, a scalar."""
 
     @abc.abstractmethod
-    def predict(self, output: Tensor, lengths: Tensor) -> list[Any]:
-        """One prediction per utterance of a batch."""
+    def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[Any]:
+        """One prediction per utterance of a batch.
+
+        Args:
+            output: What the head gave.
+            lengths: (B,) frames of features.
+            waves: The recordings (samples,), for the tasks whose registry entry says `waves`; otherwise none.
+        """
 
     @abc.abstractmethod
     def score(self, prediction: Any, example: Any) -> Score:
         """How good a prediction is, per metric."""
+
+    def examples(self, manifest: Manifest) -> Sequence[Any]:
+        """What `example` gives for every utterance of a split."""
+        return [self.example(manifest, index) for index in range(len(manifest))]
+
+    def unprocessed(self, example: Any) -> Score | None:
+        """What a recording scores as it is; None where that means nothing."""
+        return None
 
     def augment(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Change the features of a training batch (B, T, D); by default not at all."""
@@ -105,6 +121,16 @@ class Task(abc.ABC):
 
 
 def set_metric(scores: Sequence[Score], metric: Metric) -> float:
-    """A metric over a set of utterances."""
+    """A metric over a set of utterances.
+
+    Raises:
+        DaisyError: if no utterance counts.
+    """
     numerator = sum(score[metric.name][0] for score in scores)
-    return metric.scale * numerator / sum(score[metric.name][1] for score in scores)
+    denominator = sum(score[metric.name][1] for score in scores)
+    if denominator <= 0:
+        raise DaisyError(
+            f"{metric.name} cannot be computed for any of the {len(scores)} recordings of a split",
+            fix="Give the split recordings that are longer, or hold more speech",
+        )
+    return metric.scale * numerator / denominator

@@ -65,7 +65,7 @@ class SpeakerIdentification(Task):
         """Cross-entropy."""
         return F.cross_entropy(output, torch.tensor(examples))
 
-    def predict(self, output: Tensor, lengths: Tensor) -> list[int]:
+    def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[int]:
         """The best class of every utterance."""
         return output.argmax(-1).tolist()
 

@@ -1,0 +1,220 @@
+"""What SE and SS share: masks from a bidirectional LSTM, on the mixture's short-time spectrum (MiniSUPERB).
+
+A mask multiplies the mixture's log1p amplitude, ln(1 + |X|), as in MiniSUPERB's public code; the estimate
+gets the mixture's phase. Frames of features and of spectra do not number the same: the last frame's mask
+stands for the up to three spectral frames that follow it.
+
+Shapes: B utterances, T frames, S sources, F = n_fft / 2 + 1 bins.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from daisy.cached import KEPT_SECONDS, Cached
+from daisy.errors import DaisyError
+from daisy.manifest import Manifest
+from daisy.tasks.base import Head, Score, Task
+from daisy.tasks.lstm import BidirectionalLSTM
+
+
+@dataclasses.dataclass(frozen=True)
+class Stft:
+    """A short-time Fourier transform with a Hann window, centred frames, and zeros beyond the signal's ends.
+
+    Attributes:
+        n_fft: Length of the transform, in samples.
+        window: Length of the window, in samples.
+        hop: Samples from one frame to the next.
+    """
+
+    n_fft: int
+    window: int
+    hop: int
+
+    @property
+    def bins(self) -> int:
+        """F."""
+        return self.n_fft // 2 + 1
+
+    def frames(self, samples: int) -> int:
+        """T of a signal."""
+        return samples // self.hop + 1
+
+    def __call__(self, signals: Tensor) -> Tensor:
+        """(..., samples) to the complex spectrum (..., T, F)."""
+        flat = signals.reshape(-1, signals.shape[-1])
+        window = torch.hann_window(self.window, dtype=signals.dtype)
+        spectrum = torch.stft(
+            flat, self.n_fft, self.hop, self.window, window, pad_mode="constant", return_complex=True
+        ).transpose(1, 2)
+        return spectrum.reshape(*signals.shape[:-1], *spectrum.shape[1:])
+
+    def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
+        """The complex spectrum (N, T, F) to signals (N, samples)."""
+        window = torch.hann_window(self.window, dtype=spectrum.real.dtype)
+        return torch.istft(spectrum.transpose(1, 2), self.n_fft, self.hop, self.window, window, length=samples)
+
+
+def apply(mask: Tensor, spectrum: Tensor) -> Tensor:
+    """Mask the log1p amplitude of a complex `spectrum`, and keep its phase."""
+    amplitude = spectrum.abs()
+    return torch.polar(torch.expm1(mask * torch.log1p(amplitude)), spectrum.angle())
+
+
+def permuted(pairwise: Tensor) -> Tensor:
+    """Utterance-level permutation-invariant loss (Kolbaek et al., 2017).
+
+    Args:
+        pairwise: (B, S, S); row e, column r is the loss of estimate e against reference r.
+
+    Returns:
+        (B,) the mean over sources in the order with the smallest one.
+    """
+    count = pairwise.shape[1]
+    sums = [
+        sum((pairwise[:, order[r], r] for r in range(count)), start=pairwise.new_zeros(()))
+        for order in itertools.permutations(range(count))
+    ]
+    return torch.stack(sums).amin(0) / count
+
+
+class MaskHead(Head):
+    """Bidirectional LSTM layers on the features, and a sigmoid mask per source.
+
+    Args:
+        dim: Width of the features.
+        hidden: Width of the LSTM, per direction.
+        layers: LSTM layers.
+        dropout: Between them, and before the masks.
+        sources: S.
+        bins: F.
+        repeat: Masks per frame of features.
+    """
+
+    def __init__(
+        self, dim: int, hidden: int, layers: int, dropout: float, sources: int, bins: int, repeat: int
+    ) -> None:
+        super().__init__()
+        self.lstm = BidirectionalLSTM(dim, hidden, layers, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.masks = nn.Linear(2 * hidden, sources * bins)
+        self.sources, self.repeat = sources, repeat
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) to masks (B, T * repeat, S, F)."""
+        repeated = features.repeat_interleave(self.repeat, 1)
+        out = self.dropout(self.lstm(repeated, lengths * self.repeat))
+        return self.masks(out).sigmoid().unflatten(-1, (self.sources, -1))
+
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations of the LSTM's gates and the linear layer."""
+        repeated = frames * self.repeat
+        return self.lstm.macs(repeated) + repeated * self.masks.weight.numel()
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """A mixture and what it was mixed from: the example of a masking task.
+
+    Attributes:
+        mixture: (samples,).
+        references: (S, samples).
+    """
+
+    mixture: Tensor
+    references: Tensor
+
+
+class MaskingTask(Task):
+    """A task that recovers signals from a mixture; a prediction is (S, samples)."""
+
+    sources: ClassVar[int]
+    stft: ClassVar[Stft]
+    repeat: ClassVar[int]
+
+    @classmethod
+    def learn_vocabulary(cls, train: Manifest) -> list[str]:
+        """Nothing: sources have no names."""
+        return []
+
+    def head(self, dim: int) -> MaskHead:
+        """A fresh head."""
+        o = self.options
+        return MaskHead(dim, o["hidden"], o["layers"], o["dropout"], self.sources, self.stft.bins, self.repeat)
+
+    def examples(self, manifest: Manifest) -> Sequence[Sources]:
+        """What `example` gives for every utterance, read when it is asked for.
+
+        Raises:
+            DaisyError: if an utterance has another number of reference files.
+        """
+        for item in manifest.utterances:
+            if len(item.references) != self.sources:
+                raise DaisyError(
+                    f"{item.id} has {len(item.references)} reference files, the task {self.name} needs {self.sources}",
+                    file=manifest.root,
+                    fix="Name them in the column references of the manifest's table, separated by semicolons",
+                )
+        keep = manifest.seconds <= KEPT_SECONDS
+        return Cached(lambda index: self.example(manifest, index), len(manifest), keep=keep)
+
+    def example(self, manifest: Manifest, index: int) -> Sources:
+        """The mixture and its references."""
+        return Sources(manifest.wave(index), manifest.references(index))
+
+    @abc.abstractmethod
+    def errors(self, difference: Tensor) -> Tensor:
+        """The loss of every point of a spectrum, from its difference in log1p amplitude."""
+
+    @abc.abstractmethod
+    def targets(self, references: Tensor, mixture: Tensor) -> Tensor:
+        """The amplitudes to be reached, from complex spectra of references and mixture, broadcast together."""
+
+    def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[Sources]) -> Tensor:
+        """The loss in log1p amplitude, summed over bins and averaged over frames, sources and utterances."""
+        samples = [len(example.mixture) for example in examples]
+        frames = torch.tensor([self.stft.frames(count) for count in samples])
+        masks = self._stretched(output, lengths, int(frames.max()))
+        mixtures = nn.utils.rnn.pad_sequence([example.mixture for example in examples], batch_first=True)
+        parts = [example.references.T for example in examples]
+        references = nn.utils.rnn.pad_sequence(parts, batch_first=True).transpose(1, 2)
+        mixture, wanted = self.stft(mixtures)[:, None], self.stft(references)
+        target = torch.log1p(self.targets(wanted, mixture))
+        estimate = masks.transpose(1, 2) * torch.log1p(mixture.abs())
+        valid = torch.arange(masks.shape[1]) < frames[:, None]
+        errors = self.errors(estimate[:, :, None] - target[:, None]).sum(-1)
+        pairwise = torch.where(valid[:, None, None], errors, 0).sum(-1) / frames[:, None, None]
+        return permuted(pairwise).mean()
+
+    def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[Tensor]:
+        """The estimated signals (S, samples) of every utterance."""
+        results = []
+        for place, wave in enumerate(waves):
+            spectrum = self.stft(wave)
+            masks = self._stretched(output[place : place + 1], lengths[place : place + 1], len(spectrum))[0]
+            results.append(self.stft.inverse(apply(masks.transpose(0, 1), spectrum), len(wave)))
+        return results
+
+    def unprocessed(self, example: Sources) -> Score:
+        """What the mixture itself scores."""
+        return self.score(example.mixture.expand(self.sources, -1), example)
+
+    def _stretched(self, masks: Tensor, lengths: Tensor, frames: int) -> Tensor:
+        """Masks (B, T, S, F) to `frames` frames: each utterance's last one is repeated behind its end."""
+        rows = []
+        for mask, length in zip(masks, (lengths * self.repeat).tolist(), strict=True):
+            rows.append(torch.cat([mask[:length], mask[length - 1 : length].expand(frames - length, -1, -1)]))
+        return torch.stack(rows)
+
+
+def rate(value: float | None) -> tuple[float, float]:
+    """A mean's numerator and denominator; a value that is None does not count."""
+    return (0.0, 0.0) if value is None else (value, 1.0)
