@@ -37,8 +37,8 @@ rule command_speech:
 
 rule manifests:
     input:
-        speech=CORPORA + "/embedded/recordings.csv",
-        commands=CORPORA + "/commands/recordings.csv",
+        speech=corpus("speech"),
+        commands=corpus("asr"),
     output:
         expand(RUN + "/manifests/speech/{part}.{ending}", part=("train", "dev"), ending=("tsv", "csv")),
         expand(RUN + "/manifests/{task}/{part}.{ending}", task=TASKS, part=PARTS, ending=("tsv", "csv")),
