@@ -37,7 +37,8 @@ rule command_speech:
 
 rule mixtures:
     input:
-        CORPORA + "/embedded/recordings.csv",
+        speech=CORPORA + "/embedded/recordings.csv",
+        noise=CORPORA + "/noise/recordings.csv",
     output:
         noisy=directory(CORPORA + "/enhancement/audio"),
         enhancement=CORPORA + "/enhancement/recordings.csv",
@@ -51,16 +52,17 @@ rule mixtures:
     shell:
         stage(
             "corpora.mixtures",
-            "--speech {input} --enhancement {output.enhancement} --separation {output.separation}",
+            "--speech {input.speech} --noise {input.noise} "
+            "--enhancement {output.enhancement} --separation {output.separation}",
         )
 
 
 rule manifests:
     input:
-        speech=CORPORA + "/embedded/recordings.csv",
-        commands=CORPORA + "/commands/recordings.csv",
-        enhancement=CORPORA + "/enhancement/recordings.csv",
-        separation=CORPORA + "/separation/recordings.csv",
+        speech=corpus("speech"),
+        commands=corpus("asr"),
+        enhancement=corpus("se"),
+        separation=corpus("ss"),
     output:
         expand(RUN + "/manifests/speech/{part}.{ending}", part=("train", "dev"), ending=("tsv", "csv")),
         expand(RUN + "/manifests/{task}/{part}.{ending}", task=TASKS, part=PARTS, ending=("tsv", "csv")),

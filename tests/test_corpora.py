@@ -18,23 +18,6 @@ from daisy.manifests import Settings as SplitSettings
 SETTINGS = commands.Settings(seed=5, train=600, dev=60, test=90)
 
 
-def test_command_sentences_are_disjoint_and_closed():
-    plan = commands.plan(SETTINGS)
-    texts = {split: [item.text for item in plan if item.split == split] for split in PARTS}
-    assert [len(texts[split]) for split in PARTS] == [600, 60, 90]
-    assert len({text for split in PARTS for text in texts[split]}) == 750
-    vocabulary = {word for text in commands.sentences() for word in text.split()}
-    assert 50 <= len(vocabulary) <= 100
-    assert {word for text in texts["train"] for word in text.split()} == vocabulary
-
-
-def test_unseen_voice_is_in_test_only():
-    plan = commands.plan(SETTINGS)
-    voices = {split: {item.voice for item in plan if item.split == split} for split in PARTS}
-    assert commands.UNSEEN in voices["test"]
-    assert voices["train"] == voices["test"] - {commands.UNSEEN} == set(commands.SEEN)
-
-
 def test_plan_depends_on_the_seed_alone():
     assert commands.plan(SETTINGS) == commands.plan(SETTINGS)
     assert commands.plan(SETTINGS) != commands.plan(dataclasses.replace(SETTINGS, seed=6))

@@ -22,7 +22,7 @@ from daisy.cached import KEPT_SECONDS, Cached
 from daisy.errors import DaisyError
 from daisy.manifest import Manifest
 from daisy.tasks.base import Head, Score, Task
-from daisy.tasks.lstm import BidirectionalLSTM
+from daisy.tasks.bilstm import BiLSTM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,7 @@ class MaskHead(Head):
         self, dim: int, hidden: int, layers: int, dropout: float, sources: int, bins: int, repeat: int
     ) -> None:
         super().__init__()
-        self.lstm = BidirectionalLSTM(dim, hidden, layers, dropout)
+        self.lstm = BiLSTM(dim, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.masks = nn.Linear(2 * hidden, sources * bins)
         self.sources, self.repeat = sources, repeat
