@@ -18,12 +18,11 @@ import numpy as np
 
 from daisy import audio, stage
 from daisy.audio import SAMPLE_RATE
-from daisy.corpora.noise import BABBLE_BELOW, Noises, noises
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
 from daisy.manifests import PARTS, partition
 from daisy.manifests import Settings as Splits
-from daisy.noise import mix, power, unclipped
+from daisy.noise import PEAK, excerpt, mix, power
 from daisy.progress import Progress
 from daisy.seeds import generator
 
@@ -45,7 +44,6 @@ class Enhancement:
         speakers: Who speaks in train and dev.
         test_speakers: Who speaks in test.
         snr_db: Signal-to-noise ratios, each as often as the others.
-        babble_voices: Voices that babble at once.
     """
 
     train: int
@@ -54,7 +52,6 @@ class Enhancement:
     speakers: tuple[str, ...]
     test_speakers: tuple[str, ...]
     snr_db: tuple[float, ...]
-    babble_voices: int
 
 
 @dataclasses.dataclass(frozen=True)
