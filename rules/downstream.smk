@@ -33,6 +33,10 @@ rule downstream:
         model=RUN + "/downstream/{task}/{method}/model.safetensors",
         exits=RUN + "/downstream/{task}/{method}/exits.json",
         history=RUN + "/downstream/{task}/{method}/history.csv",
+    log:
+        RUN + "/logs/downstream-{task}-{method}.log",
+    benchmark:
+        RUN + "/benchmarks/downstream-{task}-{method}.tsv"
     params:
         settings=downstream_settings,
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
@@ -41,11 +45,9 @@ rule downstream:
             downstream_settings(wildcards),
             task_code("daisy.downstream", wildcards.task),
         ),
-        calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
-    log:
-        RUN + "/logs/downstream-{task}-{method}.log",
-    benchmark:
-        RUN + "/benchmarks/downstream-{task}-{method}.tsv"
+        calibration=lambda wildcards, input: (
+            f"--calibration {input.calibration}" if input.calibration else ""
+        ),
     shell:
         stage(
             "downstream",
