@@ -9,8 +9,18 @@ from typing import Any
 
 from daisy import stage
 from daisy.errors import DaisyError
-from daisy.files import read_json
-from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, ThresholdRow, cell_order, typed, write_table
+from daisy.files import read_json, write_csv
+from daisy.grid import (
+    CandidateRow,
+    EntropyRow,
+    ExitRow,
+    GridRow,
+    ThresholdRow,
+    cell_order,
+    side_by_side,
+    typed,
+    write_table,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +135,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     candidates = candidate_rows(arguments.evaluations)
     entropies, thresholds = calibration_rows(arguments.calibrations)
     write_table(GridRow, arguments.out / "grid.csv", grid)
+    lines = side_by_side(grid)
+    write_csv(arguments.out / "table1.csv", list(lines[0]), lines)
     write_table(ExitRow, arguments.out / "exits.csv", exits)
     write_table(CandidateRow, arguments.out / "candidates.csv", candidates)
     write_table(EntropyRow, arguments.out / "entropy.csv", entropies)

@@ -38,11 +38,7 @@ def rho_name(rho):
 
 
 RHOS = {rho_name(rho): rho for rho in config["thresholds"]["rho"]}
-DAISY = (
-    [f"daisy-{name}" for name in RHOS]
-    if "daisy" in config["downstream"]["methods"]
-    else []
-)
+DAISY = [f"daisy-{name}" for name in RHOS] if "daisy" in config["downstream"]["methods"] else []
 BASELINES = [name for name in config["downstream"]["methods"] if name != "daisy"]
 METHODS = DAISY + BASELINES
 
@@ -80,9 +76,7 @@ def fixed_layer(method):
 
 def state(name, *parts):
     """Folder for the state of an unfinished training, of just these settings and this code."""
-    return (
-        f"{RUN}/state/{name}-{hashlib.sha256(''.join(parts).encode()).hexdigest()[:12]}"
-    )
+    return f"{RUN}/state/{name}-{hashlib.sha256(''.join(parts).encode()).hexdigest()[:12]}"
 
 
 def stage(module, arguments):

@@ -33,10 +33,6 @@ rule downstream:
         model=RUN + "/downstream/{task}/{method}/model.safetensors",
         exits=RUN + "/downstream/{task}/{method}/exits.json",
         history=RUN + "/downstream/{task}/{method}/history.csv",
-    log:
-        RUN + "/logs/downstream-{task}-{method}.log",
-    benchmark:
-        RUN + "/benchmarks/downstream-{task}-{method}.tsv"
     params:
         settings=downstream_settings,
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
@@ -45,9 +41,11 @@ rule downstream:
             downstream_settings(wildcards),
             task_code("daisy.downstream", wildcards.task),
         ),
-        calibration=lambda wildcards, input: (
-            f"--calibration {input.calibration}" if input.calibration else ""
-        ),
+        calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
+    log:
+        RUN + "/logs/downstream-{task}-{method}.log",
+    benchmark:
+        RUN + "/benchmarks/downstream-{task}-{method}.tsv"
     shell:
         stage(
             "downstream",

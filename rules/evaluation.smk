@@ -8,9 +8,7 @@ def evaluation_settings(wildcards):
         method="daisy" if daisy else wildcards.method,
         rho=RHOS[wildcards.method.removeprefix("daisy-")] if daisy else None,
         fixed_layer=fixed_layer(wildcards.method),
-        strategies=(
-            {name: q for name in config["evaluation"]["strategies"]} if daisy else {}
-        ),
+        strategies={name: q for name in config["evaluation"]["strategies"]} if daisy else {},
         draws=config["evaluation"]["bootstrap_draws"],
         timed=config["evaluation"]["timed_recordings"],
         rounds=config["evaluation"]["timing_rounds"],
@@ -30,13 +28,13 @@ rule evaluation:
         full=RUN + "/downstream/{task}/full/model.safetensors",
     output:
         RUN + "/evaluation/{task}/{method}.json",
+    params:
+        settings=evaluation_settings,
+        code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
     log:
         RUN + "/logs/evaluation-{task}-{method}.log",
     # It measures time, so it takes the machine for itself, though it computes on one core.
     threads: workflow.resource_settings.cores or 1
-    params:
-        settings=evaluation_settings,
-        code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
     shell:
         stage(
             "evaluate",

@@ -9,10 +9,6 @@ rule features:
     output:
         states=RUN + "/features/{task}/{part}.npy",
         table=RUN + "/features/{task}/{part}.npz",
-    log:
-        RUN + "/logs/features-{task}-{part}.log",
-    benchmark:
-        RUN + "/benchmarks/features-{task}-{part}.tsv"
     params:
         settings=lambda wildcards: settings(
             pooled=TASKS[wildcards.task].pooled,
@@ -21,11 +17,12 @@ rule features:
             batch_seconds=config["upstream"]["batch_seconds"],
         ),
         code=code_digest("daisy.extract"),
+    log:
+        RUN + "/logs/features-{task}-{part}.log",
+    benchmark:
+        RUN + "/benchmarks/features-{task}-{part}.tsv"
     shell:
-        stage(
-            "extract",
-            "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}",
-        )
+        stage("extract", "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}")
 
 
 rule calibration:
@@ -34,8 +31,6 @@ rule calibration:
         table=RUN + "/features/{task}/train.npz",
     output:
         RUN + "/calibration/{task}/{rho}.json",
-    log:
-        RUN + "/logs/calibration-{task}-{rho}.log",
     params:
         settings=lambda wildcards: settings(
             task=wildcards.task,
@@ -44,5 +39,7 @@ rule calibration:
             absolute=config["thresholds"]["absolute"],
         ),
         code=code_digest("daisy.calibrate"),
+    log:
+        RUN + "/logs/calibration-{task}-{rho}.log",
     shell:
         stage("calibrate", "--features {input.states} --out {output}")

@@ -7,32 +7,14 @@ in an environment of its own (envs/fairseq.txt), which the first rule makes.
 PRETRAIN = f"{CACHE}/pretrain"
 FAIRSEQ = f"{CACHE}/fairseq"
 ITERATIONS = {
-    "1": {
-        "layer": "mfcc",
-        "clusters": 100,
-        "share": 0.3,
-        "rate": 100,
-        "updates": 800,
-        "warmup": 100,
-    },
-    "2": {
-        "layer": 6,
-        "clusters": 200,
-        "share": 0.5,
-        "rate": 50,
-        "updates": 2200,
-        "warmup": 300,
-    },
+    "1": {"layer": "mfcc", "clusters": 100, "share": 0.3, "rate": 100, "updates": 800, "warmup": 100},
+    "2": {"layer": 6, "clusters": 200, "share": 0.5, "rate": 50, "updates": 2200, "warmup": 300},
 }
 
 
 def previous_checkpoint(wildcards):
     """An iteration clusters features of the one before; the first needs no model."""
-    return (
-        f"{PRETRAIN}/1/checkpoints/checkpoint_last.pt"
-        if wildcards.iteration == "2"
-        else []
-    )
+    return f"{PRETRAIN}/1/checkpoints/checkpoint_last.pt" if wildcards.iteration == "2" else []
 
 
 def checkpoint_option(wildcards, input):
@@ -49,10 +31,10 @@ rule fairseq_environment:
         resource("envs/fairseq.txt"),
     output:
         touch(FAIRSEQ + "/.ready"),
-    log:
-        CACHE + "/logs/fairseq_environment.log",
     params:
         folder=FAIRSEQ,
+    log:
+        CACHE + "/logs/fairseq_environment.log",
     shell:
         "(python -m venv {params.folder} && {params.folder}/bin/pip install --requirement {input}) > {log} 2>&1"
 
@@ -63,9 +45,6 @@ rule pretrain_dump:
         checkpoint=previous_checkpoint,
     output:
         PRETRAIN + "/{iteration}/features/train_0_1.npy",
-    log:
-        CACHE + "/logs/pretrain_dump-{iteration}.log",
-    threads: 2
     params:
         settings=lambda wildcards: settings(
             layer=ITERATIONS[wildcards.iteration]["layer"],
@@ -74,11 +53,11 @@ rule pretrain_dump:
         ),
         checkpoint=checkpoint_option,
         out=lambda wildcards: f"{PRETRAIN}/{wildcards.iteration}/features",
+    log:
+        CACHE + "/logs/pretrain_dump-{iteration}.log",
+    threads: 2
     shell:
-        stage(
-            "dump",
-            "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}",
-        )
+        stage("dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
 
 
 rule pretrain_kmeans:
@@ -86,15 +65,15 @@ rule pretrain_kmeans:
         PRETRAIN + "/{iteration}/features/train_0_1.npy",
     output:
         PRETRAIN + "/{iteration}/kmeans.npz",
-    log:
-        CACHE + "/logs/pretrain_kmeans-{iteration}.log",
-    threads: 2
     params:
         settings=lambda wildcards: settings(
             clusters=ITERATIONS[wildcards.iteration]["clusters"],
             seed=SEED,
             layer=ITERATIONS[wildcards.iteration]["layer"],
         ),
+    log:
+        CACHE + "/logs/pretrain_kmeans-{iteration}.log",
+    threads: 2
     shell:
         stage("kmeans", "--shards {input} --out {output}")
 
@@ -108,14 +87,12 @@ rule pretrain_labels:
         labels=PRETRAIN + "/{iteration}/data/{part}.km",
         manifest=PRETRAIN + "/{iteration}/data/{part}.tsv",
         dictionary=PRETRAIN + "/{iteration}/data/dict.{part}.txt",
+    params:
+        settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
+        checkpoint=checkpoint_option,
     log:
         CACHE + "/logs/pretrain_labels-{iteration}-{part}.log",
     threads: 2
-    params:
-        settings=lambda wildcards: settings(
-            kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]
-        ),
-        checkpoint=checkpoint_option,
     shell:
         "cp {input.manifest} {output.manifest} && "
         + stage(
@@ -130,23 +107,17 @@ rule pretrain_fairseq:
         environment=FAIRSEQ + "/.ready",
         script=resource("rules/scripts/fairseq_train.py"),
         config=resource("config/pretrain/hubert_tiny.yaml"),
-        data=expand(
-            PRETRAIN + "/{{iteration}}/data/{part}.{ending}",
-            part=("train", "dev"),
-            ending=("tsv", "km"),
-        ),
+        data=expand(PRETRAIN + "/{{iteration}}/data/{part}.{ending}", part=("train", "dev"), ending=("tsv", "km")),
         dictionary=PRETRAIN + "/{iteration}/data/dict.train.txt",
     output:
         checkpoint=PRETRAIN + "/{iteration}/checkpoints/checkpoint_last.pt",
         log=PRETRAIN + "/{iteration}/fairseq.log",
-    threads: 2
     params:
         fairseq=FAIRSEQ,
         data=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/data"),
-        checkpoints=lambda wildcards: os.path.abspath(
-            f"{PRETRAIN}/{wildcards.iteration}/checkpoints"
-        ),
+        checkpoints=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/checkpoints"),
         iteration=lambda wildcards: ITERATIONS[wildcards.iteration],
+    threads: 2
     shell:
         "cp {input.dictionary} {params.data}/dict.km.txt && "
         "OMP_NUM_THREADS={threads} {params.fairseq}/bin/python {input.script} "
@@ -165,8 +136,6 @@ rule pretrained_model:
     output:
         model=PRETRAIN + "/hubert_tiny.safetensors",
         card=PRETRAIN + "/hubert_tiny.md",
-    log:
-        CACHE + "/logs/pretrained_model.log",
     params:
         settings=settings(
             title="HuBERT tiny",
@@ -175,6 +144,8 @@ rule pretrained_model:
                 ITERATIONS["1"]["updates"]
             ),
         ),
+    log:
+        CACHE + "/logs/pretrained_model.log",
     shell:
         stage(
             "export_model",

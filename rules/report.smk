@@ -1,36 +1,28 @@
 """Report: the evaluations become tables, the tables become figures, and all of it becomes one page."""
 
-TABLES = ("grid", "entropy", "exits", "thresholds", "candidates")
+TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1")
 FIGURES = ("fig2_entropy", "fig3_tradeoff")
 TABLE_FILES = expand(RUN + "/tables/{name}.csv", name=TABLES)
 CARD = os.path.splitext(CHECKPOINT)[0] + ".md"
-FIGURE_FILES = expand(
-    RUN + "/figures/{name}.{ending}", name=FIGURES, ending=("png", "svg")
-)
+FIGURE_FILES = expand(RUN + "/figures/{name}.{ending}", name=FIGURES, ending=("png", "svg"))
 
 
 rule resolved_config:
     output:
         RUN + "/config.yaml",
-    log:
-        RUN + "/logs/resolved_config.log",
     params:
         settings=settings(**config),
         code=code_digest("daisy.config"),
+    log:
+        RUN + "/logs/resolved_config.log",
     shell:
         stage("config", "--out {output}")
 
 
 rule tables:
     input:
-        evaluations=expand(
-            RUN + "/evaluation/{task}/{method}.json",
-            task=config["tasks"],
-            method=METHODS,
-        ),
-        calibrations=expand(
-            RUN + "/calibration/{task}/{rho}.json", task=config["tasks"], rho=RHOS
-        ),
+        evaluations=expand(RUN + "/evaluation/{task}/{method}.json", task=config["tasks"], method=METHODS),
+        calibrations=expand(RUN + "/calibration/{task}/{rho}.json", task=config["tasks"], rho=RHOS),
     output:
         report(
             RUN + "/tables/grid.csv",
@@ -38,17 +30,14 @@ rule tables:
             category="Results",
         ),
         TABLE_FILES[1:],
-    log:
-        RUN + "/logs/tables.log",
     params:
         settings=settings(),
         code=code_digest("daisy.tables"),
         out=RUN + "/tables",
+    log:
+        RUN + "/logs/tables.log",
     shell:
-        stage(
-            "tables",
-            "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}",
-        )
+        stage("tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}")
 
 
 rule figures:
@@ -64,55 +53,84 @@ rule figures:
             for name in FIGURES
         ],
         expand(RUN + "/figures/{name}.svg", name=FIGURES),
-    log:
-        RUN + "/logs/figures.log",
     params:
         settings=settings(),
         code=code_digest("daisy.figures"),
         tables=RUN + "/tables",
         out=RUN + "/figures",
+    log:
+        RUN + "/logs/figures.log",
     shell:
         stage("figures", "--tables {params.tables} --out {params.out}")
+
+
+# Listeners hear the full model, and DAISY at its largest scale, which stops the earliest.
+HEARD = ["full"] + ([f"daisy-{max(RHOS, key=RHOS.get)}"] if DAISY else [])
+EXAMPLES = expand(RUN + "/examples/{task}/examples.json", task=[task for task in config["tasks"] if TASKS[task].waves])
+
+
+def example_settings(wildcards):
+    systems = [{"name": "Full model", "fixed_layer": -1}]
+    if DAISY:
+        strategy = config["evaluation"]["strategies"][0]
+        name = f"DAISY ρ {max(RHOS.values()):g}, {strategy}"
+        q = config["tasks"][wildcards.task]["q"]
+        systems.append({"name": name, "fixed_layer": 0, "strategy": strategy, "q": q})
+    return settings(seed=SEED, systems=systems, **config["report"]["examples"])
+
+
+rule examples:
+    input:
+        corpus=lambda wildcards: corpus(wildcards.task),
+        upstream=RUN + "/branches/daisy.pt",
+        manifest=RUN + "/manifests/{task}/test.tsv",
+        models=expand(RUN + "/downstream/{{task}}/{method}/model.safetensors", method=HEARD),
+        exits=expand(RUN + "/downstream/{{task}}/{method}/exits.json", method=HEARD),
+    output:
+        table=RUN + "/examples/{task}/examples.json",
+        audio=directory(RUN + "/examples/{task}/audio"),
+    params:
+        settings=example_settings,
+        code=lambda wildcards: task_code("daisy.examples", wildcards.task),
+    log:
+        RUN + "/logs/examples-{task}.log",
+    shell:
+        stage(
+            "examples",
+            "--upstream {input.upstream} --manifest {input.manifest} --models {input.models} --exits {input.exits} "
+            "--audio {output.audio} --out {output.table} --threads {threads}",
+        )
 
 
 rule report_page:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        examples=EXAMPLES,
         config=RUN + "/config.yaml",
         manifests=RUN + "/manifests/summary.csv",
-        dropped=(
-            []
-            if config["data"]["corpora"].get("speech")
-            else [CORPORA + "/embedded/dropped.csv"]
-        ),
+        dropped=[] if config["data"]["corpora"].get("speech") else [CORPORA + "/embedded/dropped.csv"],
         history=RUN + "/branches/history.csv",
-        histograms=expand(
-            RUN + "/downstream/{task}/{method}/exits.json",
-            task=config["tasks"],
-            method=METHODS,
-        ),
+        histograms=expand(RUN + "/downstream/{task}/{method}/exits.json", task=config["tasks"], method=METHODS),
     output:
         report(
             RUN + "/report.html",
             caption="captions/report.rst",
             category="Results",
         ),
-    log:
-        RUN + "/logs/report_page.log",
     params:
         settings=settings(run=config["run"]),
         code=code_digest("daisy.report"),
         tables=RUN + "/tables",
         figures=RUN + "/figures",
-        dropped=lambda wildcards, input: (
-            f"--dropped {input.dropped}" if input.dropped else ""
-        ),
+        dropped=lambda wildcards, input: f"--dropped {input.dropped}" if input.dropped else "",
         card=f"--checkpoint-card {CARD}" if os.path.exists(CARD) else "",
+    log:
+        RUN + "/logs/report_page.log",
     shell:
         stage(
             "report",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
             "--manifests {input.manifests} {params.dropped} --history {input.history} "
-            "--histograms {input.histograms} {params.card} --out {output}",
+            "--histograms {input.histograms} {params.card} --examples {input.examples} --out {output}",
         )

@@ -10,17 +10,7 @@ rule dump_features:
         manifest=RUN + "/manifests/speech/train.tsv",
         checkpoint=CHECKPOINT,
     output:
-        expand(
-            RUN + "/targets/shards/train_{{rank}}_{nshard}.{ending}",
-            nshard=SHARDS,
-            ending=("npy", "len"),
-        ),
-    log:
-        RUN + "/logs/dump_features-{rank}.log",
-    benchmark:
-        RUN + "/benchmarks/dump_features-{rank}.tsv"
-    wildcard_constraints:
-        rank=r"\d+",
+        expand(RUN + "/targets/shards/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")),
     params:
         settings=settings(
             layer=config["targets"]["layer"],
@@ -32,6 +22,12 @@ rule dump_features:
         code=code_digest("daisy.dump"),
         nshard=SHARDS,
         out=RUN + "/targets/shards",
+    log:
+        RUN + "/logs/dump_features-{rank}.log",
+    benchmark:
+        RUN + "/benchmarks/dump_features-{rank}.tsv"
+    wildcard_constraints:
+        rank=r"\d+",
     shell:
         stage(
             "dump",
@@ -42,25 +38,17 @@ rule dump_features:
 
 rule kmeans:
     input:
-        expand(
-            RUN + "/targets/shards/train_{rank}_{nshard}.npy",
-            rank=range(SHARDS),
-            nshard=SHARDS,
-        ),
+        expand(RUN + "/targets/shards/train_{rank}_{nshard}.npy", rank=range(SHARDS), nshard=SHARDS),
     output:
         RUN + "/targets/kmeans.npz",
+    params:
+        settings=settings(clusters=config["targets"]["clusters"], seed=SEED, layer=config["targets"]["layer"]),
+        code=code_digest("daisy.kmeans"),
     log:
         RUN + "/logs/kmeans.log",
     benchmark:
         RUN + "/benchmarks/kmeans.tsv"
     threads: 2
-    params:
-        settings=settings(
-            clusters=config["targets"]["clusters"],
-            seed=SEED,
-            layer=config["targets"]["layer"],
-        ),
-        code=code_digest("daisy.kmeans"),
     shell:
         stage("kmeans", "--shards {input} --out {output}")
 
@@ -70,19 +58,10 @@ rule labels:
         corpus=corpus("speech"),
         manifest=RUN + "/manifests/speech/train.tsv",
         checkpoint=CHECKPOINT,
-        centroids=(
-            [RUN + "/targets/kmeans.npz"]
-            if config["targets"]["kind"] == "kmeans"
-            else []
-        ),
+        centroids=[RUN + "/targets/kmeans.npz"] if config["targets"]["kind"] == "kmeans" else [],
     output:
         labels=LABELS,
         dictionary=RUN + "/targets/dict.km.txt",
-    log:
-        RUN + "/logs/labels.log",
-    benchmark:
-        RUN + "/benchmarks/labels.tsv"
-    threads: 2
     params:
         settings=settings(
             kind=config["targets"]["kind"],
@@ -90,9 +69,12 @@ rule labels:
             batch_seconds=config["upstream"]["batch_seconds"],
         ),
         code=code_digest("daisy.label"),
-        centroids=lambda wildcards, input: (
-            f"--centroids {input.centroids}" if input.centroids else ""
-        ),
+        centroids=lambda wildcards, input: f"--centroids {input.centroids}" if input.centroids else "",
+    log:
+        RUN + "/logs/labels.log",
+    benchmark:
+        RUN + "/benchmarks/labels.tsv"
+    threads: 2
     shell:
         stage(
             "label",
