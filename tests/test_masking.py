@@ -1,0 +1,179 @@
+"""SE and SS: the spectrum and its inverse, masks that ignore padding, permutation-invariant training, and metrics."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from pesq import pesq
+from pystoi import stoi
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from daisy import audio
+from daisy.errors import DaisyError
+from daisy.manifest import Manifest, Utterance, read_manifest, write_manifest
+from daisy.tasks.audio_metrics import (
+    WORST_PESQ,
+    best_order,
+    pesq_wideband,
+    short_time_intelligibility,
+    si_sdr,
+    si_sdr_improvement,
+)
+from daisy.tasks.base import set_metric
+from daisy.tasks.masking import Sources, permuted
+from daisy.tasks.registry import TASKS, task_class
+
+OPTIONS = {"hidden": 6, "layers": 2, "dropout": 0.3}
+NAMES = [name for name, entry in TASKS.items() if entry.waves]
+
+
+def task(name):
+    torch.manual_seed(0)
+    return task_class(name)(OPTIONS, [])
+
+
+def noisy(wave, snr, seed=0):
+    noise = torch.randn(wave.shape, generator=torch.Generator().manual_seed(seed))
+    return wave + noise * wave.std() / noise.std() / 10 ** (snr / 20)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("samples", [400, 719, 720, 16000, 16159])
+def test_a_mask_of_ones_gives_the_input_back(name, samples):
+    it = task(name)
+    wave = torch.randn(samples, generator=torch.Generator().manual_seed(1)) * 0.1
+    frames = (samples - 400) // 320 + 1
+    masks = torch.ones(1, frames * it.repeat, it.sources, it.stft.bins)
+    (prediction,) = it.predict(masks, torch.tensor([frames]), [wave])
+    assert prediction.shape == (it.sources, samples)
+    torch.testing.assert_close(prediction, wave.expand_as(prediction), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_padding_changes_no_mask_and_no_loss(name, waves):
+    it = task(name)
+    head = it.head(16).eval()
+    lengths = torch.tensor([(len(wave) - 400) // 320 + 1 for wave in waves])
+    features = [torch.randn(length, 16, generator=torch.Generator().manual_seed(n)) for n, length in enumerate(lengths)]
+    padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True, padding_value=7.0)
+    examples = [Sources(wave, torch.stack([0.3 * wave] * it.sources)) for wave in waves]
+    together = head(padded, lengths)
+    alone = [head(one[None], lengths[n : n + 1]) for n, one in enumerate(features)]
+    for n, (length, mask) in enumerate(zip(lengths * it.repeat, alone, strict=True)):
+        torch.testing.assert_close(together[n, :length], mask[0], rtol=1e-5, atol=1e-6)
+    predictions = it.predict(together, lengths, waves)
+    losses = []
+    for n, mask in enumerate(alone):
+        (prediction,) = it.predict(mask, lengths[n : n + 1], [waves[n]])
+        torch.testing.assert_close(predictions[n], prediction, rtol=1e-4, atol=1e-5)
+        losses.append(it.loss(mask, lengths[n : n + 1], [examples[n]]))
+    torch.testing.assert_close(it.loss(together, lengths, examples), torch.stack(losses).mean())
+
+
+def test_permuted_against_brute_force():
+    pairwise = torch.rand(5, 3, 3, generator=torch.Generator().manual_seed(0))
+    expected = [
+        min(sum(float(one[order[r], r]) for r in range(3)) / 3 for order in itertools.permutations(range(3)))
+        for one in pairwise
+    ]
+    assert permuted(pairwise).tolist() == pytest.approx(expected)
+
+
+def test_separation_does_not_care_which_source_is_first(waves):
+    it = task("ss")
+    samples = min(len(waves[0]), len(waves[1]))
+    references = torch.stack([waves[0][:samples], waves[1][:samples]])
+    frames = torch.tensor([(samples - 400) // 320 + 1])
+    masks = torch.rand(1, int(frames), 2, it.stft.bins, generator=torch.Generator().manual_seed(0))
+    losses = [it.loss(masks, frames, [Sources(references.sum(0), order)]) for order in (references, references.flip(0))]
+    torch.testing.assert_close(*losses)
+    (prediction,) = it.predict(masks, frames, [references.sum(0)])
+    scores = [it.score(prediction, Sources(references.sum(0), order)) for order in (references, references.flip(0))]
+    assert scores[0]["si_sdri"][0] == pytest.approx(scores[1]["si_sdri"][0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_perfect_mask_has_no_loss_where_it_can_be_reached(name, waves):
+    """References in phase with the mixture can be reached; the loss of their masks is nothing."""
+    it = task(name)
+    wave = waves[0]
+    references = torch.stack([0.3 * wave] * it.sources)
+    spectrum = it.stft(wave)
+    mask = torch.log1p(it.stft(references).abs()) / torch.log1p(spectrum.abs()).clamp(min=1e-9)
+    masks = mask.transpose(0, 1)[None]
+    frames = torch.tensor([(len(wave) - 400) // 320 + 1])
+    loss = it.loss(masks[:, : int(frames) * it.repeat], frames, [Sources(wave, references)])
+    assert float(loss) < 1e-3
+
+
+def test_metrics_equal_their_libraries(waves):
+    for wave in waves[:3]:
+        for snr in (0, 10):
+            estimate = noisy(wave, snr)
+            assert pesq_wideband(estimate, wave) == pytest.approx(pesq(16000, wave.numpy(), estimate.numpy(), "wb"))
+            expected = stoi(wave.numpy(), estimate.numpy(), 16000, extended=False)
+            assert short_time_intelligibility(estimate, wave) == pytest.approx(expected)
+            library = scale_invariant_signal_distortion_ratio(estimate, wave, zero_mean=True)
+            assert float(si_sdr(estimate, wave)) == pytest.approx(float(library), abs=1e-3)
+            assert float(si_sdr(5 * estimate + 0.1, wave)) == pytest.approx(float(si_sdr(estimate, wave)), abs=1e-3)
+
+
+def test_si_sdr_of_a_known_signal():
+    """A sine and an orthogonal error of a tenth of its amplitude are 20 dB apart."""
+    time = torch.arange(16000) / 16000
+    sine, cosine = torch.sin(2 * np.pi * 100 * time), torch.cos(2 * np.pi * 100 * time)
+    assert float(si_sdr(sine + 0.1 * cosine, sine)) == pytest.approx(20, abs=1e-3)
+
+
+def test_improvement_takes_the_best_order(waves):
+    samples = min(len(waves[0]), len(waves[1]))
+    references = torch.stack([waves[0][:samples], waves[1][:samples]])
+    mixture = references.sum(0)
+    estimates = references.flip(0) + 0.1 * mixture
+    values = [
+        np.mean([float(si_sdr(estimates[order[r]], references[r]) - si_sdr(mixture, references[r])) for r in (0, 1)])
+        for order in ((0, 1), (1, 0))
+    ]
+    assert si_sdr_improvement(estimates, references, mixture) == pytest.approx(max(values), abs=1e-4)
+    assert si_sdr_improvement(mixture.expand(2, -1), references, mixture) == pytest.approx(0, abs=1e-6)
+    assert best_order(torch.tensor([[0.0, 3.0], [2.0, 9.0]])) == (0, 1)
+    assert best_order(torch.tensor([[0.0, 3.0], [7.0, 9.0]])) == (1, 0)
+
+
+def test_what_cannot_be_judged_does_not_count(waves):
+    it, speech = task("se"), waves[0]
+    short = speech[:3000]
+    score = it.score(short[None], Sources(short, short[None]))
+    assert score == {"pesq": (0.0, 0.0), "stoi": (0.0, 0.0)}
+    silent = it.score(torch.zeros(1, len(speech)), Sources(speech, speech[None]))
+    assert silent["pesq"] == (WORST_PESQ, 1.0), "a silent estimate is the worst, it is not left out"
+    whole = it.unprocessed(Sources(noisy(speech, 5), speech[None]))
+    metric = it.metrics[0]
+    assert set_metric([score, whole], metric) == pytest.approx(whole["pesq"][0])
+    with pytest.raises(DaisyError, match="pesq cannot be computed"):
+        set_metric([score], metric)
+
+
+def test_a_manifest_keeps_its_references(tmp_path, waves):
+    for name, wave in zip(("mix", "s1", "s2"), (waves[0] * 0.5, waves[0] * 0.2, waves[0] * 0.3), strict=True):
+        audio.write(tmp_path / f"{name}.flac", wave.numpy())
+    item = Utterance("x", "mix.flac", len(waves[0]), "a+b", references=("s1.flac", "s2.flac"))
+    write_manifest(tmp_path / "test.tsv", tmp_path, [item])
+    manifest = read_manifest(tmp_path / "test.tsv")
+    assert manifest.utterances == (item,)
+    assert manifest.references(0).shape == (2, len(waves[0]))
+    example = task("ss").examples(manifest)[0]
+    torch.testing.assert_close(example.references.sum(0), example.mixture, rtol=0, atol=1e-4)
+    with pytest.raises(DaisyError, match="2 reference files, the task se needs 1"):
+        task("se").examples(manifest)
+
+
+def test_a_table_without_references_still_reads(tmp_path):
+    (tmp_path / "test.tsv").write_text("/audio\na.flac\t16000\n")
+    (tmp_path / "test.csv").write_text("id,speaker,text\na,someone,\n")
+    assert read_manifest(tmp_path / "test.tsv") == Manifest(
+        (tmp_path / "/audio"), (Utterance("a", "a.flac", 16000, "someone"),)
+    )
