@@ -16,6 +16,9 @@ import yaml
 from daisy.hubert.checkpoint import load
 
 ROOT = Path(__file__).parent.parent
+TASKS = ("asr", "se", "sid", "ss")
+MIXED = ("se", "ss")
+HIGHER = {"accuracy", "pesq", "stoi", "si_sdri"}
 GRID = [
     "task",
     "method",
@@ -76,22 +79,37 @@ def test_grid(nano):
     assert list(rows[0]) == GRID
     cells = {(row["task"], row["method"], row["rho"], row["strategy"]) for row in rows}
     expected = set()
-    for task in ("sid", "asr"):
+    for task in TASKS:
         expected |= {(task, "full", "", ""), (task, "layer6", "", "")}
         expected |= {(task, "daisy", r, s) for r in ("0.76", "1.0") for s in ("avg", "min-max", "threshold")}
+        expected |= {(task, "input", "", "")} if task in MIXED else set()
     assert cells == expected
     for row in rows:
         assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
+        assert row["higher_is_better"] == ("true" if row["metric"] in HIGHER else "false")
+        if row["method"] == "input":
+            continue
         assert 1 <= float(row["mean_exit_layer"]) <= 12
         assert float(row["rtf"]) > 0 and float(row["macs_per_second"]) > 0 and float(row["speedup_vs_full"]) > 0
-        assert row["higher_is_better"] == ("true" if row["task"] == "sid" else "false")
     fixed = {row["method"]: float(row["mean_exit_layer"]) for row in rows if row["method"] != "daisy"}
-    assert fixed == {"full": 12, "layer6": 6}
+    assert fixed == {"full": 12, "layer6": 6, "input": 0}
+    metrics = {task: list(dict.fromkeys(row["metric"] for row in rows if row["task"] == task)) for task in TASKS}
+    assert metrics == {"asr": ["wer"], "se": ["pesq", "stoi"], "sid": ["accuracy"], "ss": ["si_sdri"]}
+
+
+def test_table1_says_what_the_grid_says(nano):
+    lines = {(row["method"], row["rho"], row["strategy"]): row for row in table(nano / "tables/table1.csv")}
+    for row in table(nano / "tables/grid.csv"):
+        line = lines[row["method"], row["rho"], row["strategy"]]
+        assert line[f"{row['task']}_{row['metric']}"] == row["value"]
+        if row["method"] != "input":
+            assert line[f"{row['task']}_speedup_vs_full"] == row["speedup_vs_full"]
+    assert lines["input", "", ""]["sid_accuracy"] == lines["input", "", ""]["se_rtf"] == ""
 
 
 def test_work_follows_exits(nano):
     """Fewer layers are fewer operations, whoever measures."""
-    for task in ("sid", "asr"):
+    for task in TASKS:
         rows = {row["method"]: row for row in table(nano / "tables/grid.csv") if row["task"] == task}
         assert float(rows["layer6"]["macs_per_second"]) < float(rows["full"]["macs_per_second"])
 
@@ -99,7 +117,7 @@ def test_work_follows_exits(nano):
 def test_entropy_and_exits(nano):
     entropy = table(nano / "tables/entropy.csv")
     assert list(entropy[0]) == ["task", "layer", "mean_entropy"]
-    assert len(entropy) == 2 * 12 and all(0 < float(row["mean_entropy"]) < 2.8 for row in entropy)
+    assert len(entropy) == 4 * 12 and all(0 < float(row["mean_entropy"]) < 2.8 for row in entropy)
     exits = table(nano / "tables/exits.csv")
     assert list(exits[0]) == ["task", "method", "rho", "strategy", "layer", "count"]
     tests = {row["task"]: int(row["n_utterances"]) for row in table(nano / "tables/grid.csv")}
@@ -107,11 +125,11 @@ def test_entropy_and_exits(nano):
     for row in exits:
         key = (row["task"], row["method"], row["rho"], row["strategy"])
         counted[key] = counted.get(key, 0) + int(row["count"])
-    assert len(counted) == 16 and all(count == tests[key[0]] for key, count in counted.items())
+    assert len(counted) == 4 * 8 and all(count == tests[key[0]] for key, count in counted.items())
 
 
 def test_thresholds_follow_from_the_entropies(nano):
-    for task in ("sid", "asr"):
+    for task in TASKS:
         for name, rho in (("rho0.76", 0.76), ("rho1", 1.0)):
             item = json.loads((nano / f"calibration/{task}/{name}.json").read_text())
             mean = item["mean_entropy"]
@@ -123,8 +141,19 @@ def test_figures_and_report(nano):
         assert (nano / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (nano / f"figures/{name}.svg").read_text()
     report = (nano / "report.html").read_text()
-    for word in ("Speaker identification", "Speech recognition", "nano", "min-max", "synth"):
+    for word in (
+        "Speaker identification",
+        "Speech recognition",
+        "Speech enhancement",
+        "Speech separation",
+        "Table 1",
+        "nano",
+        "min-max",
+        "synth",
+    ):
         assert word in report
+    # Of one recording each: input, reference, full model and DAISY; two voices but for the input.
+    assert report.count("data:audio/flac;base64,") == 4 + 7
     assert 'src="http' not in report and 'href="http' not in report
 
 
@@ -145,13 +174,22 @@ def test_resolved_config_is_saved(nano):
 
 
 def test_splits_are_disjoint(nano):
-    for task in ("sid", "asr"):
+    for task in TASKS:
         ids = [{row["id"] for row in table(nano / f"manifests/{task}/{part}.csv")} for part in ("train", "dev", "test")]
         assert all(ids) and not (ids[0] & ids[1] or ids[0] & ids[2] or ids[1] & ids[2])
     tested = {row["id"] for row in table(nano / "manifests/sid/test.csv")}
     assert not tested & {row["id"] for row in table(nano / "manifests/speech/train.csv")}
     texts = [{row["text"] for row in table(nano / f"manifests/asr/{part}.csv")} for part in ("train", "test")]
     assert not texts[0] & texts[1]
+
+
+def test_unseen_speakers_are_tested(nano):
+    for task in MIXED:
+        speakers = [
+            {name for row in table(nano / f"manifests/{task}/{part}.csv") for name in row["speaker"].split("+")}
+            for part in ("train", "dev", "test")
+        ]
+        assert not speakers[2] & (speakers[0] | speakers[1])
 
 
 def test_what_is_left_over(nano):
@@ -166,9 +204,9 @@ def test_added_rho_reruns_its_own_jobs_alone(nano):
     lines = (outcome.stdout + outcome.stderr).splitlines()
     jobs = {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 2 and words[1].isdigit()}
     assert {name: jobs[name] for name in ("calibration", "downstream", "evaluation")} == {
-        "calibration": 2,
-        "downstream": 2,
-        "evaluation": 2,
+        "calibration": 4,
+        "downstream": 4,
+        "evaluation": 4,
     }
     assert not {"branches", "labels", "features", "dump_features", "kmeans"} & set(jobs)
 
