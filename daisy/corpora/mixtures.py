@@ -177,13 +177,10 @@ def noisy_mixtures(
 
 
 def two_speakers(part: str, speech: Sequence[Recording], settings: Settings, read: Reader) -> Iterator[Mixture]:
-    """Mixtures of two speakers of one part, every speaker as often as the others; no pair of recordings twice."""
+    """Mixtures of two speakers of one part, from recordings drawn alike; no pair of recordings twice."""
     tested = set(settings.separation.test_speakers)
-    by_speaker: dict[str, list[Recording]] = {}
-    for item in usable(speech, settings.seconds):
-        if (item.speaker in tested) == (part == "test"):
-            by_speaker.setdefault(item.speaker, []).append(item)
-    speakers = sorted(by_speaker)
+    chosen = [item for item in usable(speech, settings.seconds) if (item.speaker in tested) == (part == "test")]
+    speakers = {item.speaker for item in chosen}
     if len(speakers) < 2:
         raise DaisyError(
             f"{len(speakers)} speakers for {part} have recordings of {settings.seconds[0]:g} to "
@@ -193,7 +190,7 @@ def two_speakers(part: str, speech: Sequence[Recording], settings: Settings, rea
     seen: set[frozenset[str]] = set()
     for place in range(getattr(settings.separation, part)):
         rng = generator(settings.seed, "separation", part, place)
-        pair = _pair(by_speaker, speakers, seen, rng)
+        pair = _pair(chosen, seen, rng)
         samples = min(item.samples for item in pair)
         signals = []
         for item in pair:
@@ -209,18 +206,14 @@ def two_speakers(part: str, speech: Sequence[Recording], settings: Settings, rea
 
 
 def _pair(
-    by_speaker: Mapping[str, Sequence[Recording]],
-    speakers: Sequence[str],
-    seen: set[frozenset[str]],
-    rng: np.random.Generator,
+    items: Sequence[Recording], seen: set[frozenset[str]], rng: np.random.Generator
 ) -> tuple[Recording, Recording]:
     for _ in range(TRIES):
-        one, other = (by_speaker[speakers[index]] for index in rng.permutation(len(speakers))[:2])
-        pair = one[int(rng.integers(len(one)))], other[int(rng.integers(len(other)))]
-        key = frozenset(item.id for item in pair)
-        if key not in seen:
+        one, other = (items[int(index)] for index in rng.integers(len(items), size=2))
+        key = frozenset((one.id, other.id))
+        if one.speaker != other.speaker and key not in seen:
             seen.add(key)
-            return pair
+            return one, other
     raise DaisyError(
         f"after {len(seen)} mixtures of two speakers hardly any new pair of recordings is left",
         fix="Ask for fewer in data.mixtures.separation",
