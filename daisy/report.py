@@ -17,9 +17,9 @@ from daisy import html, provenance, stage
 from daisy.claims import Claim, claims
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_text
-from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, ThresholdRow, read_table, rows_of, tasks_of
+from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, tasks_of
 from daisy.labels import task_title
-from daisy.report_tables import branch_section, grid_section, histogram_section, threshold_section
+from daisy.report_tables import branch_section, grid_section, histogram_section, seed_section, threshold_section
 
 FIGURES = {
     "fig2_entropy": (
@@ -57,6 +57,7 @@ class Results:
     exits: list[ExitRow]
     thresholds: list[ThresholdRow]
     candidates: list[CandidateRow]
+    seeds: list[SeedRow]
 
 
 def read_results(folder: Path) -> Results:
@@ -74,6 +75,7 @@ def read_results(folder: Path) -> Results:
         read_table(ExitRow, folder / "exits.csv"),
         read_table(ThresholdRow, folder / "thresholds.csv"),
         read_table(CandidateRow, folder / "candidates.csv"),
+        read_table(SeedRow, folder / "seeds.csv"),
     )
 
 
@@ -203,6 +205,7 @@ def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
             "figures": inline_figures(arguments.figures),
             "sections": [
                 grid_section(results.grid, results.exits),
+                *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
                 threshold_section(results.thresholds, results.candidates),
                 histogram_section(arguments.histograms),
                 branch_section(arguments.history),

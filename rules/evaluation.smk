@@ -13,6 +13,7 @@ def evaluation_settings(wildcards):
         timed=config["evaluation"]["timed_recordings"],
         rounds=config["evaluation"]["timing_rounds"],
         seed=SEED,
+        training_seed=int(wildcards.seed),
     )
 
 
@@ -23,16 +24,16 @@ rule evaluation:
         manifest=RUN + "/manifests/{task}/test.tsv",
         features=RUN + "/features/{task}/test.npy",
         table=RUN + "/features/{task}/test.npz",
-        model=RUN + "/downstream/{task}/{method}/model.safetensors",
-        exits=RUN + "/downstream/{task}/{method}/exits.json",
-        full=RUN + "/downstream/{task}/full/model.safetensors",
+        model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",
+        exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
+        full=RUN + "/downstream/{task}/seed{seed}/full/model.safetensors",
     output:
-        RUN + "/evaluation/{task}/{method}.json",
+        RUN + "/evaluation/{task}/seed{seed}/{method}.json",
     params:
         settings=evaluation_settings,
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
     log:
-        RUN + "/logs/evaluation-{task}-{method}.log",
+        RUN + "/logs/evaluation-{task}-{method}-seed{seed}.log",
     # It measures time, so it takes the machine for itself, though it computes on one core.
     threads: workflow.resource_settings.cores or 1
     shell:
