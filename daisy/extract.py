@@ -166,7 +166,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__, threads=True)
     parser.add_argument("--model", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--like", type=Path, help="states of the same HuBERT with other branches: only entropies are new")
+    parser.add_argument(
+        "--like", type=Path, help="states of the same HuBERT with other branches: only entropies are new"
+    )
     parser.add_argument("--out", type=Path, required=True, help="output: NAME.npy; NAME.npz beside it")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)

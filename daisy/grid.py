@@ -221,6 +221,35 @@ def input_of(grid: Sequence[GridRow], task: str, metric: str) -> GridRow | None:
     return next((row for row in grid if (row.task, row.metric, row.method) == (task, metric, INPUT)), None)
 
 
+COSTS = ("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
+"""Columns that do not depend on the metric."""
+
+
+def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
+    """The paper's Table 1: a row per method, rho and strategy, with every task's metrics and costs in columns.
+
+    The input itself has metrics alone, and a cell that a task lacks is empty.
+    """
+    cells = sorted({(row.method, row.rho, row.strategy) for row in grid}, key=lambda cell: cell_order(*cell))
+    table: dict[tuple[Any, ...], dict[str, Any]] = {
+        cell: dict(zip(("method", "rho", "strategy"), cell, strict=True)) for cell in cells
+    }
+    columns: dict[str, None] = dict.fromkeys(("method", "rho", "strategy"))
+    for task in tasks_of(grid):
+        for row in (row for row in grid if row.task == task):
+            values = {
+                f"{task}_{row.metric}": row.value,
+                f"{task}_{row.metric}_ci_low": row.ci_low,
+                f"{task}_{row.metric}_ci_high": row.ci_high,
+            }
+            table[row.method, row.rho, row.strategy] |= values
+            columns |= dict.fromkeys(values)
+        for row in (row for row in grid if row.task == task and row.method != INPUT):
+            table[row.method, row.rho, row.strategy] |= {f"{task}_{name}": getattr(row, name) for name in COSTS}
+        columns |= dict.fromkeys(f"{task}_{name}" for name in COSTS)
+    return [{name: line.get(name) for name in columns} for line in table.values()]
+
+
 def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:
     """The fastest DAISY cell that is faster than the full model and inside its interval, or better.
 

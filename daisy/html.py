@@ -40,6 +40,7 @@ pre { background: var(--card); padding: .8rem; overflow-x: auto; border-radius: 
 .bars { display: inline-flex; align-items: flex-end; height: 1.6rem; gap: 1px; vertical-align: middle; }
 .bars i { width: .45rem; background: var(--bar); min-height: 1px; } .bars.tall { height: 5rem; gap: .3rem; }
 .bars.tall i { width: 1.2rem; }
+audio { display: block; width: 12rem; height: 2.2rem; margin: .2rem 0 .2rem auto; }
 @media (max-width: 36rem) { .claims li { grid-template-columns: 1fr; gap: 0; } dl { grid-template-columns: 1fr; } }
 """
 
@@ -63,6 +64,9 @@ PAGE = """<!DOCTYPE html>
 {%- endmacro %}
 {%- macro show(cell) %}
 {%- if cell is mapping and 'bars' in cell %}<td>{{ bars(cell) }}</td>
+{%- elif cell is mapping and 'audio' in cell %}<td>
+{%- for it in cell.audio %}<audio controls preload="none" src="{{ it }}"></audio>{% endfor %}
+{%- if cell.text %}<br>{{ cell.text }}{% endif %}</td>
 {%- elif cell is mapping %}<td class="number{{ ' best' if cell.best }}">{{ cell.text }}</td>
 {%- else %}<td>{{ cell }}</td>{% endif %}
 {%- endmacro %}
@@ -127,8 +131,13 @@ def number(text: str, *, best: bool = False) -> dict[str, Any]:
     return {"text": text, "best": best}
 
 
+def players(audio: Sequence[str], text: str = "") -> dict[str, Any]:
+    """A cell with a player for every data URI of `audio`, and a line of text below them."""
+    return {"audio": audio, "text": text}
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> dict[str, Any]:
-    """A table; a cell is plain text, or what `bars` and `number` give."""
+    """A table; a cell is plain text, or what `bars`, `number` and `players` give."""
     return {"header": header, "rows": rows, "caption": caption}
 
 

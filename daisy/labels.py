@@ -26,7 +26,8 @@ def rho_text(rho: float) -> str:
 def method_label(method: str) -> str:
     """A baseline or DAISY in words."""
     layer = fixed_layer(method)
-    return f"first {layer} layers" if layer else {"full": "full model", "daisy": "DAISY"}.get(method, method)
+    names = {"full": "full model", "daisy": "DAISY", "input": "unprocessed input"}
+    return f"first {layer} layers" if layer else names.get(method, method)
 
 
 def cell_label(row: GridRow | SeedRow) -> str:

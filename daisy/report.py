@@ -19,7 +19,15 @@ from daisy.errors import DaisyError
 from daisy.files import read_csv, write_text
 from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, tasks_of
 from daisy.labels import task_title
-from daisy.report_tables import branch_section, grid_section, histogram_section, seed_section, threshold_section
+from daisy.report_tables import (
+    branch_section,
+    example_section,
+    grid_section,
+    histogram_section,
+    seed_section,
+    side_by_side_section,
+    threshold_section,
+)
 
 FIGURES = {
     "fig2_entropy": (
@@ -193,6 +201,7 @@ def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
     details = {"The whole config": config_text}
     if arguments.checkpoint_card:
         details["The speech model"] = _text(arguments.checkpoint_card, "Leave out --checkpoint-card, or name a file")
+    examples = example_section(arguments.examples)
     page = html.render(
         {
             "title": f"DAISY, run {settings.run}",
@@ -204,6 +213,8 @@ def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
             "notes": notes(config, results),
             "figures": inline_figures(arguments.figures),
             "sections": [
+                side_by_side_section(results.grid),
+                *([examples] if examples else []),
                 grid_section(results.grid, results.exits),
                 *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
                 threshold_section(results.thresholds, results.candidates),
@@ -228,6 +239,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dropped", type=Path, help="recordings left out, and why")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
     parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
+    parser.add_argument("--examples", type=Path, nargs="*", default=[], help="<task>/examples.json")
     parser.add_argument("--checkpoint-card", type=Path, help="text about the speech model")
     parser.add_argument("--out", type=Path, required=True, help="output: the page")
     arguments = parser.parse_args(argv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from daisy.grid import (
     SeedRow,
     ThresholdRow,
     cell_order,
+    input_of,
     metrics_of,
     rows_of,
     tasks_of,
@@ -81,8 +83,17 @@ def grid_table(grid: Sequence[GridRow], exits: Sequence[ExitRow], task: str) -> 
     return html.table(
         header,
         list(zip(*columns, strict=True)),
-        f"{task_title(task)}, {rows[0].n_utterances} test utterances",
+        f"{task_title(task)}, {rows[0].n_utterances} test utterances{_unprocessed(grid, task)}",
     )
+
+
+def _unprocessed(grid: Sequence[GridRow], task: str) -> str:
+    """What the input itself scores, in words."""
+    found = [input_of(grid, task, metric) for metric in metrics_of(grid, task)]
+    parts = [
+        f"{metric_label(task, row.metric)} {row.value:.{decimals(row.ci_high - row.ci_low)}f}" for row in found if row
+    ]
+    return f"; the unprocessed input has {', '.join(parts)}" if parts else ""
 
 
 def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str, Any]:
@@ -117,6 +128,88 @@ def seed_section(seeds: Sequence[SeedRow]) -> dict[str, Any]:
     header = ("Task", "Metric", "Method", "Mean", "Standard deviation", "Range")
     text = f"Every downstream model was trained with {count} seeds; all other results are means over them."
     return html.section("Spread over seeds", text, [html.table(header, rows)])
+
+
+def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
+    """The paper's Table 1: the methods side by side on all tasks, results in one table and speed in another."""
+    tasks = tasks_of(grid)
+    chosen = sorted({(row.method, row.rho, row.strategy) for row in grid}, key=lambda cell: cell_order(*cell))
+    found = {(row.method, row.rho, row.strategy, row.task, row.metric): row for row in grid}
+    labels = [cell_label(next(row for row in grid if (row.method, row.rho, row.strategy) == cell)) for cell in chosen]
+    results: list[list[Any]] = [labels]
+    header = ["Method"]
+    for task in tasks:
+        for metric in metrics_of(grid, task):
+            rows = rows_of(grid, task, metric)
+            places = max(decimals(row.ci_high - row.ci_low) for row in rows)
+            best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
+            column = [found.get((*cell, task, metric)) for cell in chosen]
+            results.append([_result(row, places, best) for row in column])
+            header.append(f"{task_title(task)}: {metric_label(task, metric)}")
+    costs: list[list[Any]] = [[label for label, cell in zip(labels, chosen, strict=True) if cell[0] != INPUT]]
+    for task in tasks:
+        main = metrics_of(grid, task)[0]
+        priced = [found.get((*cell, task, main)) for cell in chosen if cell[0] != INPUT]
+        costs.append([_cost(row) if row else "–" for row in priced])
+    tables = [
+        html.table(header, list(zip(*results, strict=True)), "Results on the test sets"),
+        html.table(
+            ["Method", *(task_title(task) for task in tasks)],
+            list(zip(*costs, strict=True)),
+            "Speed-up over the full model; mean exit layer; billion MACs per second of audio; real-time factor",
+        ),
+    ]
+    text = "The best value of every column is marked. Confidence intervals stand below, and in tables/table1.csv."
+    return html.section("The methods side by side (the paper's Table 1)", text, tables)
+
+
+def _result(row: GridRow | None, places: int, best: float) -> Any:
+    if row is None:
+        return "–"
+    return html.number(f"{row.value:.{places}f}", best=row.value == best and row.method != INPUT)
+
+
+def _cost(row: GridRow) -> Any:
+    return html.number(
+        f"{row.speedup_vs_full:.2f}×; {row.mean_exit_layer:.1f}; {row.macs_per_second / 1e9:#.2g}; {row.rtf:#.2g}"
+    )
+
+
+def example_section(paths: Sequence[Path]) -> dict[str, Any] | None:
+    """Recordings to listen to: input, reference and what the systems made of it; None if there are none.
+
+    Raises:
+        DaisyError: if a table or a recording is missing or damaged.
+    """
+    tables = []
+    for path in paths:
+        value = read_json(path)
+        try:
+            names = list(value["examples"][0]["files"])
+            rows = [
+                [item["speaker"].replace("+", " and ")]
+                + [_players(path, item["files"][name], item["exit_layers"].get(name)) for name in names]
+                for item in value["examples"]
+            ]
+            tables.append(html.table(["Speaker", *names], rows, task_title(value["task"])))
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise DaisyError(f"no table of examples ({error!r})", file=path, fix="Delete it and run again") from None
+    text = (
+        "Test recordings drawn by seed, not by how well they came out. Separated voices stand in the order of the "
+        "references that they fit best."
+    )
+    return html.section("Examples to listen to", text, tables) if tables else None
+
+
+def _players(table: Path, names: Sequence[str], layer: int | None) -> dict[str, Any]:
+    sounds = []
+    for name in names:
+        file = table.parent / name
+        try:
+            sounds.append("data:audio/flac;base64," + base64.b64encode(file.read_bytes()).decode())
+        except FileNotFoundError:
+            raise DaisyError("the recording does not exist", file=file, fix="Make the examples again") from None
+    return html.players(sounds, "" if layer is None else f"exit at layer {layer}")
 
 
 def threshold_section(thresholds: Sequence[ThresholdRow], candidates: Sequence[CandidateRow]) -> dict[str, Any]:

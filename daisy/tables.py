@@ -10,7 +10,7 @@ from typing import Any
 
 from daisy import stage
 from daisy.errors import DaisyError
-from daisy.files import read_json
+from daisy.files import read_json, write_csv
 from daisy.grid import (
     CandidateRow,
     EntropyRow,
@@ -19,6 +19,7 @@ from daisy.grid import (
     SeedRow,
     ThresholdRow,
     cell_order,
+    side_by_side,
     typed,
     write_table,
 )
@@ -159,6 +160,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     entropies, thresholds = calibration_rows(arguments.calibrations)
     write_table(GridRow, arguments.out / "grid.csv", grid)
     write_table(SeedRow, arguments.out / "seeds.csv", [row for row, _ in trained])
+    lines = side_by_side(grid)
+    write_csv(arguments.out / "table1.csv", list(lines[0]), lines)
     write_table(ExitRow, arguments.out / "exits.csv", exits)
     write_table(CandidateRow, arguments.out / "candidates.csv", candidates)
     write_table(EntropyRow, arguments.out / "entropy.csv", entropies)

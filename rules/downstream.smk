@@ -1,15 +1,15 @@
 """Downstream: for each task one model per method and seed, trained on the exits that the method takes."""
 
 
-def downstream_settings(wildcards):
-    task = config["tasks"][wildcards.task]
+def downstream_settings(name, method, seed):
+    task = config["tasks"][name]
     return settings(
-        task=wildcards.task,
-        fixed_layer=fixed_layer(wildcards.method),
+        task=name,
+        fixed_layer=fixed_layer(method),
         fusion=config["downstream"]["fusion"],
         clip=config["downstream"]["clip"],
         save_every=config["downstream"]["save_every"],
-        seed=int(wildcards.seed),
+        seed=seed,
         **{key: value for key, value in task.items() if key != "q"},
     )
 
@@ -34,11 +34,11 @@ rule downstream:
         exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
         history=RUN + "/downstream/{task}/seed{seed}/{method}/history.csv",
     params:
-        settings=downstream_settings,
+        settings=lambda wildcards: downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
         state=lambda wildcards: state(
             f"{wildcards.task}-{wildcards.method}-seed{wildcards.seed}",
-            downstream_settings(wildcards),
+            downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",

@@ -1,6 +1,6 @@
 """Report: the evaluations become tables, the tables become figures, and all of it becomes one page."""
 
-TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "seeds")
+TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
 FIGURES = ("fig2_entropy", "fig3_tradeoff")
 TABLE_FILES = expand(RUN + "/tables/{name}.csv", name=TABLES)
 CARD = os.path.splitext(CHECKPOINT)[0] + ".md"
@@ -66,10 +66,49 @@ rule figures:
         stage("figures", "--tables {params.tables} --out {params.out}")
 
 
+# Listeners hear the full model, and DAISY at its largest scale, which stops the earliest.
+HEARD = ["full"] + ([f"daisy-{max(RHOS, key=RHOS.get)}"] if DAISY else [])
+EXAMPLES = expand(RUN + "/examples/{task}/examples.json", task=[task for task in config["tasks"] if TASKS[task].waves])
+
+
+def example_settings(wildcards):
+    systems = [{"name": "Full model", "fixed_layer": -1}]
+    if DAISY:
+        strategy = config["evaluation"]["strategies"][0]
+        name = f"DAISY ρ {max(RHOS.values()):g}, {strategy}"
+        q = config["tasks"][wildcards.task]["q"]
+        systems.append({"name": name, "fixed_layer": 0, "strategy": strategy, "q": q})
+    return settings(seed=SEED, systems=systems, **config["report"]["examples"])
+
+
+rule examples:
+    input:
+        corpus=lambda wildcards: corpus(wildcards.task),
+        upstream=RUN + "/branches/daisy.pt",
+        manifest=RUN + "/manifests/{task}/test.tsv",
+        models=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/model.safetensors", seed=SEEDS[0], method=HEARD),
+        exits=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/exits.json", seed=SEEDS[0], method=HEARD),
+    output:
+        table=RUN + "/examples/{task}/examples.json",
+        audio=directory(RUN + "/examples/{task}/audio"),
+    params:
+        settings=example_settings,
+        code=lambda wildcards: task_code("daisy.examples", wildcards.task),
+    log:
+        RUN + "/logs/examples-{task}.log",
+    shell:
+        stage(
+            "examples",
+            "--upstream {input.upstream} --manifest {input.manifest} --models {input.models} --exits {input.exits} "
+            "--audio {output.audio} --out {output.table} --threads {threads}",
+        )
+
+
 rule report_page:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        examples=EXAMPLES,
         config=RUN + "/config.yaml",
         manifests=RUN + "/manifests/summary.csv",
         dropped=[] if config["data"]["corpora"].get("speech") else [CORPORA + "/embedded/dropped.csv"],
@@ -101,5 +140,5 @@ rule report_page:
             "report",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
             "--manifests {input.manifests} {params.dropped} --history {input.history} "
-            "--histograms {input.histograms} {params.card} --out {output}",
+            "--histograms {input.histograms} {params.card} --examples {input.examples} --out {output}",
         )

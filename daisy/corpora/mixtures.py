@@ -1,6 +1,6 @@
 """Mix recordings of the embedded corpus into two corpora with known references, for SE and SS.
 
-``enhancement``: clean prompts with music or babble, each mixture at one of a few signal-to-noise ratios.
+``enhancement``: clean prompts with noise, each mixture at one of a few signal-to-noise ratios.
 ``separation``: two speakers at once, as long as the shorter of them (min mode), without noise.
 
 A recording stays in the part, train, dev or test, that `daisy.manifests.partition` gives it. Speakers of
@@ -9,7 +9,6 @@ the test mixtures speak in no mixture of train and dev, and noise of the test is
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -116,29 +115,45 @@ def usable(recordings: Sequence[Recording], seconds: tuple[float, float]) -> lis
 
 
 class Reader:
-    """Reads recordings of a corpus, and keeps the noise among them, which is asked for again and again."""
+    """Reads recordings of a corpus.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        table: The corpus's table; ``audio/`` lies beside it.
+        keep: Whether recordings stay in memory.
+    """
+
+    def __init__(self, table: Path, *, keep: bool = False) -> None:
+        self.folder, self.keep = table.parent / "audio", keep
         self._kept: dict[str, np.ndarray] = {}
 
     def __call__(self, item: Recording) -> np.ndarray:
         """(samples,) of one recording."""
-        return audio.read(self.folder / f"{item.id}.flac", samples=item.samples).numpy()
+        if item.id in self._kept:
+            return self._kept[item.id]
+        wave = audio.read(self.folder / f"{item.id}.flac", samples=item.samples).numpy()
+        if self.keep:
+            self._kept[item.id] = wave
+        return wave
 
-    def kept(self, item: Recording) -> np.ndarray:
-        """The same, from memory if it was read before."""
-        if item.id not in self._kept:
-            self._kept[item.id] = self(item)
-        return self._kept[item.id]
 
-
-def enhancement(
-    part: str, speech: Sequence[Recording], noise: Noises, count: int, settings: Settings, read: Reader
+def noisy_mixtures(
+    part: str,
+    speech: Sequence[Recording],
+    noise: Sequence[Recording],
+    settings: Settings,
+    readers: tuple[Reader, Reader],
 ) -> Iterator[Mixture]:
-    """Noisy mixtures of one part: kinds of noise and ratios take turns, speech is drawn."""
+    """Noisy mixtures of one part: kinds of noise and ratios take turns, recordings are drawn.
+
+    Args:
+        part: ``train``, ``dev`` or ``test``.
+        speech: The part's speech.
+        noise: The part's noise.
+        settings: Config of the stage.
+        readers: Of the speech, and of the noise.
+    """
     own = settings.enhancement
-    speakers = own.test_speakers if part == "test" else own.speakers
+    speakers, count = own.test_speakers if part == "test" else own.speakers, getattr(own, part)
     chosen = [item for item in usable(speech, settings.seconds) if item.speaker in speakers]
     if not chosen:
         raise DaisyError(
@@ -148,25 +163,25 @@ def enhancement(
         )
     rng = generator(settings.seed, "enhancement", part)
     order = np.concatenate([rng.permutation(len(chosen)) for _ in range(-(-count // len(chosen)))])[:count]
+    kinds = sorted({item.speaker for item in noise})
     for place, index in enumerate(order):
-        item = chosen[index]
-        kind = noise.kinds[place % len(noise.kinds)]
-        snr = own.snr_db[place // len(noise.kinds) % len(own.snr_db)]
-        wave = read(item)
-        drawn = noise.draw(kind, len(wave), generator(settings.seed, "enhancement", part, place))
-        mixture, clean = mix(wave, drawn, snr)
-        name = f"{place:05d}-{kind}-{snr:g}dB"
-        yield Mixture(name, item.speaker, f"{item.id} {kind} {snr:g} dB", mixture, {"clean": clean})
+        item, kind = chosen[index], kinds[place % len(kinds)]
+        snr = own.snr_db[place // len(kinds) % len(own.snr_db)]
+        wave = readers[0](item)
+        rng = generator(settings.seed, "enhancement", part, place)
+        sounds = [sound for sound in noise if sound.speaker == kind]
+        sound = sounds[int(rng.integers(len(sounds)))]
+        mixed = mix(wave, excerpt(readers[1](sound), len(wave), rng), snr)
+        source = f"{item.id} + {sound.id} at {snr:g} dB"
+        yield Mixture(f"{place:05d}-{kind}-{snr:g}dB", item.speaker, source, mixed.wave, {"clean": mixed.scale * wave})
 
 
-def separation(
-    part: str, speech: Sequence[Recording], count: int, settings: Settings, read: Reader, babbling: set[str]
-) -> Iterator[Mixture]:
+def two_speakers(part: str, speech: Sequence[Recording], settings: Settings, read: Reader) -> Iterator[Mixture]:
     """Mixtures of two speakers of one part, every speaker as often as the others; no pair of recordings twice."""
     tested = set(settings.separation.test_speakers)
     by_speaker: dict[str, list[Recording]] = {}
     for item in usable(speech, settings.seconds):
-        if item.speaker not in babbling and (item.speaker in tested) == (part == "test"):
+        if (item.speaker in tested) == (part == "test"):
             by_speaker.setdefault(item.speaker, []).append(item)
     speakers = sorted(by_speaker)
     if len(speakers) < 2:
@@ -176,7 +191,7 @@ def separation(
             fix="Change data.mixtures.seconds or data.mixtures.separation.test_speakers",
         )
     seen: set[frozenset[str]] = set()
-    for place in range(count):
+    for place in range(getattr(settings.separation, part)):
         rng = generator(settings.seed, "separation", part, place)
         pair = _pair(by_speaker, speakers, seen, rng)
         samples = min(item.samples for item in pair)
@@ -185,10 +200,12 @@ def separation(
             wave = read(item)[:samples]
             level = 10 ** (rng.uniform(*LEVELS) / 20)
             signals.append(wave * level / np.sqrt(power(wave) + 1e-12))
-        mixture, first, second = unclipped(signals[0] + signals[1], *signals)
+        mixture = signals[0] + signals[1]
+        scale = min(1.0, PEAK / max(float(np.abs(wave).max()) for wave in (mixture, *signals)))
+        first, second = (scale * wave for wave in signals)
         who = "+".join(item.speaker for item in pair)
         source = " + ".join(item.id for item in pair)
-        yield Mixture(f"{place:05d}", who, source, mixture, {"s1": first, "s2": second})
+        yield Mixture(f"{place:05d}", who, source, scale * mixture, {"s1": first, "s2": second})
 
 
 def _pair(
@@ -239,25 +256,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--speech", type=Path, required=True, help="table of the embedded corpus; audio/ lies beside it"
     )
+    parser.add_argument("--noise", type=Path, required=True, help="table of the noise corpus; likewise")
     parser.add_argument("--enhancement", type=Path, required=True, help="output: table; audio/ beside it")
     parser.add_argument("--separation", type=Path, required=True, help="output: table; audio/ beside it")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
-    recordings = read_table(arguments.speech)
-    parts = partition(recordings, settings.splits)
-    read = Reader(arguments.speech.parent / "audio")
-    noise = noises(recordings, settings.seed, settings.enhancement.babble_voices, read.kept)
-    counts = collections.Counter(item.speaker for item in recordings)
-    babbling = {speaker for speaker, count in counts.items() if count < BABBLE_BELOW}
+    parts = partition(read_table(arguments.speech), settings.splits)
+    noise = read_table(arguments.noise)
+    readers = Reader(arguments.speech), Reader(arguments.noise, keep=True)
     noisy: list[Recording] = []
     mixed: list[Recording] = []
     for part in PARTS:
-        count = getattr(settings.enhancement, part)
-        items = enhancement(part, parts[part], noise[part], count, settings, read)
-        noisy += write_part(arguments.enhancement.parent, part, items, "noisy", count)
-        count = getattr(settings.separation, part)
-        items = separation(part, parts[part], count, settings, read, babbling)
-        mixed += write_part(arguments.separation.parent, part, items, "mix", count)
+        own = [item for item in noise if item.split == part]
+        mixtures = noisy_mixtures(part, parts[part], own, settings, readers)
+        noisy += write_part(arguments.enhancement.parent, part, mixtures, "noisy", getattr(settings.enhancement, part))
+        mixtures = two_speakers(part, parts[part], settings, readers[0])
+        mixed += write_part(arguments.separation.parent, part, mixtures, "mix", getattr(settings.separation, part))
     write_table(arguments.enhancement, noisy)
     write_table(arguments.separation, mixed)
 
