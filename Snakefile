@@ -16,6 +16,7 @@ include: "rules/features.smk"
 include: "rules/downstream.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/ablation.smk"
 include: "rules/pretrain.smk"
 
 

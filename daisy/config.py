@@ -49,6 +49,9 @@ def check(config: Mapping[str, Any]) -> None:
             )
     if "full" not in config["downstream"]["methods"]:
         raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
+    unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
+    if unknown:
+        raise DaisyError(f"ablation.tasks: the run has no task {unknown[0]!r}", fix="Leave it out, or add it to tasks")
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
 

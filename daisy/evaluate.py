@@ -47,6 +47,7 @@ class Settings:
         timed: Test recordings that are timed.
         rounds: Timed runs of each.
         seed: Seed of bootstrap and sample.
+        training_seed: Seed that the downstream model was trained with.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Settings:
     timed: int
     rounds: int
     seed: int
+    training_seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +241,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     if settings.method == "full":
         grid += input_rows(model.task, split, settings)
+    grid = [{**row, "seed": settings.training_seed} for row in grid]
     exits = [
         {"strategy": key, "counts": histogram(outcome.split.exits, upstream.layers)}
         for key, outcome in outcomes.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,16 +125,59 @@ def extract(model: EarlyExitHubert, manifest: Manifest, settings: Settings, out:
         np.savez(temporary, frames=np.array(counts), entropies=entropies)
 
 
+def link_states(source: Path, out: Path) -> None:
+    """Give the states of `source` a second name: they take no space, and outlive the first one."""
+    with atomic(out) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            # Another file system, or one without links.
+            shutil.copyfile(source, temporary)
+
+
+def extract_entropies(model: EarlyExitHubert, manifest: Manifest, settings: Settings, like: Path, out: Path) -> None:
+    """Entropies of other branches on the same HuBERT, beside the states that were extracted before.
+
+    Raises:
+        DaisyError: if the states in `like` are not this HuBERT's, or of another manifest.
+    """
+    known = load_features(like)
+    if len(known) != len(manifest):
+        raise DaisyError(f"states of {len(known)} utterances for {len(manifest)}", file=like, fix="Extract them again")
+    entropies = np.zeros((len(manifest), model.layers))
+    progress = Progress(f"entropies {out.parent.name} {out.stem}", manifest.seconds, "s of audio")
+    for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
+        for index, item in zip(batch, model.all_layers([manifest.wave(i) for i in batch]), strict=True):
+            entropies[index] = item.entropies
+            progress.add(manifest.utterances[index].samples / 16_000)
+            if index == 0:
+                kept = normalise(item.states)
+                kept = (kept.mean(1, keepdim=True) if settings.pooled else kept).transpose(0, 1)
+                if not torch.allclose(kept, known.utterance(0, model.layers), rtol=0, atol=0.02):
+                    raise DaisyError("these states are of another HuBERT", file=like, fix="Extract them again")
+    link_states(like, out)
+    with atomic(out.with_suffix(".npz")) as temporary:
+        np.savez(temporary, frames=known.frames, entropies=entropies)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
     parser.add_argument("--model", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument(
+        "--like", type=Path, help="states of the same HuBERT with other branches: only entropies are new"
+    )
     parser.add_argument("--out", type=Path, required=True, help="output: NAME.npy; NAME.npz beside it")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    extract(EarlyExitHubert(load(arguments.model)), read_manifest(arguments.manifest), settings, arguments.out)
+    model, manifest = EarlyExitHubert(load(arguments.model)), read_manifest(arguments.manifest)
+    if arguments.like:
+        extract_entropies(model, manifest, settings, arguments.like, arguments.out)
+    else:
+        extract(model, manifest, settings, arguments.out)
 
 
 if __name__ == "__main__":

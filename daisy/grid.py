@@ -65,6 +65,20 @@ class GridRow:
 
 
 @dataclasses.dataclass(frozen=True)
+class SeedRow:
+    """One metric of one cell as trained with one seed: ``seeds.csv``; ``grid.csv`` holds the means."""
+
+    task: str
+    method: str
+    rho: float | None
+    strategy: str | None
+    metric: str
+    seed: int
+    value: float
+    speedup_vs_full: float
+
+
+@dataclasses.dataclass(frozen=True)
 class EntropyRow:
     """E_bar_k of a task's training set, in nats: ``entropy.csv``."""
 

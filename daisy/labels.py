@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daisy.grid import GridRow, fixed_layer
+from daisy.grid import GridRow, SeedRow, fixed_layer
 from daisy.tasks.registry import TASKS, task_class
 
 
@@ -30,7 +30,7 @@ def method_label(method: str) -> str:
     return f"first {layer} layers" if layer else names.get(method, method)
 
 
-def cell_label(row: GridRow) -> str:
+def cell_label(row: GridRow | SeedRow) -> str:
     """A cell of the grid in words, for example ``DAISY ρ 0.7, avg``."""
     parts = [method_label(row.method)]
     if row.rho is not None:

@@ -17,13 +17,14 @@ from daisy import html, provenance, stage
 from daisy.claims import Claim, claims
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_text
-from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, ThresholdRow, read_table, rows_of, tasks_of
+from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, tasks_of
 from daisy.labels import task_title
 from daisy.report_tables import (
     branch_section,
     example_section,
     grid_section,
     histogram_section,
+    seed_section,
     side_by_side_section,
     threshold_section,
 )
@@ -64,6 +65,7 @@ class Results:
     exits: list[ExitRow]
     thresholds: list[ThresholdRow]
     candidates: list[CandidateRow]
+    seeds: list[SeedRow]
 
 
 def read_results(folder: Path) -> Results:
@@ -81,6 +83,7 @@ def read_results(folder: Path) -> Results:
         read_table(ExitRow, folder / "exits.csv"),
         read_table(ThresholdRow, folder / "thresholds.csv"),
         read_table(CandidateRow, folder / "candidates.csv"),
+        read_table(SeedRow, folder / "seeds.csv"),
     )
 
 
@@ -213,6 +216,7 @@ def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
                 side_by_side_section(results.grid),
                 *([examples] if examples else []),
                 grid_section(results.grid, results.exits),
+                *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
                 threshold_section(results.thresholds, results.candidates),
                 histogram_section(arguments.histograms),
                 branch_section(arguments.history),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from daisy.grid import (
     CandidateRow,
     ExitRow,
     GridRow,
+    SeedRow,
     ThresholdRow,
     cell_order,
     input_of,
@@ -102,6 +104,30 @@ def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str,
         "bars show how many utterances stopped at each layer, the first layer at the left.",
         [grid_table(grid, exits, task) for task in tasks_of(grid)],
     )
+
+
+def seed_section(seeds: Sequence[SeedRow]) -> dict[str, Any]:
+    """Mean and spread over the seeds of training, where there is more than one."""
+    cells: dict[tuple[Any, ...], list[SeedRow]] = {}
+    for row in seeds:
+        if row.method != INPUT:
+            cells.setdefault((row.task, row.metric, row.method, row.rho, row.strategy), []).append(row)
+    rows = [
+        [
+            task_title(same[0].task),
+            metric_label(same[0].task, same[0].metric),
+            cell_label(same[0]),
+            html.number(f"{statistics.fmean(row.value for row in same):.3f}"),
+            html.number(f"{statistics.stdev(row.value for row in same):.3f}"),
+            html.number(f"{min(row.value for row in same):.3f} to {max(row.value for row in same):.3f}"),
+        ]
+        for same in cells.values()
+        if len(same) > 1
+    ]
+    count = len({row.seed for row in seeds})
+    header = ("Task", "Metric", "Method", "Mean", "Standard deviation", "Range")
+    text = f"Every downstream model was trained with {count} seeds; all other results are means over them."
+    return html.section("Spread over seeds", text, [html.table(header, rows)])
 
 
 def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:

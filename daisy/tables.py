@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from daisy.grid import (
     EntropyRow,
     ExitRow,
     GridRow,
+    SeedRow,
     ThresholdRow,
     cell_order,
     side_by_side,
@@ -56,8 +58,12 @@ def _once(keys: Iterable[Hashable], paths: Sequence[Path]) -> None:
         seen.add(key)
 
 
-def grid_rows(paths: Sequence[Path]) -> list[GridRow]:
-    """The rows of all evaluations: by task, then full, fixed layers, DAISY by rho and strategy.
+MEANS = ("value", "ci_low", "ci_high", "mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
+"""The columns of the grid that are means over seeds of training."""
+
+
+def seed_rows(paths: Sequence[Path]) -> list[tuple[SeedRow, GridRow]]:
+    """The rows of all evaluations: by task, then full, fixed layers, DAISY by rho and strategy, then seed.
 
     Raises:
         DaisyError: if a file is damaged, or a cell occurs twice.
@@ -65,9 +71,24 @@ def grid_rows(paths: Sequence[Path]) -> list[GridRow]:
     rows = []
     for path in paths:
         items = _items(_read(path, ("task", "method", "rho", "rows")), "rows", dict, path)
-        rows += [typed(GridRow, item, path) for item in items]
-    _once(((row.task, row.method, row.rho, row.strategy, row.metric) for row in rows), paths)
-    return sorted(rows, key=lambda row: (row.task, *cell_order(row.method, row.rho, row.strategy)))
+        rows += [(typed(SeedRow, item, path), typed(GridRow, item, path)) for item in items]
+    _once(((row.task, row.method, row.rho, row.strategy, row.metric, row.seed) for row, _ in rows), paths)
+    return sorted(rows, key=lambda pair: (pair[0].task, *cell_order(pair[0].method, pair[0].rho, pair[0].strategy)))
+
+
+def grid_rows(trained: Sequence[tuple[SeedRow, GridRow]]) -> list[GridRow]:
+    """The grid: a row per cell and metric, with means over the seeds that its model was trained with.
+
+    Confidence intervals are of the test utterances; their ends are means over seeds too.
+    """
+    cells: dict[tuple[Any, ...], list[GridRow]] = {}
+    for _, row in trained:
+        cells.setdefault((row.task, row.method, row.rho, row.strategy, row.metric), []).append(row)
+    rows = []
+    for same in cells.values():
+        means: dict[str, Any] = {name: math.fsum(getattr(row, name) for row in same) / len(same) for name in MEANS}
+        rows.append(dataclasses.replace(same[0], **means))
+    return rows
 
 
 def exit_rows(paths: Sequence[Path]) -> list[ExitRow]:
@@ -80,6 +101,8 @@ def exit_rows(paths: Sequence[Path]) -> list[ExitRow]:
                 raise DaisyError("'counts' is missing", file=path, fix="Delete the file and run again")
             for layer, count in enumerate(_items(item, "counts", int, path), start=1):
                 rows.append(typed(ExitRow, {**value, **item, "layer": layer, "count": count}, path))
+    # Exits follow from entropies alone, so all seeds of a cell have the same; one that differs is a second row.
+    rows = list(dict.fromkeys(rows))
     _once(((row.task, row.method, row.rho, row.strategy, row.layer) for row in rows), paths)
     return sorted(rows, key=lambda row: (row.task, *cell_order(row.method, row.rho, row.strategy), row.layer))
 
@@ -126,15 +149,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, settings=False)
     parser.add_argument("--settings", default="{}", help="an empty JSON object: this stage has no settings")
-    parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task and method")
+    parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task, method and seed")
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
     stage.settings(Settings, arguments.settings)
-    grid, exits = grid_rows(arguments.evaluations), exit_rows(arguments.evaluations)
+    trained = seed_rows(arguments.evaluations)
+    grid, exits = grid_rows(trained), exit_rows(arguments.evaluations)
     candidates = candidate_rows(arguments.evaluations)
     entropies, thresholds = calibration_rows(arguments.calibrations)
     write_table(GridRow, arguments.out / "grid.csv", grid)
+    write_table(SeedRow, arguments.out / "seeds.csv", [row for row, _ in trained])
     lines = side_by_side(grid)
     write_csv(arguments.out / "table1.csv", list(lines[0]), lines)
     write_table(ExitRow, arguments.out / "exits.csv", exits)

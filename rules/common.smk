@@ -19,6 +19,7 @@ except DaisyError as error:
 RUN = f"{config['results']}/{config['run']}"
 CACHE = config["cache"]
 SEED = config["seed"]
+SEEDS = config["seeds"]
 CORPORA = f"{CACHE}/corpora"
 PARTS = ("train", "dev", "test")
 
@@ -46,6 +47,7 @@ METHODS = DAISY + BASELINES
 wildcard_constraints:
     task="|".join(TASKS),
     part="|".join(PARTS),
+    seed=r"\d+",
     rho="|".join(RHOS).replace(".", r"\."),
     method="|".join(METHODS).replace(".", r"\."),
 

@@ -1,15 +1,15 @@
-"""Downstream: for each task one model per method, trained on the exits that the method takes."""
+"""Downstream: for each task one model per method and seed, trained on the exits that the method takes."""
 
 
-def downstream_settings(wildcards):
-    task = config["tasks"][wildcards.task]
+def downstream_settings(name, method, seed):
+    task = config["tasks"][name]
     return settings(
-        task=wildcards.task,
-        fixed_layer=fixed_layer(wildcards.method),
+        task=name,
+        fixed_layer=fixed_layer(method),
         fusion=config["downstream"]["fusion"],
         clip=config["downstream"]["clip"],
         save_every=config["downstream"]["save_every"],
-        seed=SEED,
+        seed=seed,
         **{key: value for key, value in task.items() if key != "q"},
     )
 
@@ -30,22 +30,22 @@ rule downstream:
         dev_table=RUN + "/features/{task}/dev.npz",
         calibration=calibration_of,
     output:
-        model=RUN + "/downstream/{task}/{method}/model.safetensors",
-        exits=RUN + "/downstream/{task}/{method}/exits.json",
-        history=RUN + "/downstream/{task}/{method}/history.csv",
+        model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",
+        exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
+        history=RUN + "/downstream/{task}/seed{seed}/{method}/history.csv",
     params:
-        settings=downstream_settings,
+        settings=lambda wildcards: downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
         state=lambda wildcards: state(
-            f"{wildcards.task}-{wildcards.method}",
-            downstream_settings(wildcards),
+            f"{wildcards.task}-{wildcards.method}-seed{wildcards.seed}",
+            downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
     log:
-        RUN + "/logs/downstream-{task}-{method}.log",
+        RUN + "/logs/downstream-{task}-{method}-seed{seed}.log",
     benchmark:
-        RUN + "/benchmarks/downstream-{task}-{method}.tsv"
+        RUN + "/benchmarks/downstream-{task}-{method}-seed{seed}.tsv"
     shell:
         stage(
             "downstream",

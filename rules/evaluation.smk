@@ -1,18 +1,18 @@
 """Evaluation: every trained method on its test set, one cell per strategy, with speed against the full model."""
 
 
-def evaluation_settings(wildcards):
-    daisy = wildcards.method.startswith("daisy")
-    q = config["tasks"][wildcards.task]["q"]
+def evaluation_settings(task, method, seed, rho=None):
+    daisy = method.startswith("daisy")
     return settings(
-        method="daisy" if daisy else wildcards.method,
-        rho=RHOS[wildcards.method.removeprefix("daisy-")] if daisy else None,
-        fixed_layer=fixed_layer(wildcards.method),
-        strategies={name: q for name in config["evaluation"]["strategies"]} if daisy else {},
+        method="daisy" if daisy else method,
+        rho=rho,
+        fixed_layer=fixed_layer(method),
+        strategies=dict.fromkeys(config["evaluation"]["strategies"], config["tasks"][task]["q"]) if daisy else {},
         draws=config["evaluation"]["bootstrap_draws"],
         timed=config["evaluation"]["timed_recordings"],
         rounds=config["evaluation"]["timing_rounds"],
         seed=SEED,
+        training_seed=seed,
     )
 
 
@@ -23,16 +23,18 @@ rule evaluation:
         manifest=RUN + "/manifests/{task}/test.tsv",
         features=RUN + "/features/{task}/test.npy",
         table=RUN + "/features/{task}/test.npz",
-        model=RUN + "/downstream/{task}/{method}/model.safetensors",
-        exits=RUN + "/downstream/{task}/{method}/exits.json",
-        full=RUN + "/downstream/{task}/full/model.safetensors",
+        model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",
+        exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
+        full=RUN + "/downstream/{task}/seed{seed}/full/model.safetensors",
     output:
-        RUN + "/evaluation/{task}/{method}.json",
+        RUN + "/evaluation/{task}/seed{seed}/{method}.json",
     params:
-        settings=evaluation_settings,
+        settings=lambda wildcards: evaluation_settings(
+            wildcards.task, wildcards.method, int(wildcards.seed), RHOS.get(wildcards.method.removeprefix("daisy-"))
+        ),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
     log:
-        RUN + "/logs/evaluation-{task}-{method}.log",
+        RUN + "/logs/evaluation-{task}-{method}-seed{seed}.log",
     # It measures time, so it takes the machine for itself, though it computes on one core.
     threads: workflow.resource_settings.cores or 1
     shell:

@@ -1,6 +1,18 @@
 """Features: a task's recordings run through the frozen model once; their entropies calibrate its thresholds."""
 
 
+def feature_settings(wildcards):
+    # Evaluation compares these with runs of the model itself; training does not mind rounding.
+    precision = "float32" if wildcards.part == "test" else "float16"
+    pooled = TASKS[wildcards.task].pooled
+    return settings(pooled=pooled, storage=precision, batch_seconds=config["upstream"]["batch_seconds"])
+
+
+def calibration_settings(task, rho):
+    thresholds = config["thresholds"]
+    return settings(task=task, rule=thresholds["rule"], rho=rho, absolute=thresholds["absolute"])
+
+
 rule features:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
@@ -10,19 +22,18 @@ rule features:
         states=RUN + "/features/{task}/{part}.npy",
         table=RUN + "/features/{task}/{part}.npz",
     params:
-        settings=lambda wildcards: settings(
-            pooled=TASKS[wildcards.task].pooled,
-            # Evaluation compares these with runs of the model itself; training does not mind rounding.
-            storage="float32" if wildcards.part == "test" else "float16",
-            batch_seconds=config["upstream"]["batch_seconds"],
-        ),
+        settings=feature_settings,
         code=code_digest("daisy.extract"),
+        like="",
     log:
         RUN + "/logs/features-{task}-{part}.log",
     benchmark:
         RUN + "/benchmarks/features-{task}-{part}.tsv"
     shell:
-        stage("extract", "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}")
+        stage(
+            "extract",
+            "--model {input.model} --manifest {input.manifest} {params.like} --out {output.states} --threads {threads}",
+        )
 
 
 rule calibration:
@@ -32,12 +43,7 @@ rule calibration:
     output:
         RUN + "/calibration/{task}/{rho}.json",
     params:
-        settings=lambda wildcards: settings(
-            task=wildcards.task,
-            rule=config["thresholds"]["rule"],
-            rho=RHOS[wildcards.rho],
-            absolute=config["thresholds"]["absolute"],
-        ),
+        settings=lambda wildcards: calibration_settings(wildcards.task, RHOS[wildcards.rho]),
         code=code_digest("daisy.calibrate"),
     log:
         RUN + "/logs/calibration-{task}-{rho}.log",

@@ -1,6 +1,6 @@
 """Report: the evaluations become tables, the tables become figures, and all of it becomes one page."""
 
-TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1")
+TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
 FIGURES = ("fig2_entropy", "fig3_tradeoff")
 TABLE_FILES = expand(RUN + "/tables/{name}.csv", name=TABLES)
 CARD = os.path.splitext(CHECKPOINT)[0] + ".md"
@@ -21,7 +21,9 @@ rule resolved_config:
 
 rule tables:
     input:
-        evaluations=expand(RUN + "/evaluation/{task}/{method}.json", task=config["tasks"], method=METHODS),
+        evaluations=expand(
+            RUN + "/evaluation/{task}/seed{seed}/{method}.json", task=config["tasks"], seed=SEEDS, method=METHODS
+        ),
         calibrations=expand(RUN + "/calibration/{task}/{rho}.json", task=config["tasks"], rho=RHOS),
     output:
         report(
@@ -84,8 +86,8 @@ rule examples:
         corpus=lambda wildcards: corpus(wildcards.task),
         upstream=RUN + "/branches/daisy.pt",
         manifest=RUN + "/manifests/{task}/test.tsv",
-        models=expand(RUN + "/downstream/{{task}}/{method}/model.safetensors", method=HEARD),
-        exits=expand(RUN + "/downstream/{{task}}/{method}/exits.json", method=HEARD),
+        models=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/model.safetensors", seed=SEEDS[0], method=HEARD),
+        exits=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/exits.json", seed=SEEDS[0], method=HEARD),
     output:
         table=RUN + "/examples/{task}/examples.json",
         audio=directory(RUN + "/examples/{task}/audio"),
@@ -111,7 +113,13 @@ rule report_page:
         manifests=RUN + "/manifests/summary.csv",
         dropped=[] if config["data"]["corpora"].get("speech") else [CORPORA + "/embedded/dropped.csv"],
         history=RUN + "/branches/history.csv",
-        histograms=expand(RUN + "/downstream/{task}/{method}/exits.json", task=config["tasks"], method=METHODS),
+        # Exits depend on no downstream weights, so one seed shows them all.
+        histograms=expand(
+            RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
+            task=config["tasks"],
+            seed=SEEDS[0],
+            method=METHODS,
+        ),
     output:
         report(
             RUN + "/report.html",

@@ -4,6 +4,29 @@ LABELS = RUN + "/targets/train.km"
 SHARDS = config["targets"]["shards"]
 
 
+def dump_settings(layer):
+    targets = config["targets"]
+    return settings(
+        layer=layer,
+        utterances=targets["utterances"],
+        share=targets["share"],
+        seed=SEED,
+        batch_seconds=config["upstream"]["batch_seconds"],
+    )
+
+
+def label_settings(targets):
+    return settings(
+        kind=targets["kind"],
+        layer=targets.get("layer", 0),
+        batch_seconds=config["upstream"]["batch_seconds"],
+    )
+
+
+def centroids_option(wildcards, input):
+    return f"--centroids {input.centroids}" if input.centroids else ""
+
+
 rule dump_features:
     input:
         corpus=corpus("speech"),
@@ -12,13 +35,7 @@ rule dump_features:
     output:
         expand(RUN + "/targets/shards/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")),
     params:
-        settings=settings(
-            layer=config["targets"]["layer"],
-            utterances=config["targets"]["utterances"],
-            share=config["targets"]["share"],
-            seed=SEED,
-            batch_seconds=config["upstream"]["batch_seconds"],
-        ),
+        settings=dump_settings(config["targets"]["layer"]),
         code=code_digest("daisy.dump"),
         nshard=SHARDS,
         out=RUN + "/targets/shards",
@@ -63,13 +80,9 @@ rule labels:
         labels=LABELS,
         dictionary=RUN + "/targets/dict.km.txt",
     params:
-        settings=settings(
-            kind=config["targets"]["kind"],
-            layer=config["targets"]["layer"],
-            batch_seconds=config["upstream"]["batch_seconds"],
-        ),
+        settings=label_settings(config["targets"]),
         code=code_digest("daisy.label"),
-        centroids=lambda wildcards, input: f"--centroids {input.centroids}" if input.centroids else "",
+        centroids=centroids_option,
     log:
         RUN + "/logs/labels.log",
     benchmark:

@@ -19,7 +19,7 @@ from daisy.claims import (
     speed_follows_exits,
 )
 from daisy.errors import DaisyError
-from daisy.grid import CandidateRow, EntropyRow, GridRow, ThresholdRow, read_table, rows_of
+from daisy.grid import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of
 from daisy.labels import decimals
 
 COLUMNS = (
@@ -35,7 +35,7 @@ def row(method, value, *, rho=None, strategy=None, exit=6.0, speed=1.0, higher=T
     )
 
 
-def evaluation(task, method, rho, cells, metrics=("accuracy",)):
+def evaluation(task, method, rho, cells, metrics=("accuracy",), seed=1):
     """What the evaluation stage writes for one method."""
     rows, exits = [], []
     for strategy, value, layer, speed in cells:
@@ -43,7 +43,7 @@ def evaluation(task, method, rho, cells, metrics=("accuracy",)):
             item = dataclasses.asdict(
                 row(method, value, rho=rho, strategy=strategy, exit=layer, speed=speed, task=task, metric=metric)
             )
-            rows.append({**item, "candidates": [5, 6], "fallback": strategy == "threshold", "tau": rho})
+            rows.append({**item, "candidates": [5, 6], "fallback": strategy == "threshold", "tau": rho, "seed": seed})
         exits.append({"strategy": strategy, "counts": [0, 0, 0, 0, 30, 20]})
     return {"task": task, "method": method, "rho": rho, "rows": rows, "exits": exits}
 
@@ -111,7 +111,18 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     arguments = write_run(tmp_path, tasks=("sid",))
     tables.main(arguments)
     paths = sorted((tmp_path / "evaluation" / "sid").glob("*.json"))
-    assert read_table(GridRow, tmp_path / "tables" / "grid.csv") == tables.grid_rows(paths)
+    assert read_table(GridRow, tmp_path / "tables" / "grid.csv") == tables.grid_rows(tables.seed_rows(paths))
+
+
+def test_seeds_become_means(tmp_path):
+    arguments = write_run(tmp_path, tasks=("sid",))
+    second = tmp_path / "second.json"
+    second.write_text(json.dumps(evaluation("sid", "full", None, [(None, 70.0, 12.0, 1.0)], seed=2)))
+    tables.main([arguments[0], str(second), *arguments[1:]])
+    full = read_table(GridRow, tmp_path / "tables" / "grid.csv")[0]
+    assert (full.method, full.value, full.ci_low, full.mean_exit_layer) == ("full", 75.0, 73.0, 12.0)
+    seeds = [row for row in read_table(SeedRow, tmp_path / "tables" / "seeds.csv") if row.method == "full"]
+    assert {row.seed: row.value for row in seeds} == {1: 80.0, 2: 70.0}
 
 
 @pytest.mark.parametrize(
