@@ -143,3 +143,24 @@ def test_damaged_input_is_named(arguments, tmp_path, name, content, message):
         report.main(arguments)
     assert str(path) in str(caught.value)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_examples_can_be_played(arguments, tmp_path):
+    folder = tmp_path / "examples" / "ss"
+    (folder / "audio").mkdir(parents=True)
+    for name in ("a", "b", "c"):
+        (folder / "audio" / f"{name}.flac").write_bytes(b"fLaC" + name.encode())
+    files = {
+        "Input": ["audio/a.flac"],
+        "Reference": ["audio/b.flac", "audio/c.flac"],
+        "Full model": ["audio/a.flac"] * 2,
+    }
+    item = {"id": "x", "speaker": "ann+ben", "files": files, "exit_layers": {"Full model": 12}}
+    (folder / "examples.json").write_text(json.dumps({"task": "ss", "examples": [item]}))
+    report.main([*arguments, "--examples", str(folder / "examples.json")])
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.tags.count("audio") == 5 and "ann and ben" in page.text and "exit at layer 12" in page.text
+    assert sum(item.startswith("data:audio/flac;base64,") for item in page.references) == 5
+    (folder / "audio" / "c.flac").unlink()
+    with pytest.raises(DaisyError, match="c.flac: the recording does not exist"):
+        report.main([*arguments, "--examples", str(folder / "examples.json")])

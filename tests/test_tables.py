@@ -14,12 +14,13 @@ from daisy.claims import (
     beats_fixed_exit,
     claims,
     entropy_falls,
+    gains_over_input,
     keeps_quality,
     reaches_target,
     speed_follows_exits,
 )
 from daisy.errors import DaisyError
-from daisy.grid import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of
+from daisy.grid import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, side_by_side
 from daisy.labels import decimals
 
 COLUMNS = (
@@ -241,3 +242,23 @@ def test_all_claims_of_a_run(tmp_path):
 
 def test_decimals():
     assert [decimals(width) for width in (20.0, 3.2, 0.3, 0.05, 1e-9, 0.0)] == [0, 1, 2, 3, 4, 2]
+
+
+def test_gain_over_the_input():
+    def ask(before, after):
+        rows = [row("full", after, metric="pesq", task="se"), row("input", before, metric="pesq", task="se", exit=0.0)]
+        return gains_over_input(rows, "se", "pesq")
+
+    assert verdict(ask(1.30, 1.46)) == "holds"
+    assert verdict(ask(1.30, 1.40)) == "fails"
+    assert gains_over_input([FULL], "sid", "accuracy") is None, "a task whose input cannot be scored has no such claim"
+
+
+def test_table1_and_the_input():
+    """The input stands last, has results and no costs, and is no cell of figures and claims."""
+    grid = [FULL, row("input", 50.0, exit=0.0, speed=0.0), daisy(79.0)]
+    lines = {line["method"]: line for line in side_by_side(grid)}
+    assert list(lines) == ["full", "daisy", "input"]
+    assert lines["full"]["sid_accuracy"] == 80.0 and lines["full"]["sid_accuracy_ci_high"] == 82.0
+    assert lines["daisy"]["sid_speedup_vs_full"] == 1.0 and lines["input"]["sid_speedup_vs_full"] is None
+    assert [item.method for item in rows_of(grid, "sid")] == ["full", "daisy"]
