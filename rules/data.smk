@@ -35,6 +35,25 @@ rule command_speech:
         stage("corpora.commands", "--cache {params.cache} --audio {output.audio} --table {output.table}")
 
 
+rule noise_recordings:
+    input:
+        CORPORA + "/embedded/recordings.csv",
+    output:
+        audio=directory(CORPORA + "/noise/audio"),
+        table=CORPORA + "/noise/recordings.csv",
+    params:
+        settings=settings(
+            seed=SEED,
+            sid_min_recordings=config["data"]["splits"]["sid_min_recordings"],
+            **config["data"]["noise"],
+        ),
+        code=code_digest("daisy.corpora.noise"),
+    log:
+        CACHE + "/logs/noise_recordings.log",
+    shell:
+        stage("corpora.noise", "--speech {input} --audio {output.audio} --table {output.table}")
+
+
 rule manifests:
     input:
         speech=CORPORA + "/embedded/recordings.csv",
