@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ class Settings:
         steps: Updates.
         batch_size: Utterances in a batch.
         optimizer: ``adam`` or ``adamw`` (without weight decay).
-        learning_rate: The optimiser's.
+        learning_rate: The optimiser's, at the first step.
+        schedule: ``constant`` (MiniSUPERB's), or ``linear``: down to zero at the last step.
         clip: Largest norm of the gradient.
         dev_every: Steps between two looks at the dev set, by which the model is chosen.
         seed: Seed of weights, order and dropout.
@@ -61,6 +62,7 @@ class Settings:
     batch_size: int
     optimizer: str
     learning_rate: float
+    schedule: Literal["constant", "linear"]
     clip: float
     dev_every: int
     seed: int
@@ -168,6 +170,10 @@ class Trainer:
     def step(self, indices: Sequence[int], step: int) -> float:
         """One update."""
         self.model.train()
+        if self.settings.schedule == "linear":
+            # A function of the step alone: there is no state to resume.
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
         states, exits, frames, examples = self.train.batch(indices)
         output = self.model(states, exits, frames)
         loss = self.model.task.loss(output, frames, examples)

@@ -1,8 +1,8 @@
-"""Dump HuBERT features of one layer (or MFCC) into shards, whole or as a seeded draw of frames.
+"""Dump HuBERT features of one layer (or MFCC) into shards, whole or as a seeded draw of utterances and frames.
 
 Shards are fairseq's: ``{split}_{rank}_{nshard}.npy`` with float32 frames, one below the other, and
-``.len`` with one count per utterance. Which frames are drawn depends on the seed and the utterance
-alone, never on the number of shards.
+``.len`` with one count per utterance, 0 where none was drawn. What is drawn depends on the seed and the
+utterance alone, never on the number of shards.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ class Settings:
 
     Attributes:
         layer: The layer to dump, from 1, or ``"mfcc"``.
-        share: The share of frames to keep, above 0 and at most 1.
+        share: The share of an utterance's frames to keep, above 0 and at most 1.
+        utterances: The share of utterances that are run through the model at all, above 0 and at most 1.
         seed: Seed of the draw.
         batch_seconds: Audio in one forward pass.
     """
 
     layer: int | str
     share: float = 1.0
+    utterances: float = 1.0
     seed: int = 0
     batch_seconds: float = 60.0
 
@@ -93,6 +95,14 @@ def drawn(count: int, share: float, seed: int, name: str) -> np.ndarray:
     return np.flatnonzero(generator(seed, "frames", name).random(count) < share)
 
 
+def drawn_utterances(manifest: Manifest, share: float, seed: int) -> list[int]:
+    """Indices of the utterances to run, in rising order."""
+    if share >= 1:
+        return list(range(len(manifest)))
+    ids = enumerate(item.id for item in manifest.utterances)
+    return [index for index, name in ids if generator(seed, "utterances", name).random() < share]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
@@ -106,18 +116,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     stage.use_threads(arguments.threads)
     whole = read_manifest(arguments.manifest)
     first, last = (len(whole) * rank // arguments.nshard for rank in (arguments.rank, arguments.rank + 1))
-    part = dataclasses.replace(whole, utterances=whole.utterances[first:last])
+    rank = dataclasses.replace(whole, utterances=whole.utterances[first:last])
+    places = drawn_utterances(rank, settings.utterances, settings.seed)
+    if not places:
+        raise DaisyError(
+            f"no utterance of {len(rank)} was drawn", file=arguments.manifest, fix="Raise targets.utterances"
+        )
+    part = dataclasses.replace(rank, utterances=tuple(rank.utterances[place] for place in places))
     progress = Progress("features", part.seconds, "s of audio")
     kept: dict[int, np.ndarray] = {}
     for index, frames in features(part, settings.layer, arguments.checkpoint, settings.batch_seconds):
         item = part.utterances[index]
-        kept[index] = frames.numpy()[drawn(len(frames), settings.share, settings.seed, item.id)]
+        kept[places[index]] = frames.numpy()[drawn(len(frames), settings.share, settings.seed, item.id)]
         progress.add(item.samples / 16_000)
     name = f"{arguments.manifest.stem}_{arguments.rank}_{arguments.nshard}"
-    ordered = [kept[index] for index in range(len(part))]
     with atomic(arguments.out / f"{name}.npy") as temporary:
-        np.save(temporary, np.concatenate(ordered))
-    write_text(arguments.out / f"{name}.len", "".join(f"{len(item)}\n" for item in ordered))
+        np.save(temporary, np.concatenate([kept[place] for place in places]))
+    lengths = [len(kept.get(place, ())) for place in range(len(rank))]
+    write_text(arguments.out / f"{name}.len", "".join(f"{length}\n" for length in lengths))
 
 
 if __name__ == "__main__":

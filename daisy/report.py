@@ -112,15 +112,17 @@ def inline_figures(folder: Path) -> list[dict[str, str]]:
     return result
 
 
-def data_section(manifests: Path, dropped: Path) -> dict[str, Any]:
+def data_section(manifests: Path, dropped: Path | None) -> dict[str, Any]:
     """The recordings that were used, and how many were left out and why."""
     columns = ("corpus", "split", "recordings", "speakers", "minutes")
     rows = [[row[name] for name in columns] for row in read_csv(manifests, columns=columns)]
+    tables = [html.table([name.capitalize() for name in columns], rows)]
+    if dropped is None:
+        return html.section("The recordings", "", tables)
     # Reasons that name a file or an error count as one.
     reasons = collections.Counter(
         re.sub("(as|decoded:) .*", r"\1 …", row["reason"]) for row in read_csv(dropped, columns=("id", "reason"))
     )
-    tables = [html.table([name.capitalize() for name in columns], rows)]
     if reasons:
         ranked = [[reason, html.number(str(count))] for reason, count in reasons.most_common()]
         tables.append(html.table(("Left out because", "Recordings"), ranked))
@@ -132,11 +134,12 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
     """What a reader must know before using the numbers."""
     result = []
     tasks = tasks_of(results.grid)
-    if "asr" in tasks:
+    own = (config.get("data") or {}).get("corpora") or {}
+    if "asr" in tasks and not own.get("asr"):
         others = ", ".join(task_title(task) for task in tasks if task != "asr")
         real = f"; those of {others} are recordings of real voices" if others else ""
         result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
-    else:
+    elif not own:
         result.append("The recordings are of real voices.")
     if sum(row.method == "daisy" for row in rows_of(results.grid, tasks[0])) > 1:
         result.append(
@@ -219,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
     parser.add_argument("--config", type=Path, required=True, help="the run's resolved config")
     parser.add_argument("--manifests", type=Path, required=True, help="recordings, speakers, minutes per split")
-    parser.add_argument("--dropped", type=Path, required=True, help="recordings left out, and why")
+    parser.add_argument("--dropped", type=Path, help="recordings left out, and why")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
     parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
     parser.add_argument("--checkpoint-card", type=Path, help="text about the speech model")

@@ -5,6 +5,7 @@ BRANCH_SETTINGS = settings(seed=SEED, **config["branches"])
 
 rule branches:
     input:
+        corpus=corpus("speech"),
         checkpoint=CHECKPOINT,
         manifest=RUN + "/manifests/speech/train.tsv",
         labels=LABELS,

@@ -50,6 +50,12 @@ wildcard_constraints:
     method="|".join(METHODS).replace(".", r"\."),
 
 
+def corpus(name):
+    """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
+    kind, embedded = ("asr", "commands") if name == "asr" else ("speech", "embedded")
+    return f"{config['data']['corpora'].get(kind) or f'{CORPORA}/{embedded}'}/recordings.csv"
+
+
 def settings(**values):
     """A stage's config values as one JSON text: Snakemake compares it whole, so that every change counts."""
     return json.dumps(values, sort_keys=True)

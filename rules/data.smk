@@ -56,8 +56,8 @@ rule noise_recordings:
 
 rule manifests:
     input:
-        speech=CORPORA + "/embedded/recordings.csv",
-        commands=CORPORA + "/commands/recordings.csv",
+        speech=corpus("speech"),
+        commands=corpus("asr"),
     output:
         expand(RUN + "/manifests/speech/{part}.{ending}", part=("train", "dev"), ending=("tsv", "csv")),
         expand(RUN + "/manifests/{task}/{part}.{ending}", task=TASKS, part=PARTS, ending=("tsv", "csv")),

@@ -18,6 +18,7 @@ def evaluation_settings(wildcards):
 
 rule evaluation:
     input:
+        corpus=lambda wildcards: corpus(wildcards.task),
         upstream=RUN + "/branches/daisy.pt",
         manifest=RUN + "/manifests/{task}/test.tsv",
         features=RUN + "/features/{task}/test.npy",

@@ -3,6 +3,7 @@
 
 rule features:
     input:
+        corpus=lambda wildcards: corpus(wildcards.task),
         model=RUN + "/branches/daisy.pt",
         manifest=RUN + "/manifests/{task}/{part}.tsv",
     output:

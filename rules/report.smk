@@ -3,6 +3,7 @@
 TABLES = ("grid", "entropy", "exits", "thresholds", "candidates")
 FIGURES = ("fig2_entropy", "fig3_tradeoff")
 TABLE_FILES = expand(RUN + "/tables/{name}.csv", name=TABLES)
+CARD = os.path.splitext(CHECKPOINT)[0] + ".md"
 FIGURE_FILES = expand(RUN + "/figures/{name}.{ending}", name=FIGURES, ending=("png", "svg"))
 
 
@@ -69,7 +70,7 @@ rule report_page:
         FIGURE_FILES,
         config=RUN + "/config.yaml",
         manifests=RUN + "/manifests/summary.csv",
-        dropped=CORPORA + "/embedded/dropped.csv",
+        dropped=[] if config["data"]["corpora"].get("speech") else [CORPORA + "/embedded/dropped.csv"],
         history=RUN + "/branches/history.csv",
         histograms=expand(RUN + "/downstream/{task}/{method}/exits.json", task=config["tasks"], method=METHODS),
     output:
@@ -83,12 +84,14 @@ rule report_page:
         code=code_digest("daisy.report"),
         tables=RUN + "/tables",
         figures=RUN + "/figures",
+        dropped=lambda wildcards, input: f"--dropped {input.dropped}" if input.dropped else "",
+        card=f"--checkpoint-card {CARD}" if os.path.exists(CARD) else "",
     log:
         RUN + "/logs/report_page.log",
     shell:
         stage(
             "report",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
-            "--manifests {input.manifests} --dropped {input.dropped} --history {input.history} "
-            "--histograms {input.histograms} --out {output}",
+            "--manifests {input.manifests} {params.dropped} --history {input.history} "
+            "--histograms {input.histograms} {params.card} --out {output}",
         )

@@ -6,6 +6,7 @@ SHARDS = config["targets"]["shards"]
 
 rule dump_features:
     input:
+        corpus=corpus("speech"),
         manifest=RUN + "/manifests/speech/train.tsv",
         checkpoint=CHECKPOINT,
     output:
@@ -13,6 +14,7 @@ rule dump_features:
     params:
         settings=settings(
             layer=config["targets"]["layer"],
+            utterances=config["targets"]["utterances"],
             share=config["targets"]["share"],
             seed=SEED,
             batch_seconds=config["upstream"]["batch_seconds"],
@@ -53,6 +55,7 @@ rule kmeans:
 
 rule labels:
     input:
+        corpus=corpus("speech"),
         manifest=RUN + "/manifests/speech/train.tsv",
         checkpoint=CHECKPOINT,
         centroids=[RUN + "/targets/kmeans.npz"] if config["targets"]["kind"] == "kmeans" else [],

@@ -113,13 +113,14 @@ def test_downstream_survives_a_kill(speech):
     mask = {"time_masks": 1, "time_frames": 10, "time_share": 0.2, "feature_masks": 1, "feature_dims": 8}
     settings = {
         "task": "asr",
-        "options": {"projection": 16, "hidden": 16, "layers": 2, "dropout": 0.3, "specaugment": mask},
+        "options": {"projection": 16, "hidden": 16, "layers": 2, "dropout": 0.3, "stride": 2, "specaugment": mask},
         "fixed_layer": 4,
         "fusion": "dynamic",
         "steps": 60,
         "batch_size": 2,
         "optimizer": "adam",
         "learning_rate": 0.01,
+        "schedule": "linear",
         "clip": 1.0,
         "dev_every": 7,
         "seed": 3,

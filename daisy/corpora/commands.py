@@ -30,38 +30,36 @@ from daisy.seeds import generator
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "switch": ("turn on", "turn off", "check"),
-    "device": ("light", "lamp", "heater", "radio", "fan"),
-    "room": ("kitchen", "bedroom", "garden", "office", "garage", "hall"),
+    "device": ("light", "lamp", "heater", "radio"),
+    "room": ("kitchen", "bedroom", "garden", "office"),
     "thing": ("door", "window", "gate"),
     "move": ("open", "close", "lock"),
-    "clock": ("alarm", "timer"),
-    "name": ("anna", "peter", "maria", "david", "sarah", "tom"),
-    "number": ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    "part": ("", "fifteen", "thirty"),
-    "day": ("today", "tomorrow", "on monday", "on friday", "on sunday"),
-    "sound": ("music", "the news", "a story", "jazz"),
-    "how": ("", "please", "right now"),
+    "name": ("anna", "peter", "maria", "david"),
+    "number": ("one", "two", "three", "four", "five", "six", "seven", "eight"),
+    "day": ("", "today", "tomorrow", "on monday", "on friday"),
+    "how": ("", "please", "now"),
 }
 """What may stand in each place of a sentence."""
 
 PATTERNS = (
-    "{how} {switch} the {room} {device}",
-    "{move} the {room} {thing} {how}",
-    "set the {clock} for {number} {part} {day}",
-    "call {name} at {number} {part} {how}",
-    "send {name} a message {day} at {number} {part}",
-    "play {sound} in the {room} {how}",
-    "remind {name} to {move} the {thing} at {number} {part}",
+    "{how} {switch} the {room} {device} {day}",
+    "{move} the {room} {thing} at {number} {how}",
+    "call {name} at {number} {day}",
+    "remind {name} to {move} the {room} {thing} {day}",
+    "set the alarm for {number} {day} {how}",
 )
 """The sentences' patterns."""
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 PICO_VOICES = {"pico-us": "en-US", "pico-gb": "en-GB"}
 UNSEEN = "pico-gb"
-"""The voice that is heard in the test set only; a third of the test recordings."""
+"""The voice that is heard in the test set only; one in `UNSEEN_EVERY` of its recordings."""
+
+UNSEEN_EVERY = 8
+"""So rare because a HuBERT that has heard five people hardly understands a sixth; see the README."""
 
 SEEN = (*FLITE_VOICES, "pico-us")
-"""The voices of train and dev, and of two thirds of the test recordings."""
+"""The voices of train and dev, and of the other test recordings."""
 
 _PICO_VOLUME = 0.4
 """Pico's own volume, 1, clips nearly every recording. At this one, about as loud as Flite, it is a few samples
@@ -166,7 +164,7 @@ def plan(settings: Settings) -> list[Command]:
     for split, count in counts.items():
         for number in range(count):
             chance = generator(settings.seed, "voice", split, number)
-            voice = UNSEEN if split == "test" and number % 3 == 0 else str(chance.choice(SEEN))
+            voice = UNSEEN if split == "test" and number % UNSEEN_EVERY == 0 else str(chance.choice(SEEN))
             rate, pitch = (float(np.round(value, 3)) for value in chance.uniform(0.9, 1.1, size=2))
             name = f"{voice}/{split}-{number:05d}"
             commands.append(Command(name, split, next(order), voice, rate, pitch))

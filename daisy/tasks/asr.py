@@ -11,42 +11,49 @@ from torch.nn import functional as F
 from daisy.errors import DaisyError
 from daisy.manifest import Manifest
 from daisy.tasks.base import Head, Metric, Score, Task
+from daisy.tasks.bilstm import BiLSTM
 from daisy.torchaudio_shim import torchaudio
 
 BLANK = 0
 """CTC's blank; characters are counted from 1."""
 
 
-class CharacterHead(Head):
-    """A projection, bidirectional LSTM layers, and log-probabilities of characters per frame."""
+def steps(frames: Tensor, stride: int) -> Tensor:
+    """How many steps of `stride` frames there are, the last one perhaps filled up with zeros."""
+    return -(-frames // stride)
 
-    def __init__(self, dim: int, projection: int, hidden: int, layers: int, dropout: float, characters: int) -> None:
+
+class CharacterHead(Head):
+    """A projection, bidirectional LSTM layers, and log-probabilities of characters per step.
+
+    A step is `stride` frames beside each other (1 in MiniSUPERB; s3prl has the same option).
+    """
+
+    def __init__(
+        self, dim: int, projection: int, hidden: int, layers: int, dropout: float, stride: int, characters: int
+    ) -> None:
         super().__init__()
-        self.projection = nn.Linear(dim, projection)
-        self.lstm = nn.LSTM(
-            projection,
-            hidden,
-            layers,
-            batch_first=True,
-            bidirectional=True,
-            dropout=dropout if layers > 1 else 0.0,
-        )
+        self.stride = stride
+        self.projection = nn.Linear(dim * stride, projection)
+        self.lstm = BiLSTM(projection, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * hidden, characters + 1)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, D) to log-probabilities (B, T, characters + 1)."""
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.projection(features), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""
+        batch, total, dim = features.shape
+        if self.stride > 1:
+            valid = torch.arange(total, device=features.device) < lengths.to(features.device)[:, None]
+            features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % self.stride))
+            features = features.reshape(batch, -1, self.stride * dim)
+        out = self.lstm(self.projection(features), steps(lengths, self.stride))
         return self.classifier(self.dropout(out)).log_softmax(-1)
 
     def macs(self, frames: int) -> int:
         """Multiply-accumulate operations of the linear layers and the LSTM's gates."""
-        weights = self.projection.weight.numel() + self.classifier.weight.numel()
-        weights += sum(value.numel() for name, value in self.lstm.named_parameters() if name.startswith("weight"))
-        return frames * weights
+        linear = self.projection.weight.numel() + self.classifier.weight.numel()
+        count = -(-frames // self.stride)
+        return count * linear + self.lstm.macs(count)
 
 
 class SpeechRecognition(Task):
@@ -71,7 +78,9 @@ class SpeechRecognition(Task):
     def head(self, dim: int) -> CharacterHead:
         """A fresh head."""
         o = self.options
-        return CharacterHead(dim, o["projection"], o["hidden"], o["layers"], o["dropout"], len(self.vocabulary))
+        return CharacterHead(
+            dim, o["projection"], o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.vocabulary)
+        )
 
     def example(self, manifest: Manifest, index: int) -> str:
         """The transcript. A character that training has not seen counts as an error of recognition.
@@ -89,12 +98,13 @@ class SpeechRecognition(Task):
         place = {character: number for number, character in enumerate(self.vocabulary, start=1)}
         targets = [torch.tensor([place[character] for character in text]) for text in examples]
         sizes = torch.tensor([len(item) for item in targets])
-        return F.ctc_loss(output.transpose(0, 1), torch.cat(targets), lengths, sizes, BLANK, zero_infinity=True)
+        reduced = steps(lengths, self.options["stride"])
+        return F.ctc_loss(output.transpose(0, 1), torch.cat(targets), reduced, sizes, BLANK, zero_infinity=True)
 
     def predict(self, output: Tensor, lengths: Tensor) -> list[str]:
         """Greedy decoding: the best character per frame, repeats and blanks taken out."""
         texts = []
-        for best, length in zip(output.argmax(-1), lengths.tolist(), strict=True):
+        for best, length in zip(output.argmax(-1), steps(lengths, self.options["stride"]).tolist(), strict=True):
             kept = torch.unique_consecutive(best[:length])
             texts.append("".join(self.vocabulary[number - 1] for number in kept.tolist() if number != BLANK))
         return texts
