@@ -15,6 +15,7 @@ include: "rules/branches.smk"
 include: "rules/features.smk"
 include: "rules/downstream.smk"
 include: "rules/evaluation.smk"
+include: "rules/noise.smk"
 include: "rules/report.smk"
 include: "rules/pretrain.smk"
 

@@ -52,7 +52,8 @@ wildcard_constraints:
 
 def corpus(name):
     """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
-    kind, embedded = ("asr", "commands") if name == "asr" else ("speech", "embedded")
+    own = {"asr": ("asr", "commands"), "noise": ("noise", "noise")}
+    kind, embedded = own.get(name, ("speech", "embedded"))
     return f"{config['data']['corpora'].get(kind) or f'{CORPORA}/{embedded}'}/recordings.csv"
 
 

@@ -3,6 +3,8 @@
 
 def downstream_settings(wildcards):
     task = config["tasks"][wildcards.task]
+    # A floor concerns exits by entropy alone.
+    floor = {"floor": config["thresholds"]["floor"]} if wildcards.method.startswith("daisy") else {}
     return settings(
         task=wildcards.task,
         fixed_layer=fixed_layer(wildcards.method),
@@ -10,6 +12,7 @@ def downstream_settings(wildcards):
         clip=config["downstream"]["clip"],
         save_every=config["downstream"]["save_every"],
         seed=SEED,
+        **floor,
         **{key: value for key, value in task.items() if key != "q"},
     )
 

@@ -68,6 +68,8 @@ rule report_page:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        NOISE_TABLES,
+        NOISE_FIGURE_FILES,
         config=RUN + "/config.yaml",
         manifests=RUN + "/manifests/summary.csv",
         dropped=[] if config["data"]["corpora"].get("speech") else [CORPORA + "/embedded/dropped.csv"],
@@ -80,7 +82,7 @@ rule report_page:
             category="Results",
         ),
     params:
-        settings=settings(run=config["run"]),
+        settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
         code=code_digest("daisy.report"),
         tables=RUN + "/tables",
         figures=RUN + "/figures",
