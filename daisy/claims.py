@@ -10,6 +10,7 @@ from typing import Literal
 from daisy.grid import EntropyRow, GridRow, fastest_match, fixed_layer, metrics_of, rows_of, tasks_of
 from daisy.labels import cell_label, decimals, method_label, metric_label, noise_label, rho_text, task_title
 from daisy.noise_grid import (
+    CLAIM_SNR,
     RHO,
     STRATEGY,
     WHITE,
@@ -164,7 +165,7 @@ def reaches_target(grid: Sequence[GridRow]) -> Claim:
 def exits_later(exits: Sequence[NoiseExitRow], task: str, kind: str) -> Claim:
     """Mean exits rise from clean speech to 20 dB to 10 dB, by at least `LATER` layers in all."""
     title = f"{task_title(task)}, {noise_label(kind).lower()}: the noisier the speech, the later the exit"
-    found = [mean_exit_of(exits, kind, snr_db, RHO, STRATEGY) for snr_db in (None, 20.0, 10.0)]
+    found = [mean_exit_of(exits, kind, snr_db, RHO, STRATEGY) for snr_db in (None, 20.0, CLAIM_SNR)]
     means = [mean for mean in found if mean is not None]
     cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
     if len(means) < 3:

@@ -18,6 +18,9 @@ RHO, STRATEGY = 1.0, "min-max"
 """The cell by which the paper's claims about noise are tested, and which the figures show: of the paper's
 choices of candidates this one leaves the exit the most freedom."""
 
+CLAIM_SNR = 10.0
+"""The ratio in dB at which the paper's claim about exits is tested."""
+
 WER_TASK = "asr"
 """The task whose word error rate is measured."""
 

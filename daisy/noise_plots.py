@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.noise_grid import (
+    CLAIM_SNR,
     CLEAN,
     WER_TASK,
     NoiseExitRow,
@@ -59,11 +60,13 @@ def exits_figure(exits: Mapping[str, Sequence[NoiseExitRow]], layers: int) -> Fi
         rho, strategy = shown_cell(rows)
         ratios = ratios_of(rows)
         for axes, kind in zip(panels[number], kinds, strict=True):
-            _violins(axes, [exit_layers_of(rows, kind, ratio, rho, strategy) for ratio in ratios])
+            data = [exit_layers_of(rows, kind, ratio, rho, strategy) for ratio in ratios]
+            _violins(axes, data)
+            axes.text(0.02, 0.99, _shift(data, ratios), transform=axes.transAxes, va="top", fontsize=9, color="#444444")
             if number == 0:
                 axes.set_title(noise_label(kind), fontsize=12, fontweight="bold", pad=8)
             _ratio_axis(axes, ratios, named=number == len(exits) - 1)
-            axes.set_ylim(0.5, layers + 0.7)
+            axes.set_ylim(0.5, layers + 1.6)
             axes.set_yticks([1, *range(3, layers + 1, 3)])
         panels[number][0].set_ylabel(f"{task_title(task)}\nexit layer")
     rho, strategy = shown_cell(next(iter(exits.values())))
@@ -74,8 +77,15 @@ def exits_figure(exits: Mapping[str, Sequence[NoiseExitRow]], layers: int) -> Fi
         Patch(facecolor=VIOLIN, alpha=0.45, label="noisy speech"),
     ]
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.6)
-    legend.set_title(f"DAISY, ρ {rho_text(rho)}, candidates {strategy}: test recordings at every exit layer")
+    legend.set_title(f"How many test recordings stop at each layer (DAISY, ρ {rho_text(rho)}, candidates {strategy})")
     return figure
+
+
+def _shift(data: Sequence[Sequence[int]], ratios: Sequence[float | None]) -> str:
+    """What a panel says: how far the mean exit moves to the claim's ratio, or else the lowest one."""
+    place = ratios.index(CLAIM_SNR) if CLAIM_SNR in ratios else len(ratios) - 1
+    means = [sum(data[number]) / len(data[number]) for number in (0, place)]
+    return f"{means[1] - means[0]:+.1f} layers from clean to {snr_label(ratios[place])}"
 
 
 def _violins(axes: Axes, data: Sequence[Sequence[int]]) -> None:
