@@ -7,13 +7,13 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+from daisy.conditions import WHITE
 from daisy.grid import EntropyRow, GridRow, fastest_match, fixed_layer, metrics_of, rows_of, tasks_of
 from daisy.labels import cell_label, decimals, method_label, metric_label, noise_label, rho_text, task_title
 from daisy.noise_grid import (
     CLAIM_SNR,
     RHO,
     STRATEGY,
-    WHITE,
     NoiseExitRow,
     NoiseResults,
     NoiseWerRow,

@@ -16,6 +16,7 @@ import torch
 from daisy import stage
 from daisy.batches import batches
 from daisy.bootstrap import interval
+from daisy.conditions import CLEAN, WHITE, ConditionRow
 from daisy.downstream import Split, last_if_negative, load_split
 from daisy.exits import all_candidates, candidate_layers, exit_layers
 from daisy.extract import load_features
@@ -23,7 +24,7 @@ from daisy.files import read_json
 from daisy.grid import read_table, write_table
 from daisy.manifest import read_manifest
 from daisy.model_file import Downstream, load_downstream
-from daisy.noise_grid import ALL, CLEAN, WHITE, ConditionRow, NoiseExitRow, NoiseGuardRow, NoiseWerRow
+from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
 from daisy.tasks.base import Score, set_metric
 
 BATCH_SECONDS = 120.0

@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from daisy.conditions import CLEAN, WHITE
 from daisy.grid import cell_order, fixed_layer, read_table
-
-CLEAN, WHITE = "clean", "white"
-"""Speech without noise, in whose rows ``snr_db`` is empty; and noise that is generated, not recorded."""
 
 ALL = "all"
 """The strategy of the study's own: every layer is a candidate, as in training."""
@@ -23,27 +21,6 @@ CLAIM_SNR = 10.0
 
 WER_TASK = "asr"
 """The task whose word error rate is measured."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ConditionRow:
-    """One noisy recording: ``conditions.csv``.
-
-    Attributes:
-        id: Its name in the manifest.
-        utterance: The test recording.
-        kind: The noise; ``clean`` for none.
-        snr_db: The signal-to-noise ratio in dB; None for clean speech.
-        noise: The recording that the noise is from; None for white noise and clean speech.
-        scale: What the mixture was multiplied by so that it does not clip.
-    """
-
-    id: str
-    utterance: str
-    kind: str
-    snr_db: float | None
-    noise: str | None
-    scale: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from daisy.conditions import CLEAN
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.noise_grid import (
     CLAIM_SNR,
-    CLEAN,
     WER_TASK,
     NoiseExitRow,
     NoiseWerRow,

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from daisy import html
+from daisy.conditions import CLEAN, WHITE
 from daisy.labels import decimals, method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.noise_grid import (
     ALL,
-    CLEAN,
     WER_TASK,
-    WHITE,
     NoiseExitRow,
     NoiseGuardRow,
     NoiseResults,

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from daisy import audio, stage
+from daisy.conditions import CLEAN, WHITE, ConditionRow
 from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
-from daisy.grid import write_table
+from daisy.files import write_csv
 from daisy.manifest import Manifest, Utterance, read_manifest, write_manifest
 from daisy.noise import excerpt, mix, white
-from daisy.noise_grid import CLEAN, WHITE, ConditionRow
 from daisy.progress import Progress
 from daisy.seeds import generator
 
@@ -106,7 +106,8 @@ def make(manifest: Manifest, table: Path, settings: Settings, out: Path) -> None
         except DaisyError as error:
             raise DaisyError(error.problem, fix=error.fix, file=error.file or manifest.root / item.path) from None
         progress.add()
-    write_table(ConditionRow, out / "conditions.csv", rows)
+    columns = [field.name for field in dataclasses.fields(ConditionRow)]
+    write_csv(out / "conditions.csv", columns, map(dataclasses.asdict, rows))
     write_manifest(out / "noisy.tsv", out / "audio", utterances)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from daisy import audio, noise_evaluate, noise_figures, noise_tables, noisy
 from daisy.claims import exits_later, noise_claims, withstands_noise
+from daisy.conditions import ConditionRow
 from daisy.corpora.table import Recording
 from daisy.corpora.table import write_table as write_recordings
 from daisy.downstream import Split, evaluate, load_split
@@ -19,15 +20,7 @@ from daisy.extract import Features
 from daisy.grid import EntropyRow, read_table, write_table
 from daisy.manifest import Utterance, read_manifest, write_manifest
 from daisy.model_file import Downstream, save_downstream
-from daisy.noise_grid import (
-    ConditionRow,
-    NoiseExitRow,
-    NoiseGuardRow,
-    NoiseWerRow,
-    exit_layers_of,
-    read_noise,
-    shown_cell,
-)
+from daisy.noise_grid import NoiseExitRow, NoiseGuardRow, NoiseWerRow, exit_layers_of, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
 from daisy.noise_report import guard_sentence, noise_section, white_sentence
 from daisy.tasks.asr import SpeechRecognition
