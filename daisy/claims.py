@@ -7,8 +7,20 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+from daisy.conditions import WHITE
 from daisy.grid import EntropyRow, GridRow, fastest_match, fixed_layer, input_of, metrics_of, rows_of, tasks_of
-from daisy.labels import cell_label, decimals, method_label, metric_label, task_title
+from daisy.labels import cell_label, decimals, method_label, metric_label, noise_label, rho_text, task_title
+from daisy.noise_grid import (
+    CLAIM_SNR,
+    RHO,
+    STRATEGY,
+    NoiseExitRow,
+    NoiseResults,
+    NoiseWerRow,
+    kinds_of,
+    mean_exit_of,
+    wer_of,
+)
 
 Verdict = Literal["holds", "fails", "not tested"]
 
@@ -20,6 +32,9 @@ NEAR_ENTROPY = 1.05
 
 TARGET_RHO, TARGET_STRATEGY, TARGET_SPEEDUP = 1.0, "avg", 1.2
 """The project's own target."""
+
+LATER = 1.0
+"""Layers by which the mean exit under noise at 10 dB must lie above the one on clean speech."""
 
 
 TARGET_GAINS = {"pesq": 0.15, "stoi": 0.0, "si_sdri": 3.0}
@@ -167,8 +182,47 @@ def reaches_target(grid: Sequence[GridRow]) -> Claim:
     return Claim(title, _verdict(max(row.speedup_vs_full for row in found) >= TARGET_SPEEDUP), f"{detail}.")
 
 
-def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow]) -> list[Claim]:
-    """All claims, kind by kind, for every task and metric of the grid."""
+def exits_later(exits: Sequence[NoiseExitRow], task: str, kind: str) -> Claim:
+    """Mean exits rise from clean speech to 20 dB to 10 dB, by at least `LATER` layers in all."""
+    title = f"{task_title(task)}, {noise_label(kind).lower()}: the noisier the speech, the later the exit"
+    found = [mean_exit_of(exits, kind, snr_db, RHO, STRATEGY) for snr_db in (None, 20.0, CLAIM_SNR)]
+    means = [mean for mean in found if mean is not None]
+    cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
+    if len(means) < 3:
+        return Claim(title, "not tested", f"The run lacks {cell} on clean speech, at 20 dB or at 10 dB.")
+    clean, light, heavy = means
+    detail = (
+        f"Mean exit layer {clean:.2f} on clean speech, {light:.2f} at 20 dB, {heavy:.2f} at 10 dB ({cell}); "
+        f"the claim asks for each to be above the one before, and for {LATER:g} layer in all."
+    )
+    return Claim(title, _verdict(clean < light < heavy and heavy - clean >= LATER), detail)
+
+
+def withstands_noise(wer: Sequence[NoiseWerRow], kind: str, method: str) -> Claim:
+    """DAISY's word error rate under noise is at most a fixed exit's, at every ratio."""
+    title = f"{noise_label(kind)}: DAISY's word error rate is at most that of the {method_label(method)}"
+    fixed = {row.snr_db: row.wer for row in wer_of(wer, kind, method) if row.kind == kind}
+    daisy = {row.snr_db: row.wer for row in wer_of(wer, kind, "daisy", RHO, STRATEGY) if row.kind == kind}
+    ratios = [snr_db for snr_db in daisy if snr_db in fixed]
+    cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
+    if not ratios:
+        return Claim(title, "not tested", f"The run lacks {cell} or the {method_label(method)} under this noise.")
+    numbers = ", ".join(f"{daisy[ratio]:.1f} against {fixed[ratio]:.1f} at {ratio:g} dB" for ratio in ratios)
+    holds = all(daisy[ratio] <= fixed[ratio] for ratio in ratios)
+    return Claim(title, _verdict(holds), f"Per cent, DAISY at {cell}: {numbers}.")
+
+
+def noise_claims(noise: NoiseResults, fixed: Sequence[str]) -> list[Claim]:
+    """The claims about recorded noise; white noise is not the paper's, and the report tells of it by itself."""
+    kinds = [kind for kind in kinds_of(next(iter(noise.exits.values()))) if kind != WHITE]
+    return [
+        *(exits_later(rows, task, kind) for task, rows in noise.exits.items() for kind in kinds),
+        *(withstands_noise(noise.wer, kind, method) for method in fixed for kind in kinds),
+    ]
+
+
+def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow], noise: NoiseResults | None = None) -> list[Claim]:
+    """All claims, kind by kind, for every task and metric of the grid; those about noise if it was studied."""
     tasks = tasks_of(grid)
     pairs = [(task, metric) for task in tasks for metric in metrics_of(grid, task)]
     fixed = list(dict.fromkeys(row.method for row in grid if fixed_layer(row.method))) or ["layer6"]
@@ -178,5 +232,6 @@ def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow]) -> list[Claim
         *(entropy_falls(entropy, task) for task in tasks),
         *(speed_follows_exits(grid, task) for task in tasks),
         *(claim for task, metric in pairs if (claim := gains_over_input(grid, task, metric))),
+        *(noise_claims(noise, fixed) if noise else []),
         reaches_target(grid),
     ]

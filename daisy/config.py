@@ -52,8 +52,31 @@ def check(config: Mapping[str, Any]) -> None:
     unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
     if unknown:
         raise DaisyError(f"ablation.tasks: the run has no task {unknown[0]!r}", fix="Leave it out, or add it to tasks")
+    _check_noise(config)
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def _check_noise(config: Mapping[str, Any]) -> None:
+    study = config["noise"]
+    unknown = [task for task in study["tasks"] if task not in config["tasks"]]
+    if unknown:
+        raise DaisyError(f"noise.tasks names {unknown[0]!r}, which is none of the tasks", fix="Add it to tasks")
+    if not study["tasks"]:
+        return
+    if "asr" not in study["tasks"]:
+        raise DaisyError("noise.tasks lacks asr, whose word error rate the study measures", fix="Add asr, or use []")
+    if "daisy" not in config["downstream"]["methods"]:
+        raise DaisyError(
+            "the noise study needs daisy among downstream.methods", fix="Add daisy, or set noise.tasks: []"
+        )
+    made = {"white", *config["data"]["noise"]["kinds"]}
+    missing = [kind for kind in study["kinds"] if kind not in made]
+    if missing and not config["data"]["corpora"].get("noise"):
+        raise DaisyError(
+            f"noise.kinds names {missing[0]!r}, which is not prepared",
+            fix="Add it to data.noise.kinds, or name a corpus that has it in data.corpora.noise",
+        )
 
 
 def _explained(error: jsonschema.ValidationError) -> DaisyError:

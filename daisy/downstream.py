@@ -21,7 +21,7 @@ from daisy import stage
 from daisy.batches import batches
 from daisy.cached import KEPT_SECONDS, Cached
 from daisy.errors import DaisyError
-from daisy.exits import exit_layers, histogram
+from daisy.exits import all_candidates, exit_layers, histogram
 from daisy.extract import Features, load_features
 from daisy.files import read_json, write_csv, write_json
 from daisy.fusion import Kind
@@ -53,6 +53,8 @@ class Settings:
         dev_every: Steps between two looks at the dev set, by which the model is chosen.
         seed: Seed of weights, order and dropout.
         save_every: Steps between two saved states.
+        floor: No utterance stops below this layer. The layers of the training exits are the candidates at
+            inference, so the floor reaches there too.
     """
 
     task: str
@@ -68,6 +70,7 @@ class Settings:
     dev_every: int
     seed: int
     save_every: int
+    floor: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +102,13 @@ def last_if_negative(fixed_layer: int, layers: int) -> int:
     return layers if fixed_layer < 0 else fixed_layer
 
 
-def load_split(task: Task, manifest: Manifest, features: Features, fixed_layer: int, tau: float | None) -> Split:
+def load_split(
+    task: Task, manifest: Manifest, features: Features, fixed_layer: int, tau: float | None, floor: int = 1
+) -> Split:
     """Join a manifest with its features, and find every utterance's exit layer.
 
     Raises:
-        DaisyError: if the features are of another manifest.
+        DaisyError: if the features are of another manifest, or the floor is above the last layer.
     """
     if len(features) != len(manifest):
         raise DaisyError(
@@ -116,7 +121,7 @@ def load_split(task: Task, manifest: Manifest, features: Features, fixed_layer: 
         exits = np.full(len(features), last_if_negative(fixed_layer, layers))
     else:
         assert tau is not None
-        exits = exit_layers(features.entropies, range(1, layers + 1), tau)
+        exits = exit_layers(features.entropies, all_candidates(floor, layers), tau)
     keep = manifest.seconds <= KEPT_SECONDS
     waves = Cached(manifest.wave, len(manifest), keep=keep) if TASKS[task.name].waves else ()
     return Split(features, exits, task.examples(manifest), waves)
@@ -261,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     kind = task_class(settings.task)
     task = kind(settings.options, kind.learn_vocabulary(manifest))
     train, dev = (
-        load_split(task, read_manifest(name), load_features(features), settings.fixed_layer, tau)
+        load_split(task, read_manifest(name), load_features(features), settings.fixed_layer, tau, settings.floor)
         for name, features in (
             (arguments.train_manifest, arguments.train_features),
             (arguments.dev_manifest, arguments.dev_features),

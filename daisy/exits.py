@@ -55,6 +55,17 @@ def exit_layers(entropies: np.ndarray, candidates: Sequence[int], tau: float) ->
     return ordered[below.argmax(axis=1)]
 
 
+def all_candidates(floor: int, layers: int) -> range:
+    """The candidates of training: every layer from `floor` (1 in the paper) to the last.
+
+    Raises:
+        DaisyError: if the model has no such layer.
+    """
+    if not 1 <= floor <= layers:
+        raise DaisyError(f"a floor at layer {floor} of a model of {layers} layers", fix="Choose one of its layers")
+    return range(floor, layers + 1)
+
+
 def histogram(layers: Sequence[int] | np.ndarray, total: int) -> list[int]:
     """How many utterances stopped at each of the layers 1..total: the training exit histogram."""
     return np.bincount(np.asarray(layers, dtype=np.int64), minlength=total + 1)[1:].tolist()

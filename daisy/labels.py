@@ -30,6 +30,16 @@ def method_label(method: str) -> str:
     return f"first {layer} layers" if layer else names.get(method, method)
 
 
+def noise_label(kind: str) -> str:
+    """A kind of noise in words."""
+    return "White noise" if kind == "white" else kind.capitalize()
+
+
+def snr_label(snr_db: float | None) -> str:
+    """A signal-to-noise ratio; clean speech has none."""
+    return "clean" if snr_db is None else f"{snr_db:g} dB"
+
+
 def cell_label(row: GridRow | SeedRow) -> str:
     """A cell of the grid in words, for example ``DAISY ρ 0.7, avg``."""
     parts = [method_label(row.method)]

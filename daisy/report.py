@@ -7,7 +7,7 @@ import collections
 import dataclasses
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from daisy.errors import DaisyError
 from daisy.files import read_csv, write_text
 from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, tasks_of
 from daisy.labels import task_title
+from daisy.noise_grid import NoiseResults, read_noise
+from daisy.noise_report import NOISE_FIGURES, noise_section
 from daisy.report_tables import (
     branch_section,
     example_section,
@@ -50,10 +52,12 @@ class Settings:
     Attributes:
         run: The run's name.
         threads: CPU threads of the runs that were timed.
+        noise_tasks: The tasks of the noise study, if there is one.
     """
 
     run: str
     threads: int = 1
+    noise_tasks: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +70,10 @@ class Results:
     thresholds: list[ThresholdRow]
     candidates: list[CandidateRow]
     seeds: list[SeedRow]
+    noise: NoiseResults | None = None
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path, noise_tasks: Sequence[str] = ()) -> Results:
     """Read the tables.
 
     Raises:
@@ -84,6 +89,7 @@ def read_results(folder: Path) -> Results:
         read_table(ThresholdRow, folder / "thresholds.csv"),
         read_table(CandidateRow, folder / "candidates.csv"),
         read_table(SeedRow, folder / "seeds.csv"),
+        read_noise(folder, noise_tasks) if noise_tasks else None,
     )
 
 
@@ -109,10 +115,10 @@ def _text(path: Path, fix: str) -> str:
         raise DaisyError(f"not UTF-8 text ({error})", file=path, fix="Delete the file and run again") from None
 
 
-def inline_figures(folder: Path) -> list[dict[str, str]]:
+def inline_figures(folder: Path, figures: Mapping[str, tuple[str, str]]) -> list[dict[str, str]]:
     """The figures as data URIs, each with its title and caption."""
     result = []
-    for name, (title, caption) in FIGURES.items():
+    for name, (title, caption) in figures.items():
         svg = _text(folder / f"{name}.svg", "Draw the figures first")
         if "<svg" not in svg:
             raise DaisyError("not an SVG", file=folder / f"{name}.svg", fix="Draw the figures again")
@@ -192,9 +198,9 @@ def facts(settings: Settings, finished: datetime.datetime) -> dict[str, str]:
 
 def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
     """The page and its claims, from the files that the command line names."""
-    results = read_results(arguments.tables)
+    results = read_results(arguments.tables, settings.noise_tasks)
     config, config_text = read_config(arguments.config)
-    found = claims(results.grid, results.entropy)
+    found = claims(results.grid, results.entropy, results.noise)
     tasks = tasks_of(results.grid)
     modified = (arguments.tables / "grid.csv").stat().st_mtime
     finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
@@ -211,12 +217,13 @@ def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
             "summary": summary(found),
             "claims": found,
             "notes": notes(config, results),
-            "figures": inline_figures(arguments.figures),
+            "figures": inline_figures(arguments.figures, FIGURES | (NOISE_FIGURES if results.noise else {})),
             "sections": [
                 side_by_side_section(results.grid),
                 *([examples] if examples else []),
                 grid_section(results.grid, results.exits),
                 *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
+                *([noise_section(results.noise)] if results.noise else []),
                 threshold_section(results.thresholds, results.candidates),
                 histogram_section(arguments.histograms),
                 branch_section(arguments.history),

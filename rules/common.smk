@@ -54,7 +54,7 @@ wildcard_constraints:
 
 def corpus(name):
     """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
-    own = {"asr": "commands", "se": "enhancement", "ss": "separation"}
+    own = {"asr": "commands", "se": "enhancement", "ss": "separation", "noise": "noise"}
     kind, embedded = (name, own[name]) if name in own else ("speech", "embedded")
     return f"{config['data']['corpora'].get(kind) or f'{CORPORA}/{embedded}'}/recordings.csv"
 

@@ -3,6 +3,8 @@
 
 def downstream_settings(name, method, seed):
     task = config["tasks"][name]
+    # A floor concerns exits by entropy alone.
+    floor = {"floor": config["thresholds"]["floor"]} if method.startswith("daisy") else {}
     return settings(
         task=name,
         fixed_layer=fixed_layer(method),
@@ -10,6 +12,7 @@ def downstream_settings(name, method, seed):
         clip=config["downstream"]["clip"],
         save_every=config["downstream"]["save_every"],
         seed=seed,
+        **floor,
         **{key: value for key, value in task.items() if key != "q"},
     )
 

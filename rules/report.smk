@@ -108,6 +108,8 @@ rule report_page:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        NOISE_TABLES,
+        NOISE_FIGURE_FILES,
         examples=EXAMPLES,
         config=RUN + "/config.yaml",
         manifests=RUN + "/manifests/summary.csv",
@@ -127,7 +129,7 @@ rule report_page:
             category="Results",
         ),
     params:
-        settings=settings(run=config["run"]),
+        settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
         code=code_digest("daisy.report"),
         tables=RUN + "/tables",
         figures=RUN + "/figures",

@@ -137,7 +137,7 @@ def test_thresholds_follow_from_the_entropies(nano):
 
 
 def test_figures_and_report(nano):
-    for name in ("fig2_entropy", "fig3_tradeoff"):
+    for name in ("fig2_entropy", "fig3_tradeoff", "fig4_noise_exits", "fig5_noise_wer"):
         assert (nano / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (nano / f"figures/{name}.svg").read_text()
     report = (nano / "report.html").read_text()
@@ -155,6 +155,45 @@ def test_figures_and_report(nano):
     # Of one recording each: input, reference, full model and DAISY; two voices but for the input.
     assert report.count("data:audio/flac;base64,") == 4 + 7
     assert 'src="http' not in report and 'href="http' not in report
+
+
+def test_noise_tables(nano):
+    rows = table(nano / "tables/noise.csv")
+    assert list(rows[0]) == ["kind", "snr_db", "rho", "strategy", "utterance", "exit_layer"]
+    tested = {row["id"] for row in table(nano / "manifests/asr/test.csv")}
+    assert {row["utterance"] for row in rows} < tested
+    cells = [(row["kind"], row["snr_db"], row["rho"], row["strategy"]) for row in rows]
+    expected = {
+        (kind, snr, rho, strategy)
+        for kind, snr in (("clean", ""), ("music", "10.0"))
+        for rho in ("0.76", "1.0")
+        for strategy in ("avg", "min-max", "threshold", "all")
+    }
+    assert set(cells) == expected and all(cells.count(cell) == 3 for cell in expected)
+    assert all(1 <= int(row["exit_layer"]) <= 12 for row in rows)
+    rows = table(nano / "tables/noise_wer.csv")
+    assert list(rows[0]) == ["kind", "snr_db", "method", "rho", "strategy", "wer", "ci_low", "ci_high"]
+    assert len(rows) == 2 * (2 + 2 * 4) and {row["method"] for row in rows} == {"daisy", "full", "layer6"}
+    assert all(float(row["ci_low"]) <= float(row["wer"]) <= float(row["ci_high"]) for row in rows)
+    guard = table(nano / "tables/noise_guard.csv")
+    assert list(guard[0])[:5] == ["kind", "snr_db", "rho", "floor", "mean_exit_layer"]
+    assert {(row["kind"], row["floor"]) for row in guard} == {("clean", "1"), ("clean", "6")}
+    assert all(float(row["mean_exit_layer"]) >= int(row["floor"]) for row in guard)
+
+
+def test_clean_exits_are_those_of_the_evaluation(nano):
+    """The study stops clean recordings where the grid's own evaluation stops them."""
+    counted = {
+        (row["rho"], row["strategy"]): sum(
+            int(other["count"])
+            for other in table(nano / "tables/exits.csv")
+            if (other["task"], other["rho"], other["strategy"], other["layer"])
+            == ("asr", row["rho"], row["strategy"], row["exit_layer"])
+        )
+        for row in table(nano / "tables/noise.csv")
+        if row["kind"] == "clean" and row["strategy"] != "all"
+    }
+    assert counted and all(counted.values())
 
 
 def test_published_checkpoint(nano):
@@ -209,7 +248,8 @@ def test_added_rho_reruns_its_own_jobs_alone(nano):
         "downstream": 4,
         "evaluation": 4,
     }
-    assert not {"branches", "labels", "features", "dump_features", "kmeans"} & set(jobs)
+    assert jobs["noise_evaluation"] == 1
+    assert not {"branches", "labels", "features", "dump_features", "kmeans", "noise_features"} & set(jobs)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +260,9 @@ def test_added_rho_reruns_its_own_jobs_alone(nano):
         ({"downstream": {"methods": ["daisy"]}}, ["full"]),
         ({"data": {"splits": {"dev": 0.6, "test": 0.6}}}, ["data.splits", "0.6"]),
         ({"thresholds": {"rule": "absolute"}}, ["absolute", "asr"]),
+        ({"noise": {"tasks": ["sid"]}}, ["noise.tasks", "asr"]),
+        ({"noise": {"kinds": ["babble"]}}, ["babble", "data.noise.kinds"]),
+        ({"noise": {"snr_db": [100]}}, ["noise.snr_db.0", "100"]),
     ],
 )
 def test_wrong_config(tmp_path, overlay, parts):

@@ -1,0 +1,182 @@
+"""Evaluate one method on the noisy test set: every recording's exit, and the word error rate per condition.
+
+Both come from the one forward pass of the feature stage. A prediction depends on the recording and its
+exit layer alone, so cells that stop a recording at the same layer share it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from daisy import stage
+from daisy.batches import batches
+from daisy.bootstrap import interval
+from daisy.conditions import CLEAN, WHITE, ConditionRow
+from daisy.downstream import Split, last_if_negative, load_split
+from daisy.exits import all_candidates, candidate_layers, exit_layers
+from daisy.extract import load_features
+from daisy.files import read_json
+from daisy.grid import read_table, write_table
+from daisy.manifest import read_manifest
+from daisy.model_file import Downstream, load_downstream
+from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
+from daisy.tasks.base import Score, set_metric
+
+BATCH_SECONDS = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        method: ``daisy``, or a baseline's name.
+        rho: The scale of the threshold; None for a baseline.
+        fixed_layer: 0 for `daisy`; otherwise the baseline's exit; -1 stands for the last layer.
+        strategies: q of every strategy (only ``threshold`` uses it); empty for a baseline.
+        floor: The lowest layer that is a candidate where all are.
+        floors: Floors to compare, on clean speech and under white noise; empty for a baseline.
+        draws: Bootstrap draws.
+        seed: Seed of the bootstrap.
+    """
+
+    method: str
+    rho: float | None
+    fixed_layer: int
+    strategies: dict[str, float]
+    floor: int
+    floors: tuple[int, ...]
+    draws: int
+    seed: int
+
+
+Condition = tuple[str, float | None]
+
+
+def conditions(rows: Sequence[ConditionRow]) -> dict[Condition, np.ndarray]:
+    """The places in the manifest of every condition's recordings."""
+    found: dict[Condition, list[int]] = {}
+    for place, row in enumerate(rows):
+        found.setdefault((row.kind, row.snr_db), []).append(place)
+    return {condition: np.array(places) for condition, places in found.items()}
+
+
+def exits_by_strategy(settings: Settings, trained: dict[str, object], entropies: np.ndarray) -> dict[str, np.ndarray]:
+    """The exit layer of every noisy recording, by strategy; `ALL` is one of them."""
+    counts, tau = trained["counts"], trained["tau"]
+    assert isinstance(counts, list) and isinstance(tau, float)
+    candidates: dict[str, Sequence[int]] = {
+        strategy: candidate_layers(strategy, counts, q) for strategy, q in settings.strategies.items()
+    }
+    candidates[ALL] = all_candidates(settings.floor, entropies.shape[1])
+    return {strategy: exit_layers(entropies, layers, tau) for strategy, layers in candidates.items()}
+
+
+class Scorer:
+    """Scores recordings at given exits, each recording and exit once.
+
+    Args:
+        model: The downstream model.
+        split: The noisy test set; its own exits are not used.
+    """
+
+    def __init__(self, model: Downstream, split: Split) -> None:
+        self.model, self.split = model, split
+        self.known: dict[tuple[int, int], Score] = {}
+
+    @torch.inference_mode()
+    def scores(self, places: Iterable[int], exits: np.ndarray) -> list[Score]:
+        """The scores of the recordings at `places` if recording i stops at layer exits[i]."""
+        places = list(places)
+        new = [place for place in places if (place, int(exits[place])) not in self.known]
+        split = dataclasses.replace(self.split, exits=exits)
+        for group in batches([int(split.features.frames[place]) * 320 for place in new], BATCH_SECONDS):
+            indices = [new[number] for number in group]
+            states, layers, frames, examples = split.batch(indices)
+            predictions = self.model.task.predict(self.model(states, layers, frames), frames)
+            for place, prediction, example in zip(indices, predictions, examples, strict=True):
+                self.known[place, int(exits[place])] = self.model.task.score(prediction, example)
+        return [self.known[place, int(exits[place])] for place in places]
+
+    def wer(self, places: Iterable[int], exits: np.ndarray, settings: Settings) -> tuple[float, float, float]:
+        """The task's main metric of the recordings at `places`, and its confidence interval."""
+        metric = self.model.task.metrics[0]
+        scores = self.scores(places, exits)
+        return set_metric(scores, metric), *interval(scores, metric, draws=settings.draws, seed=settings.seed)
+
+
+def wer_rows(
+    settings: Settings, scorer: Scorer, groups: dict[Condition, np.ndarray], exits: dict[str | None, np.ndarray]
+) -> list[NoiseWerRow]:
+    """The error rates of every cell of the method under every condition."""
+    return [
+        NoiseWerRow(*condition, settings.method, settings.rho, strategy, *scorer.wer(places.tolist(), layers, settings))
+        for strategy, layers in exits.items()
+        for condition, places in groups.items()
+    ]
+
+
+def guard_rows(
+    settings: Settings, scorer: Scorer, groups: dict[Condition, np.ndarray], entropies: np.ndarray, tau: float
+) -> list[NoiseGuardRow]:
+    """What a floor under the exits does, on clean speech and under white noise."""
+    assert settings.rho is not None
+    rows = []
+    for floor in settings.floors:
+        exits = exit_layers(entropies, all_candidates(floor, entropies.shape[1]), tau)
+        for (kind, snr_db), places in groups.items():
+            if kind in (CLEAN, WHITE):
+                mean = float(exits[places].mean())
+                wer = scorer.wer(places.tolist(), exits, settings)
+                rows.append(NoiseGuardRow(kind, snr_db, settings.rho, floor, mean, *wer))
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--manifest", type=Path, required=True, help="the noisy test set")
+    parser.add_argument("--conditions", type=Path, required=True, help="its table of conditions")
+    parser.add_argument("--features", type=Path, required=True, help="its features")
+    parser.add_argument("--exits", type=Path, required=True, help="the method's training exit histogram")
+    parser.add_argument("--model", type=Path, help="the downstream model; without it, exits alone")
+    parser.add_argument("--out", type=Path, required=True, help="output: folder of exits.csv, wer.csv and guard.csv")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    table = read_table(ConditionRow, arguments.conditions)
+    groups = conditions(table)
+    features = load_features(arguments.features)
+    trained = read_json(arguments.exits)
+    layers = features.entropies.shape[1]
+    by_strategy: dict[str | None, np.ndarray] = {}
+    exits: list[NoiseExitRow] = []
+    if settings.fixed_layer:
+        by_strategy[None] = np.full(len(features), last_if_negative(settings.fixed_layer, layers))
+    else:
+        assert settings.rho is not None
+        for strategy, found in exits_by_strategy(settings, trained, features.entropies).items():
+            by_strategy[strategy] = found
+            exits += [
+                NoiseExitRow(row.kind, row.snr_db, settings.rho, strategy, row.utterance, layer)
+                for row, layer in zip(table, found.tolist(), strict=True)
+            ]
+    wer, guard = [], []
+    if arguments.model:
+        model = load_downstream(arguments.model)
+        split = load_split(model.task, read_manifest(arguments.manifest), features, layers, None)
+        scorer = Scorer(model, split)
+        wer = wer_rows(settings, scorer, groups, by_strategy)
+        guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []
+    write_table(NoiseExitRow, arguments.out / "exits.csv", exits)
+    write_table(NoiseWerRow, arguments.out / "wer.csv", wer)
+    write_table(NoiseGuardRow, arguments.out / "guard.csv", guard)
+
+
+if __name__ == "__main__":
+    stage.run(main)

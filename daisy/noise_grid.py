@@ -1,0 +1,174 @@
+"""The tables of the noise study, and the questions that are asked of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from daisy.conditions import CLEAN, WHITE
+from daisy.grid import cell_order, fixed_layer, read_table
+
+ALL = "all"
+"""The strategy of the study's own: every layer is a candidate, as in training."""
+
+RHO, STRATEGY = 1.0, "min-max"
+"""The cell by which the paper's claims about noise are tested, and which the figures show: of the paper's
+choices of candidates this one leaves the exit the most freedom."""
+
+CLAIM_SNR = 10.0
+"""The ratio in dB at which the paper's claim about exits is tested."""
+
+WER_TASK = "asr"
+"""The task whose word error rate is measured."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseExitRow:
+    """Where a test utterance stops under noise: ``noise.csv`` (ASR) and ``noise_<task>.csv``."""
+
+    kind: str
+    snr_db: float | None
+    rho: float
+    strategy: str
+    utterance: str
+    exit_layer: int
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseWerRow:
+    """A method's word error rate in per cent under noise, with its 95% interval: ``noise_wer.csv``."""
+
+    kind: str
+    snr_db: float | None
+    method: str
+    rho: float | None
+    strategy: str | None
+    wer: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseGuardRow:
+    """DAISY with a floor under its exits, every layer from there on being a candidate: ``noise_guard.csv``."""
+
+    kind: str
+    snr_db: float | None
+    rho: float
+    floor: int
+    mean_exit_layer: float
+    wer: float
+    ci_low: float
+    ci_high: float
+
+
+def order(kind: str, snr_db: float | None) -> tuple[bool, bool, str, float]:
+    """Sort key of conditions: clean, recorded noise by kind, white noise; each from the cleanest to the worst."""
+    return kind != CLEAN, kind == WHITE, kind, -(snr_db or 0.0)
+
+
+def exit_order(row: NoiseExitRow) -> tuple[object, ...]:
+    """Sort key of exits."""
+    return (*order(row.kind, row.snr_db), *cell_order("daisy", row.rho, row.strategy), row.utterance)
+
+
+def wer_order(row: NoiseWerRow) -> tuple[object, ...]:
+    """Sort key of error rates."""
+    return (*order(row.kind, row.snr_db), *cell_order(row.method, row.rho, row.strategy))
+
+
+def guard_order(row: NoiseGuardRow) -> tuple[object, ...]:
+    """Sort key of the guard's table."""
+    return (*order(row.kind, row.snr_db), row.rho, row.floor)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseResults:
+    """All tables of the study.
+
+    Attributes:
+        exits: By task.
+        wer: Of the ASR task.
+        guard: Of the ASR task.
+    """
+
+    exits: dict[str, list[NoiseExitRow]]
+    wer: list[NoiseWerRow]
+    guard: list[NoiseGuardRow]
+
+
+def exits_name(task: str) -> str:
+    """The name of the table of a task's exits."""
+    return "noise" if task == WER_TASK else f"noise_{task}"
+
+
+def read_noise(folder: Path, tasks: Sequence[str]) -> NoiseResults:
+    """Read the tables of a study of `tasks`.
+
+    Raises:
+        DaisyError: if one is missing or damaged.
+    """
+    return NoiseResults(
+        {task: read_table(NoiseExitRow, folder / f"{exits_name(task)}.csv") for task in tasks},
+        read_table(NoiseWerRow, folder / "noise_wer.csv"),
+        read_table(NoiseGuardRow, folder / "noise_guard.csv"),
+    )
+
+
+def kinds_of(rows: Sequence[NoiseExitRow]) -> list[str]:
+    """The kinds of noise, in the tables' order; clean speech is none."""
+    return [kind for kind in dict.fromkeys(row.kind for row in rows) if kind != CLEAN]
+
+
+def ratios_of(rows: Sequence[NoiseExitRow]) -> list[float | None]:
+    """Clean (None), then the ratios from the highest to the lowest."""
+    return [None, *sorted({row.snr_db for row in rows if row.snr_db is not None}, reverse=True)]
+
+
+def shown_cell(rows: Sequence[NoiseExitRow]) -> tuple[float, str]:
+    """The scale and the strategy that the figures show; a run without them shows its largest scale, all layers."""
+    rhos = {row.rho for row in rows}
+    strategies = {row.strategy for row in rows}
+    return RHO if RHO in rhos else max(rhos), STRATEGY if STRATEGY in strategies else ALL
+
+
+def exit_layers_of(
+    rows: Sequence[NoiseExitRow], kind: str, snr_db: float | None, rho: float, strategy: str
+) -> list[int]:
+    """The exit layers of one condition and cell; clean speech belongs to every kind."""
+    wanted = CLEAN if snr_db is None else kind
+    return [
+        row.exit_layer
+        for row in rows
+        if (row.kind, row.snr_db, row.rho, row.strategy) == (wanted, snr_db, rho, strategy)
+    ]
+
+
+def mean_exit_of(
+    rows: Sequence[NoiseExitRow], kind: str, snr_db: float | None, rho: float, strategy: str
+) -> float | None:
+    """The mean exit layer of one condition and cell; None if the study lacks it."""
+    found = exit_layers_of(rows, kind, snr_db, rho, strategy)
+    return sum(found) / len(found) if found else None
+
+
+def wer_of(
+    rows: Sequence[NoiseWerRow], kind: str, method: str, rho: float | None = None, strategy: str | None = None
+) -> list[NoiseWerRow]:
+    """A cell's error rates under one kind of noise, clean speech first, then from the highest ratio down."""
+    found = [
+        row
+        for row in rows
+        if row.kind in (CLEAN, kind) and (row.method, row.rho, row.strategy) == (method, rho, strategy)
+    ]
+    return sorted(found, key=wer_order)
+
+
+def wer_methods(wer: Sequence[NoiseWerRow], rho: float, strategy: str) -> list[tuple[str, float | None, str | None]]:
+    """The cells that Fig. 5 shows: fixed layers, the full model, and DAISY at one cell."""
+    methods = list(dict.fromkeys(row.method for row in wer))
+    fixed = sorted((name for name in methods if fixed_layer(name)), key=lambda name: fixed_layer(name) or 0)
+    cells: list[tuple[str, float | None, str | None]] = [(name, None, None) for name in fixed]
+    cells += [("full", None, None)] if "full" in methods else []
+    return cells + ([("daisy", rho, strategy)] if "daisy" in methods else [])
