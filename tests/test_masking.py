@@ -95,6 +95,13 @@ def test_separation_does_not_care_which_source_is_first(waves):
     assert scores[0]["si_sdri"][0] == pytest.approx(scores[1]["si_sdri"][0])
 
 
+def test_targets_of_separation_are_phase_sensitive():
+    generator = torch.Generator().manual_seed(0)
+    reference, mixture = (torch.randn(50, dtype=torch.complex64, generator=generator) for _ in range(2))
+    expected = reference.abs() * torch.cos(reference.angle() - mixture.angle()).clamp(min=0)
+    torch.testing.assert_close(task("ss").targets(reference, mixture), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_perfect_mask_has_no_loss_where_it_can_be_reached(name, waves):
     """References in phase with the mixture can be reached; the loss of their masks is nothing."""

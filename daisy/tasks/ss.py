@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from daisy.tasks.audio_metrics import si_sdr_improvement
@@ -30,7 +29,8 @@ class SpeechSeparation(MaskingTask):
         The non-negative phase-sensitive target of MiniSUPERB's public code: the estimate takes the
         mixture's phase, and a full amplitude at a wrong phase would do harm.
         """
-        return references.abs() * torch.cos(references.angle() - mixture.angle()).clamp(min=0)
+        # |r| cos(angle between r and m), without the slow angles.
+        return ((references * mixture.conj()).real / mixture.abs().clamp(min=1e-8)).clamp(min=0)
 
     def score(self, prediction: Tensor, example: Sources) -> Score:
         """SI-SDR gained over the mixture."""
