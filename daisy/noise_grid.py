@@ -19,6 +19,9 @@ choices of candidates this one leaves the exit the most freedom."""
 CLAIM_SNR = 10.0
 """The ratio in dB at which the paper's claim about exits is tested."""
 
+LOST = 90.0
+"""Word error rate in per cent from which hardly a word is recognised, so that methods cannot be told apart."""
+
 WER_TASK = "asr"
 """The task whose word error rate is measured."""
 

@@ -15,6 +15,7 @@ from daisy.conditions import CLEAN
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.noise_grid import (
     CLAIM_SNR,
+    LOST,
     WER_TASK,
     NoiseExitRow,
     NoiseWerRow,
@@ -25,7 +26,7 @@ from daisy.noise_grid import (
     wer_methods,
     wer_of,
 )
-from daisy.plots import FAINT, INK, WIDTH
+from daisy.plots import BAND, FAINT, INK, WIDTH
 
 VIOLIN, REST = "#0072B2", "#8a8a8a"
 METHOD_COLOURS = {"daisy": "#0072B2", "full": INK}
@@ -117,34 +118,49 @@ def wer_figure(wer: Sequence[NoiseWerRow], rho: float, strategy: str) -> Figure:
     kinds = [kind for kind in dict.fromkeys(row.kind for row in wer) if kind != CLEAN]
     cells = wer_methods(wer, rho, strategy)
     figure, panels = _panels(1, kinds, 4.0)
+    looks = _looks([method for method, _, _ in cells])
     handles = []
-    fixed = iter(FIXED_COLOURS * len(cells))
-    for method, cell_rho, cell_strategy in cells:
-        colour = METHOD_COLOURS.get(method) or next(fixed)
-        marker = METHOD_MARKERS.get(method, "x")
-        look: dict[str, Any] = {
-            "color": colour,
-            "marker": marker,
-            "markersize": 11 if marker == "*" else 7,
-            "markeredgewidth": 2 if marker == "x" else 1,
-            "linewidth": 1.8,
-            "linestyle": "--" if method == "full" else "-",
-        }
+    for number, (method, cell_rho, cell_strategy) in enumerate(cells):
+        look = looks[method]
         label = method_label(method)
         label += f" (ρ {rho_text(cell_rho)}, {cell_strategy})" if cell_rho is not None else ""
         handles.append(Line2D([], [], label=label, **look))
+        # Side by side, so that no method hides another.
+        shift = 0.1 * (number - (len(cells) - 1) / 2)
         for axes, kind in zip(panels[0], kinds, strict=True):
             rows = wer_of(wer, kind, method, cell_rho, cell_strategy)
-            places = list(range(len(rows)))
+            places = [place + shift for place in range(len(rows))]
             axes.plot(places, [row.wer for row in rows], zorder=3, **look)
             low, high = [row.ci_low for row in rows], [row.ci_high for row in rows]
-            axes.fill_between(places, low, high, color=colour, alpha=0.13, linewidth=0, zorder=1)
+            axes.vlines(places, low, high, color=look["color"], linewidth=1.2, alpha=0.6, zorder=2)
             _ratio_axis(axes, [row.snr_db for row in rows], named=True)
+    shown_rows = [row for row in wer if (row.method, row.rho, row.strategy) in cells]
+    top = max(row.ci_high for row in shown_rows) * 1.04
     for axes, kind in zip(panels[0], kinds, strict=True):
         axes.set_title(noise_label(kind), fontsize=12, fontweight="bold", pad=8)
         axes.grid(axis="y", color="#eeeeee", zorder=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(top, LOST))
+        if top > LOST:
+            axes.axhspan(LOST, top, color=BAND, linewidth=0, zorder=0)
     panels[0][0].set_ylabel(f"{metric_label(WER_TASK, 'wer')}\nlower is better")
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=2)
-    legend.set_title("Bands are 95% intervals by bootstrap over recordings")
+    shown = [*handles, Patch(color=BAND, label="hardly a word recognised")] if top > LOST else handles
+    legend = figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), columnspacing=1.6)
+    legend.set_title("Vertical lines are 95% intervals by bootstrap over recordings")
     return figure
+
+
+def _looks(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and line of every method: Fig. 3's markers."""
+    fixed = iter(FIXED_COLOURS * len(methods))
+    looks = {}
+    for method in methods:
+        marker = METHOD_MARKERS.get(method, "x")
+        looks[method] = {
+            "color": METHOD_COLOURS.get(method) or next(fixed),
+            "marker": marker,
+            "markersize": {"*": 9, "x": 6}.get(marker, 5),
+            "markeredgewidth": 1.8 if marker == "x" else 1,
+            "linewidth": 1.3,
+            "linestyle": "--" if method == "full" else "-",
+        }
+    return looks

@@ -10,6 +10,7 @@ from daisy.conditions import CLEAN, WHITE
 from daisy.labels import decimals, method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.noise_grid import (
     ALL,
+    LOST,
     WER_TASK,
     NoiseExitRow,
     NoiseGuardRow,
@@ -17,6 +18,7 @@ from daisy.noise_grid import (
     NoiseWerRow,
     exit_layers_of,
     kinds_of,
+    mean_exit_of,
     ratios_of,
     shown_cell,
     wer_methods,
@@ -107,16 +109,30 @@ def white_sentence(noise: NoiseResults) -> str:
     if not ratios:
         return ""
     worst = min(ratios)
+    others = [kind for kind in kinds_of(rows) if kind != WHITE]
     parts = []
     for rho in sorted({row.rho for row in rows}):
         clean, white = (exit_layers_of(rows, WHITE, ratio, rho, ALL) for ratio in (None, worst))
         means = [sum(part) / len(part) for part in (clean, white)]
-        parts.append(
-            f"{means[0]:.2f} to {means[1]:.2f} at ρ {rho_text(rho)} (lowest exit {min(clean)} and {min(white)})"
-        )
+        found = {kind: mean_exit_of(rows, kind, worst, rho, ALL) for kind in others}
+        notes = [f"{kind} {mean:.2f}" for kind, mean in found.items() if mean is not None]
+        notes.append(f"lowest exit {min(clean)} and {min(white)}")
+        parts.append(f"{means[0]:.2f} to {means[1]:.2f} at ρ {rho_text(rho)} ({', '.join(notes)})")
     return (
         f"From clean speech to white noise at {worst:g} dB, with every layer as a candidate, the mean exit layer goes "
         f"from {', '.join(parts)}. "
+    )
+
+
+def lost_sentence(wer: Sequence[NoiseWerRow]) -> str:
+    """In how many conditions error rates tell little, because the full model too understands hardly a word."""
+    full = [row for row in wer if row.method == "full" and row.kind != CLEAN]
+    lost = [row for row in full if row.wer >= LOST]
+    if not lost:
+        return ""
+    return (
+        f"In {len(lost)} of {len(full)} noisy conditions the full model's word error rate is {LOST:.0f}% or more: "
+        "there hardly a word is recognised, and error rates cannot tell the methods apart. "
     )
 
 
@@ -134,7 +150,7 @@ def guard_sentence(guard: Sequence[NoiseGuardRow]) -> str:
         return ""
     best = min(floors, key=lambda floor: (under[floor].wer, floor))
     helps = under[best].ci_high < under[1].ci_low
-    verdict = "It helps" if helps else "That is within the confidence intervals, so the floor is no remedy here"
+    verdict = "It helps" if helps else "The confidence intervals overlap: the floor is no remedy here"
     before, after = clean[1], clean[best]
     return (
         f"A floor under the exits (thresholds.floor, off by default) at layer {best} moves the word error rate there "
@@ -149,5 +165,5 @@ def noise_section(noise: NoiseResults) -> dict[str, Any]:
     tables = [exits_table(rows, task) for task, rows in noise.exits.items()]
     tables.append(wer_table(noise))
     tables += [guard_table(noise.guard)] if noise.guard else []
-    text = white_sentence(noise) + guard_sentence(noise.guard)
+    text = lost_sentence(noise.wer) + white_sentence(noise) + guard_sentence(noise.guard)
     return html.section("Noise", text or "Exit layers and error rates on clean and on noisy speech.", tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -22,7 +23,7 @@ from daisy.manifest import Utterance, read_manifest, write_manifest
 from daisy.model_file import Downstream, save_downstream
 from daisy.noise_grid import NoiseExitRow, NoiseGuardRow, NoiseWerRow, exit_layers_of, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
-from daisy.noise_report import guard_sentence, noise_section, white_sentence
+from daisy.noise_report import guard_sentence, lost_sentence, noise_section, white_sentence
 from daisy.tasks.asr import SpeechRecognition
 
 RNG = np.random.default_rng(0)
@@ -311,9 +312,11 @@ def test_the_shown_cell():
 
 def test_report_sentences(tmp_path):
     results = write_study(tmp_path)
-    assert "0 dB" in white_sentence(results) and "4.00 to 10.00 at ρ 1.0 (lowest exit 3 and 9)" in white_sentence(
-        results
-    )
+    sentence = white_sentence(results)
+    assert "at 0 dB" in sentence and "4.00 to 10.00 at ρ 1.0 (music 10.00, lowest exit 3 and 9)" in sentence
+    assert lost_sentence(results.wer) == ""
+    poor = [dataclasses.replace(row, wer=95.0) if row.snr_db == 0 else row for row in results.wer]
+    assert "In 2 of 6 noisy conditions" in lost_sentence(poor)
     helped = guard_sentence(results.guard)
     assert "at layer 6 moves" in helped and "from 69.0% to 64.0%" in helped and "from 9.0% to 4.0%" in helped
     section = noise_section(results)
