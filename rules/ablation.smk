@@ -47,16 +47,18 @@ rule ablation:
 
 use rule dump_features as ablation_dump with:
     output:
-        expand(ABLATION + "/shards/layer{{layer}}/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")),
+        expand(
+            ABLATION + "/shards/layer{{layer}}/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")
+        ),
+    log:
+        RUN + "/logs/ablation_dump-{layer}-{rank}.log",
+    benchmark:
+        RUN + "/benchmarks/ablation_dump-{layer}-{rank}.tsv"
     params:
         settings=lambda wildcards: dump_settings(int(wildcards.layer)),
         code=code_digest("daisy.dump"),
         nshard=SHARDS,
         out=lambda wildcards: f"{ABLATION}/shards/layer{wildcards.layer}",
-    log:
-        RUN + "/logs/ablation_dump-{layer}-{rank}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_dump-{layer}-{rank}.tsv"
 
 
 use rule kmeans as ablation_kmeans with:
@@ -64,13 +66,13 @@ use rule kmeans as ablation_kmeans with:
         variant_shards,
     output:
         ABLATION + "/layer{layer}-c{clusters}/kmeans.npz",
-    params:
-        settings=lambda wildcards: settings(clusters=int(wildcards.clusters), seed=SEED, layer=int(wildcards.layer)),
-        code=code_digest("daisy.kmeans"),
     log:
         RUN + "/logs/ablation_kmeans-{layer}-{clusters}.log",
     benchmark:
         RUN + "/benchmarks/ablation_kmeans-{layer}-{clusters}.tsv"
+    params:
+        settings=lambda wildcards: settings(clusters=int(wildcards.clusters), seed=SEED, layer=int(wildcards.layer)),
+        code=code_digest("daisy.kmeans"),
 
 
 use rule labels as ablation_labels with:
@@ -82,14 +84,14 @@ use rule labels as ablation_labels with:
     output:
         labels=ABLATION + "/{variant}/train.km",
         dictionary=ABLATION + "/{variant}/dict.km.txt",
-    params:
-        settings=lambda wildcards: label_settings(variant(wildcards)),
-        code=code_digest("daisy.label"),
-        centroids=centroids_option,
     log:
         RUN + "/logs/ablation_labels-{variant}.log",
     benchmark:
         RUN + "/benchmarks/ablation_labels-{variant}.tsv"
+    params:
+        settings=lambda wildcards: label_settings(variant(wildcards)),
+        code=code_digest("daisy.label"),
+        centroids=centroids_option,
 
 
 use rule branches as ablation_branches with:
@@ -102,14 +104,16 @@ use rule branches as ablation_branches with:
     output:
         model=ABLATION + "/{variant}/daisy.pt",
         history=ABLATION + "/{variant}/history.csv",
-    params:
-        settings=BRANCH_SETTINGS,
-        code=code_digest("daisy.train_branches"),
-        state=lambda wildcards: state(f"branches-{wildcards.variant}", BRANCH_SETTINGS, code_digest("daisy.train_branches")),
     log:
         RUN + "/logs/ablation_branches-{variant}.log",
     benchmark:
         RUN + "/benchmarks/ablation_branches-{variant}.tsv"
+    params:
+        settings=BRANCH_SETTINGS,
+        code=code_digest("daisy.train_branches"),
+        state=lambda wildcards: state(
+            f"branches-{wildcards.variant}", BRANCH_SETTINGS, code_digest("daisy.train_branches")
+        ),
 
 
 use rule features as ablation_features with:
@@ -121,14 +125,14 @@ use rule features as ablation_features with:
     output:
         states=ABLATION + "/{variant}/features/{task}/{part}.npy",
         table=ABLATION + "/{variant}/features/{task}/{part}.npz",
-    params:
-        settings=feature_settings,
-        code=code_digest("daisy.extract"),
-        like=lambda wildcards, input: f"--like {input.like}",
     log:
         RUN + "/logs/ablation_features-{variant}-{task}-{part}.log",
     benchmark:
         RUN + "/benchmarks/ablation_features-{variant}-{task}-{part}.tsv"
+    params:
+        settings=feature_settings,
+        code=code_digest("daisy.extract"),
+        like=lambda wildcards, input: f"--like {input.like}",
 
 
 use rule calibration as ablation_calibration with:
@@ -137,11 +141,11 @@ use rule calibration as ablation_calibration with:
         table=ABLATION + "/{variant}/features/{task}/train.npz",
     output:
         ABLATION + "/{variant}/calibration/{task}.json",
+    log:
+        RUN + "/logs/ablation_calibration-{variant}-{task}.log",
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, ABLATED["rho"]),
         code=code_digest("daisy.calibrate"),
-    log:
-        RUN + "/logs/ablation_calibration-{variant}-{task}.log",
 
 
 use rule downstream as ablation_downstream with:
@@ -157,6 +161,10 @@ use rule downstream as ablation_downstream with:
         model=ABLATION + "/{variant}/downstream/{task}/model.safetensors",
         exits=ABLATION + "/{variant}/downstream/{task}/exits.json",
         history=ABLATION + "/{variant}/downstream/{task}/history.csv",
+    log:
+        RUN + "/logs/ablation_downstream-{variant}-{task}.log",
+    benchmark:
+        RUN + "/benchmarks/ablation_downstream-{variant}-{task}.tsv"
     params:
         settings=lambda wildcards: downstream_settings(wildcards.task, "daisy", SEEDS[0]),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
@@ -166,10 +174,6 @@ use rule downstream as ablation_downstream with:
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=lambda wildcards, input: f"--calibration {input.calibration}",
-    log:
-        RUN + "/logs/ablation_downstream-{variant}-{task}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_downstream-{variant}-{task}.tsv"
 
 
 use rule evaluation as ablation_evaluation with:
@@ -184,11 +188,11 @@ use rule evaluation as ablation_evaluation with:
         full=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/full/model.safetensors",
     output:
         ABLATION + "/{variant}/evaluation/{task}.json",
+    log:
+        RUN + "/logs/ablation_evaluation-{variant}-{task}.log",
     params:
         settings=lambda wildcards: evaluation_settings(wildcards.task, "daisy", SEEDS[0], ABLATED["rho"]),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
-    log:
-        RUN + "/logs/ablation_evaluation-{variant}-{task}.log",
 
 
 rule ablation_table:
@@ -209,14 +213,16 @@ rule ablation_table:
             category="Ablation",
         ),
         RUN + "/figures/ablation.svg",
+    log:
+        RUN + "/logs/ablation_table.log",
     params:
-        settings=settings(variants=VARIANTS, default=f"layer{config['targets']['layer']}-c{config['targets']['clusters']}"),
+        settings=settings(
+            variants=VARIANTS, default=f"layer{config['targets']['layer']}-c{config['targets']['clusters']}"
+        ),
         code=code_digest("daisy.ablation"),
         folder=ABLATION,
         tables=RUN + "/tables",
         figures=RUN + "/figures",
-    log:
-        RUN + "/logs/ablation_table.log",
     shell:
         stage(
             "ablation",

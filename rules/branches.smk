@@ -13,15 +13,15 @@ rule branches:
     output:
         model=RUN + "/branches/daisy.pt",
         history=RUN + "/branches/history.csv",
-    params:
-        settings=BRANCH_SETTINGS,
-        code=code_digest("daisy.train_branches"),
-        state=state("branches", BRANCH_SETTINGS, code_digest("daisy.train_branches")),
     log:
         RUN + "/logs/branches.log",
     benchmark:
         RUN + "/benchmarks/branches.tsv"
     threads: 2
+    params:
+        settings=BRANCH_SETTINGS,
+        code=code_digest("daisy.train_branches"),
+        state=state("branches", BRANCH_SETTINGS, code_digest("daisy.train_branches")),
     shell:
         stage(
             "train_branches",

@@ -6,15 +6,18 @@ rule embedded_speech:
         audio=directory(CORPORA + "/embedded/audio"),
         table=CORPORA + "/embedded/recordings.csv",
         dropped=CORPORA + "/embedded/dropped.csv",
+    log:
+        CACHE + "/logs/embedded_speech.log",
+    threads: 2
     params:
         settings=settings(packages=config["data"]["packages"]),
         code=code_digest("daisy.corpora.embedded"),
         cache=CACHE + "/debian",
-    log:
-        CACHE + "/logs/embedded_speech.log",
-    threads: 2
     shell:
-        stage("corpora.embedded", "--cache {params.cache} --audio {output.audio} --table {output.table} --dropped {output.dropped}")
+        stage(
+            "corpora.embedded",
+            "--cache {params.cache} --audio {output.audio} --table {output.table} --dropped {output.dropped}",
+        )
 
 
 rule command_speech:
@@ -24,13 +27,13 @@ rule command_speech:
     output:
         audio=directory(CORPORA + "/commands/audio"),
         table=CORPORA + "/commands/recordings.csv",
+    log:
+        CACHE + "/logs/command_speech.log",
+    threads: 2
     params:
         settings=settings(seed=SEED, **config["data"]["commands"]),
         code=code_digest("daisy.corpora.commands"),
         cache=CACHE + "/debian",
-    log:
-        CACHE + "/logs/command_speech.log",
-    threads: 2
     shell:
         stage("corpora.commands", "--cache {params.cache} --audio {output.audio} --table {output.table}")
 
@@ -41,6 +44,8 @@ rule noise_recordings:
     output:
         audio=directory(CORPORA + "/noise/audio"),
         table=CORPORA + "/noise/recordings.csv",
+    log:
+        CACHE + "/logs/noise_recordings.log",
     params:
         settings=settings(
             seed=SEED,
@@ -48,8 +53,6 @@ rule noise_recordings:
             **config["data"]["noise"],
         ),
         code=code_digest("daisy.corpora.noise"),
-    log:
-        CACHE + "/logs/noise_recordings.log",
     shell:
         stage("corpora.noise", "--speech {input} --audio {output.audio} --table {output.table}")
 
@@ -63,11 +66,11 @@ rule mixtures:
         enhancement=CORPORA + "/enhancement/recordings.csv",
         mixed=directory(CORPORA + "/separation/audio"),
         separation=CORPORA + "/separation/recordings.csv",
+    log:
+        CACHE + "/logs/mixtures.log",
     params:
         settings=settings(seed=SEED, splits={"seed": SEED, **config["data"]["splits"]}, **config["data"]["mixtures"]),
         code=code_digest("daisy.corpora.mixtures"),
-    log:
-        CACHE + "/logs/mixtures.log",
     shell:
         stage(
             "corpora.mixtures",
@@ -86,12 +89,12 @@ rule manifests:
         expand(RUN + "/manifests/speech/{part}.{ending}", part=("train", "dev"), ending=("tsv", "csv")),
         expand(RUN + "/manifests/{task}/{part}.{ending}", task=TASKS, part=PARTS, ending=("tsv", "csv")),
         summary=RUN + "/manifests/summary.csv",
+    log:
+        RUN + "/logs/manifests.log",
     params:
         settings=settings(seed=SEED, **config["data"]["splits"]),
         code=code_digest("daisy.manifests"),
         out=RUN + "/manifests",
-    log:
-        RUN + "/logs/manifests.log",
     shell:
         stage(
             "manifests",

@@ -36,6 +36,10 @@ rule downstream:
         model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",
         exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
         history=RUN + "/downstream/{task}/seed{seed}/{method}/history.csv",
+    log:
+        RUN + "/logs/downstream-{task}-{method}-seed{seed}.log",
+    benchmark:
+        RUN + "/benchmarks/downstream-{task}-{method}-seed{seed}.tsv"
     params:
         settings=lambda wildcards: downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
@@ -45,10 +49,6 @@ rule downstream:
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
-    log:
-        RUN + "/logs/downstream-{task}-{method}-seed{seed}.log",
-    benchmark:
-        RUN + "/benchmarks/downstream-{task}-{method}-seed{seed}.tsv"
     shell:
         stage(
             "downstream",

@@ -28,15 +28,15 @@ rule evaluation:
         full=RUN + "/downstream/{task}/seed{seed}/full/model.safetensors",
     output:
         RUN + "/evaluation/{task}/seed{seed}/{method}.json",
+    log:
+        RUN + "/logs/evaluation-{task}-{method}-seed{seed}.log",
+    # It measures time, so it takes the machine for itself, though it computes on one core.
+    threads: workflow.resource_settings.cores or 1
     params:
         settings=lambda wildcards: evaluation_settings(
             wildcards.task, wildcards.method, int(wildcards.seed), RHOS.get(wildcards.method.removeprefix("daisy-"))
         ),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
-    log:
-        RUN + "/logs/evaluation-{task}-{method}-seed{seed}.log",
-    # It measures time, so it takes the machine for itself, though it computes on one core.
-    threads: workflow.resource_settings.cores or 1
     shell:
         stage(
             "evaluate",

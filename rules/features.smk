@@ -21,14 +21,14 @@ rule features:
     output:
         states=RUN + "/features/{task}/{part}.npy",
         table=RUN + "/features/{task}/{part}.npz",
-    params:
-        settings=feature_settings,
-        code=code_digest("daisy.extract"),
-        like="",
     log:
         RUN + "/logs/features-{task}-{part}.log",
     benchmark:
         RUN + "/benchmarks/features-{task}-{part}.tsv"
+    params:
+        settings=feature_settings,
+        code=code_digest("daisy.extract"),
+        like="",
     shell:
         stage(
             "extract",
@@ -42,10 +42,10 @@ rule calibration:
         table=RUN + "/features/{task}/train.npz",
     output:
         RUN + "/calibration/{task}/{rho}.json",
+    log:
+        RUN + "/logs/calibration-{task}-{rho}.log",
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, RHOS[wildcards.rho]),
         code=code_digest("daisy.calibrate"),
-    log:
-        RUN + "/logs/calibration-{task}-{rho}.log",
     shell:
         stage("calibrate", "--features {input.states} --out {output}")

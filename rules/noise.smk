@@ -31,14 +31,14 @@ rule noisy_speech:
         RUN + "/noise/{task}/noisy.csv",
         manifest=RUN + "/noise/{task}/noisy.tsv",
         conditions=RUN + "/noise/{task}/conditions.csv",
-    params:
-        settings=settings(seed=SEED, **{key: NOISE[key] for key in ("recordings", "kinds", "snr_db")}),
-        code=code_digest("daisy.noisy"),
-        out=RUN + "/noise/{task}",
     log:
         RUN + "/logs/noisy_speech-{task}.log",
     benchmark:
         RUN + "/benchmarks/noisy_speech-{task}.tsv"
+    params:
+        settings=settings(seed=SEED, **{key: NOISE[key] for key in ("recordings", "kinds", "snr_db")}),
+        code=code_digest("daisy.noisy"),
+        out=RUN + "/noise/{task}",
     shell:
         stage("noisy", "--manifest {input.manifest} --noise {input.noise} --out {params.out}")
 
@@ -51,6 +51,11 @@ rule noise_features:
     output:
         states=RUN + "/noise/{task}/noisy.npy",
         table=RUN + "/noise/{task}/noisy.npz",
+    log:
+        RUN + "/logs/noise_features-{task}.log",
+    benchmark:
+        RUN + "/benchmarks/noise_features-{task}.tsv"
+    threads: 2
     params:
         settings=lambda wildcards: settings(
             # Of the other tasks the entropies alone are used: the states are kept as small as can be.
@@ -59,11 +64,6 @@ rule noise_features:
             batch_seconds=config["upstream"]["batch_seconds"],
         ),
         code=code_digest("daisy.extract"),
-    log:
-        RUN + "/logs/noise_features-{task}.log",
-    benchmark:
-        RUN + "/benchmarks/noise_features-{task}.tsv"
-    threads: 2
     shell:
         stage("extract", "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}")
 
@@ -84,7 +84,9 @@ def noise_settings(wildcards):
 
 
 def noise_model(wildcards):
-    return f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/{{method}}/model.safetensors" if wildcards.task == WER_TASK else []
+    return (
+        f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/{{method}}/model.safetensors" if wildcards.task == WER_TASK else []
+    )
 
 
 rule noise_evaluation:
@@ -97,15 +99,15 @@ rule noise_evaluation:
         model=noise_model,
     output:
         expand(RUN + "/noise/{{task}}/{{method}}/{name}.csv", name=("exits", "wer", "guard")),
+    log:
+        RUN + "/logs/noise_evaluation-{task}-{method}.log",
+    benchmark:
+        RUN + "/benchmarks/noise_evaluation-{task}-{method}.tsv"
     params:
         settings=noise_settings,
         code=lambda wildcards: task_code("daisy.noise_evaluate", wildcards.task),
         model=lambda wildcards, input: f"--model {input.model}" if input.model else "",
         out=RUN + "/noise/{task}/{method}",
-    log:
-        RUN + "/logs/noise_evaluation-{task}-{method}.log",
-    benchmark:
-        RUN + "/benchmarks/noise_evaluation-{task}-{method}.tsv"
     shell:
         stage(
             "noise_evaluate",
@@ -121,13 +123,13 @@ if NOISE_TASKS:
             expand("{folder}/{name}.csv", folder=NOISE_FOLDERS, name=("exits", "wer", "guard")),
         output:
             NOISE_TABLES,
+        log:
+            RUN + "/logs/noise_tables.log",
         params:
             settings=settings(tasks=NOISE_TASKS),
             code=code_digest("daisy.noise_tables"),
             folders=NOISE_FOLDERS,
             out=RUN + "/tables",
-        log:
-            RUN + "/logs/noise_tables.log",
         shell:
             stage("noise_tables", "--folders {params.folders} --out {params.out}")
 
@@ -146,12 +148,12 @@ if NOISE_TASKS:
                 for name in NOISE_FIGURES
             ],
             expand(RUN + "/figures/{name}.svg", name=NOISE_FIGURES),
+        log:
+            RUN + "/logs/noise_figures.log",
         params:
             settings=settings(tasks=NOISE_TASKS),
             code=code_digest("daisy.noise_figures"),
             tables=RUN + "/tables",
             out=RUN + "/figures",
-        log:
-            RUN + "/logs/noise_figures.log",
         shell:
             stage("noise_figures", "--tables {params.tables} --out {params.out}")

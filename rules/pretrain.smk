@@ -31,10 +31,10 @@ rule fairseq_environment:
         resource("envs/fairseq.txt"),
     output:
         touch(FAIRSEQ + "/.ready"),
-    params:
-        folder=FAIRSEQ,
     log:
         CACHE + "/logs/fairseq_environment.log",
+    params:
+        folder=FAIRSEQ,
     shell:
         "(python -m venv {params.folder} && {params.folder}/bin/pip install --requirement {input}) > {log} 2>&1"
 
@@ -45,6 +45,9 @@ rule pretrain_dump:
         checkpoint=previous_checkpoint,
     output:
         PRETRAIN + "/{iteration}/features/train_0_1.npy",
+    log:
+        CACHE + "/logs/pretrain_dump-{iteration}.log",
+    threads: 2
     params:
         settings=lambda wildcards: settings(
             layer=ITERATIONS[wildcards.iteration]["layer"],
@@ -53,9 +56,6 @@ rule pretrain_dump:
         ),
         checkpoint=checkpoint_option,
         out=lambda wildcards: f"{PRETRAIN}/{wildcards.iteration}/features",
-    log:
-        CACHE + "/logs/pretrain_dump-{iteration}.log",
-    threads: 2
     shell:
         stage("dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
 
@@ -65,15 +65,15 @@ rule pretrain_kmeans:
         PRETRAIN + "/{iteration}/features/train_0_1.npy",
     output:
         PRETRAIN + "/{iteration}/kmeans.npz",
+    log:
+        CACHE + "/logs/pretrain_kmeans-{iteration}.log",
+    threads: 2
     params:
         settings=lambda wildcards: settings(
             clusters=ITERATIONS[wildcards.iteration]["clusters"],
             seed=SEED,
             layer=ITERATIONS[wildcards.iteration]["layer"],
         ),
-    log:
-        CACHE + "/logs/pretrain_kmeans-{iteration}.log",
-    threads: 2
     shell:
         stage("kmeans", "--shards {input} --out {output}")
 
@@ -87,12 +87,12 @@ rule pretrain_labels:
         labels=PRETRAIN + "/{iteration}/data/{part}.km",
         manifest=PRETRAIN + "/{iteration}/data/{part}.tsv",
         dictionary=PRETRAIN + "/{iteration}/data/dict.{part}.txt",
-    params:
-        settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
-        checkpoint=checkpoint_option,
     log:
         CACHE + "/logs/pretrain_labels-{iteration}-{part}.log",
     threads: 2
+    params:
+        settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
+        checkpoint=checkpoint_option,
     shell:
         "cp {input.manifest} {output.manifest} && "
         + stage(
@@ -112,12 +112,12 @@ rule pretrain_fairseq:
     output:
         checkpoint=PRETRAIN + "/{iteration}/checkpoints/checkpoint_last.pt",
         log=PRETRAIN + "/{iteration}/fairseq.log",
+    threads: 2
     params:
         fairseq=FAIRSEQ,
         data=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/data"),
         checkpoints=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/checkpoints"),
         iteration=lambda wildcards: ITERATIONS[wildcards.iteration],
-    threads: 2
     shell:
         "cp {input.dictionary} {params.data}/dict.km.txt && "
         "OMP_NUM_THREADS={threads} {params.fairseq}/bin/python {input.script} "
@@ -136,6 +136,8 @@ rule pretrained_model:
     output:
         model=PRETRAIN + "/hubert_tiny.safetensors",
         card=PRETRAIN + "/hubert_tiny.md",
+    log:
+        CACHE + "/logs/pretrained_model.log",
     params:
         settings=settings(
             title="HuBERT tiny",
@@ -144,8 +146,6 @@ rule pretrained_model:
                 ITERATIONS["1"]["updates"]
             ),
         ),
-    log:
-        CACHE + "/logs/pretrained_model.log",
     shell:
         stage(
             "export_model",

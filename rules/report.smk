@@ -10,11 +10,11 @@ FIGURE_FILES = expand(RUN + "/figures/{name}.{ending}", name=FIGURES, ending=("p
 rule resolved_config:
     output:
         RUN + "/config.yaml",
+    log:
+        RUN + "/logs/resolved_config.log",
     params:
         settings=settings(**config),
         code=code_digest("daisy.config"),
-    log:
-        RUN + "/logs/resolved_config.log",
     shell:
         stage("config", "--out {output}")
 
@@ -32,12 +32,12 @@ rule tables:
             category="Results",
         ),
         TABLE_FILES[1:],
+    log:
+        RUN + "/logs/tables.log",
     params:
         settings=settings(),
         code=code_digest("daisy.tables"),
         out=RUN + "/tables",
-    log:
-        RUN + "/logs/tables.log",
     shell:
         stage("tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}")
 
@@ -55,13 +55,13 @@ rule figures:
             for name in FIGURES
         ],
         expand(RUN + "/figures/{name}.svg", name=FIGURES),
+    log:
+        RUN + "/logs/figures.log",
     params:
         settings=settings(),
         code=code_digest("daisy.figures"),
         tables=RUN + "/tables",
         out=RUN + "/figures",
-    log:
-        RUN + "/logs/figures.log",
     shell:
         stage("figures", "--tables {params.tables} --out {params.out}")
 
@@ -91,11 +91,11 @@ rule examples:
     output:
         table=RUN + "/examples/{task}/examples.json",
         audio=directory(RUN + "/examples/{task}/audio"),
+    log:
+        RUN + "/logs/examples-{task}.log",
     params:
         settings=example_settings,
         code=lambda wildcards: task_code("daisy.examples", wildcards.task),
-    log:
-        RUN + "/logs/examples-{task}.log",
     shell:
         stage(
             "examples",
@@ -128,6 +128,8 @@ rule report_page:
             caption="captions/report.rst",
             category="Results",
         ),
+    log:
+        RUN + "/logs/report_page.log",
     params:
         settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
         code=code_digest("daisy.report"),
@@ -135,8 +137,6 @@ rule report_page:
         figures=RUN + "/figures",
         dropped=lambda wildcards, input: f"--dropped {input.dropped}" if input.dropped else "",
         card=f"--checkpoint-card {CARD}" if os.path.exists(CARD) else "",
-    log:
-        RUN + "/logs/report_page.log",
     shell:
         stage(
             "report",

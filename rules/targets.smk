@@ -34,17 +34,17 @@ rule dump_features:
         checkpoint=CHECKPOINT,
     output:
         expand(RUN + "/targets/shards/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")),
-    params:
-        settings=dump_settings(config["targets"]["layer"]),
-        code=code_digest("daisy.dump"),
-        nshard=SHARDS,
-        out=RUN + "/targets/shards",
     log:
         RUN + "/logs/dump_features-{rank}.log",
     benchmark:
         RUN + "/benchmarks/dump_features-{rank}.tsv"
     wildcard_constraints:
         rank=r"\d+",
+    params:
+        settings=dump_settings(config["targets"]["layer"]),
+        code=code_digest("daisy.dump"),
+        nshard=SHARDS,
+        out=RUN + "/targets/shards",
     shell:
         stage(
             "dump",
@@ -58,14 +58,14 @@ rule kmeans:
         expand(RUN + "/targets/shards/train_{rank}_{nshard}.npy", rank=range(SHARDS), nshard=SHARDS),
     output:
         RUN + "/targets/kmeans.npz",
-    params:
-        settings=settings(clusters=config["targets"]["clusters"], seed=SEED, layer=config["targets"]["layer"]),
-        code=code_digest("daisy.kmeans"),
     log:
         RUN + "/logs/kmeans.log",
     benchmark:
         RUN + "/benchmarks/kmeans.tsv"
     threads: 2
+    params:
+        settings=settings(clusters=config["targets"]["clusters"], seed=SEED, layer=config["targets"]["layer"]),
+        code=code_digest("daisy.kmeans"),
     shell:
         stage("kmeans", "--shards {input} --out {output}")
 
@@ -79,15 +79,15 @@ rule labels:
     output:
         labels=LABELS,
         dictionary=RUN + "/targets/dict.km.txt",
-    params:
-        settings=label_settings(config["targets"]),
-        code=code_digest("daisy.label"),
-        centroids=centroids_option,
     log:
         RUN + "/logs/labels.log",
     benchmark:
         RUN + "/benchmarks/labels.tsv"
     threads: 2
+    params:
+        settings=label_settings(config["targets"]),
+        code=code_digest("daisy.label"),
+        centroids=centroids_option,
     shell:
         stage(
             "label",
