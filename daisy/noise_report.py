@@ -7,7 +7,7 @@ from typing import Any
 
 from daisy import html
 from daisy.conditions import CLEAN, WHITE
-from daisy.labels import decimals, method_label, metric_label, noise_label, rho_text, snr_label, task_title
+from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.noise_grid import (
     ALL,
     LOST,
@@ -64,8 +64,7 @@ def exits_table(rows: Sequence[NoiseExitRow], task: str) -> dict[str, Any]:
 
 
 def _wer(row: NoiseWerRow | NoiseGuardRow) -> str:
-    places = min(1, decimals(row.ci_high - row.ci_low))
-    return f"{row.wer:.{places}f} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]"
+    return f"{row.wer:.1f} [{row.ci_low:.1f}, {row.ci_high:.1f}]"
 
 
 def wer_table(noise: NoiseResults) -> dict[str, Any]:
@@ -87,19 +86,22 @@ def wer_table(noise: NoiseResults) -> dict[str, Any]:
 
 
 def guard_table(guard: Sequence[NoiseGuardRow]) -> dict[str, Any]:
-    """Exit layer and error rate with and without a floor."""
+    """Exit layer and error rate with and without a floor, at the largest scale: the one whose exits come first."""
+    rho = max(row.rho for row in guard)
     lines = [
         [
             _condition_label(row.kind, row.snr_db),
-            rho_text(row.rho),
             "none" if row.floor == 1 else f"layer {row.floor}",
             html.number(f"{row.mean_exit_layer:.2f}"),
             html.number(_wer(row)),
         ]
         for row in guard
+        if row.rho == rho
     ]
-    header = ("Condition", "ρ", "Floor", "Mean exit layer", "Word error rate (%) [95% interval]")
-    return html.table(header, lines, "A floor under DAISY's exits; every layer from there on is a candidate")
+    header = ("Condition", "Floor", "Mean exit layer", "Word error rate (%) [95% interval]")
+    return html.table(
+        header, lines, f"A floor under DAISY's exits, ρ {rho_text(rho)}; every layer from there on is a candidate"
+    )
 
 
 def white_sentence(noise: NoiseResults) -> str:

@@ -239,7 +239,7 @@ def test_what_is_left_over(nano):
 
 
 def test_added_rho_reruns_its_own_jobs_alone(nano):
-    outcome = snakemake(nano.parent.parent, "--dry-run", "--quiet", overlay={"thresholds": {"rho": [0.76, 1.0, 0.5]}})
+    outcome = snakemake(nano.parent.parent, "--dry-run", overlay={"thresholds": {"rho": [0.76, 1.0, 0.5]}})
     assert outcome.returncode == 0, outcome.stderr
     lines = (outcome.stdout + outcome.stderr).splitlines()
     jobs = {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 2 and words[1].isdigit()}
