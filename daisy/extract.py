@@ -74,7 +74,7 @@ class Features:
         """(T, layers + 1, D) float32: the states 0 to `layers` of one utterance."""
         end = int(self._ends[index])  # type: ignore[attr-defined]
         part = self.states[end - int(self.frames[index]) : end, : layers + 1]
-        return torch.from_numpy(np.asarray(part, dtype=np.float32))
+        return torch.from_numpy(np.array(part, dtype=np.float32))  # a copy: the file is mapped read-only
 
 
 def load_features(path: Path) -> Features:
