@@ -14,6 +14,7 @@ include: "rules/targets.smk"
 include: "rules/branches.smk"
 include: "rules/features.smk"
 include: "rules/downstream.smk"
+include: "rules/bundle.smk"
 include: "rules/evaluation.smk"
 include: "rules/noise.smk"
 include: "rules/report.smk"
@@ -26,3 +27,4 @@ rule all:
     input:
         RUN + "/report.html",
         RUN + "/branches/daisy.pt",
+        RUN + "/model/daisy.safetensors",

@@ -58,8 +58,9 @@ def closure(*modules: str) -> list[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += _parsed(name)[1]
             if "." in name:
+                # The package's own front door imports the library when somebody asks for it; no stage does.
+                waiting += _parsed(name)[1]
                 waiting.append(name.rpartition(".")[0])
     return sorted(found)
 

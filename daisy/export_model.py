@@ -15,7 +15,9 @@ from typing import Any
 from daisy import stage
 from daisy.errors import DaisyError
 from daisy.files import write_text
-from daisy.hubert.checkpoint import digest, load, read_content, save_safetensors
+from daisy.hubert.checkpoint import digest, load
+from daisy.hubert.reading import CONFIG_KEY, read_content
+from daisy.hubert.writing import save_safetensors
 from daisy.manifest import read_manifest
 
 CARD = """# {title}
@@ -114,9 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     description = json.loads(arguments.settings)
     content = read_content(arguments.checkpoint)
-    state, config = content["model"], content["cfg"]
+    state, config = content.state, content.raw["cfg"]
     training = {
-        "updates": content["optimizer_history"][-1]["num_updates"],
+        "updates": content.raw["optimizer_history"][-1]["num_updates"],
         "max_tokens": config["dataset"]["max_tokens"],
         "learning_rate": config["optimization"]["lr"][0],
         "warmup": config["lr_scheduler"]["warmup_updates"],
@@ -125,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     # fairseq's vocabulary ends with four special symbols, which are no classes.
     kept = {"model": config["model"], "task": _without_paths(config["task"]), "training": training}
-    save_safetensors(arguments.out, state, kept)
+    save_safetensors(arguments.out, state, {CONFIG_KEY: kept})
     write_text(arguments.card, card(arguments.out, arguments.log, arguments.manifest, description))
 
 

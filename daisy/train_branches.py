@@ -15,8 +15,9 @@ from daisy import stage
 from daisy.batches import batches
 from daisy.files import write_csv
 from daisy.hubert.branches import Branches
-from daisy.hubert.checkpoint import Checkpoint, digest, load, save_published
+from daisy.hubert.checkpoint import Checkpoint, digest, load
 from daisy.hubert.config import Position
+from daisy.hubert.writing import save_published
 from daisy.label import read_labels
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
@@ -142,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     symbols = [line.split()[0] for line in arguments.dictionary.read_text(encoding="utf-8").splitlines()]
     branches = Branches(config.layers, len(symbols), config.dim)
     branches.reset(torch.Generator().manual_seed(settings.seed))
-    checkpoint.branches, checkpoint.position = branches, settings.position
+    checkpoint.branches, checkpoint.position, checkpoint.symbols = branches, settings.position, symbols
+    checkpoint.calibrations = {}  # an earlier set of branches was calibrated, not this one
     saved = Resumable(
         arguments.state,
         {"branches": branches, "optimizer": torch.optim.Adam(branches.parameters(), lr=settings.learning_rate)},
@@ -153,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     history = train(checkpoint, manifest, labels, settings, saved)
     write_csv(arguments.history, list(history[0]), history)
-    save_published(arguments.out, checkpoint, symbols)
+    save_published(arguments.out, checkpoint)
     saved.finish()
 
 

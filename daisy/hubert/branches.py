@@ -44,9 +44,9 @@ class Branches(nn.Module):
 def frame_entropy(logits: Tensor) -> Tensor:
     """Entropy of softmax(logits) in nats: (..., C) to (...).
 
-    Computed from log-softmax; a class of probability exactly zero counts zero, as in the limit.
+    Computed in float32 from log-softmax; a class of probability exactly zero counts zero, as in the limit.
     """
-    log_p = F.log_softmax(logits, dim=-1)
+    log_p = F.log_softmax(logits.float(), dim=-1)
     floor = torch.finfo(log_p.dtype).min
     return -(log_p.exp() * log_p.clamp_min(floor)).sum(-1)
 

@@ -1,41 +1,29 @@
-"""Reading HuBERT and DAISY checkpoints, and writing the published DAISY format.
+"""A HuBERT with what may come with it, built from a checkpoint of any known format.
 
-Three formats are told apart by content: fairseq's pre-training checkpoint (`model` and `cfg`), the
-published DAISY checkpoint (`model_weight`, `model_cfg`), and safetensors with fairseq's names and its
-configuration in the metadata. Nothing in a file is executed: torch loads with `weights_only`, and the
-few classes that fairseq pickles beside the weights are replaced by inert stand-ins.
+Formats are told apart by content (`daisy.hubert.reading`): fairseq's pre-training checkpoint, the
+published DAISY checkpoint, safetensors with the configuration in the metadata, torchaudio's state dict,
+and a transformers folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
-import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.calibrations import Calibration, from_plain
 from daisy.errors import DaisyError
-from daisy.files import atomic
 from daisy.hubert.branches import Branches
 from daisy.hubert.config import POSITIONS, HubertConfig, Position, from_fairseq
 from daisy.hubert.encoder import Hubert
-
-CONFIG_KEY = "fairseq_config"
-"""The safetensors metadata key under which fairseq's configuration lies, as JSON."""
-
-
-class _Dictionary:
-    """Takes the place of fairseq's Dictionary while a checkpoint is read; holds attributes, does nothing."""
+from daisy.hubert.naming import layer_count, recognise, to_fairseq
+from daisy.hubert.reading import Content, read_content
 
 
 class PretrainingHead(nn.Module):
@@ -63,6 +51,10 @@ class Checkpoint:
         branches: The exit branches, if the file has them.
         position: Which tensor the branches read.
         fairseq_config: fairseq's configuration (`model`, `task`), as plain types.
+        mask_embedding: (D,) what pre-training puts in place of masked frames, if the file has it.
+        symbols: One symbol per class of the branches, if the file names them.
+        calibrations: Thresholds and histograms by task, if the file has them.
+        format: The file's format, one of `daisy.hubert.reading.FORMATS`.
     """
 
     encoder: Hubert
@@ -70,20 +62,24 @@ class Checkpoint:
     branches: Branches | None
     position: Position
     fairseq_config: dict[str, Any]
+    mask_embedding: Tensor | None = None
+    symbols: list[str] | None = None
+    calibrations: dict[str, Calibration] = dataclasses.field(default_factory=dict)
+    format: str = "safetensors"
 
 
 def load(path: str | Path) -> Checkpoint:
     """Read a HuBERT or DAISY checkpoint of any known format, as float32 on the CPU.
 
+    Args:
+        path: A file, or a folder that transformers' `save_pretrained` wrote.
+
     Raises:
-        DaisyError: if the file is missing, damaged, of no known format, not safe to read, or lacks weights.
+        DaisyError: if it is missing, damaged, of no known format, not safe to read, or lacks weights.
     """
     path = Path(path)
     content = read_content(path)
-    if "model_weight" in content:
-        state, config = content["model_weight"], {"model": content["model_cfg"], "task": content.get("task_cfg") or {}}
-    else:
-        state, config = content["model"], _configuration(content, path)
+    state = content.state
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise DaisyError("its weights are not tensors", file=path, fix="Use a HuBERT or DAISY checkpoint")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
@@ -91,87 +87,64 @@ def load(path: str | Path) -> Checkpoint:
     if bad is not None:
         raise DaisyError(f"the weight {bad} holds NaN or infinity", file=path, fix="Use an undamaged checkpoint")
     try:
-        return _build(state, config)
+        return _build(dataclasses.replace(content, state=state))
     except KeyError as error:
         raise DaisyError(f"the weight {error} is missing", file=path, fix="Use a complete HuBERT checkpoint") from None
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
         problem = " ".join(str(error).split())
         raise DaisyError(
             f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"
         ) from None
+    except DaisyError as error:
+        raise DaisyError(error.problem, file=path, fix=error.fix) from None
 
 
-def read_content(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's raw content without executing anything in it.
-
-    Raises:
-        DaisyError: if the file is missing, damaged, of no known format, or not safe to read.
-    """
-    if not path.is_file():
-        raise DaisyError("the checkpoint does not exist", file=path, fix="Check upstream.checkpoint in the config")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if CONFIG_KEY not in metadata:
-                raise DaisyError(f"no {CONFIG_KEY} in its metadata", file=path, fix="Use a checkpoint made by daisy")
-            return {
-                "model": {name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118
-                "cfg": json.loads(metadata[CONFIG_KEY]),
-            }
-    except (safetensors.SafetensorError, json.JSONDecodeError) as error:
-        if path.suffix == ".safetensors":
-            raise DaisyError(f"damaged ({error})", file=path, fix="Restore the file from its source") from None
-    stand_ins: list[Any] = [(_Dictionary, "fairseq.data.dictionary.Dictionary"), argparse.Namespace]
-    try:
-        with torch.serialization.safe_globals(stand_ins):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):
-            raise _damaged(path, error) from None
-        unsafe = str(error).split("GLOBAL ")[-1].split(" ")[0]
-        raise DaisyError(
-            f"refused: it wants to load {unsafe}, which is no part of a model", file=path, fix="Do not use this file"
-        ) from None
-    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from None
-    if not isinstance(content, dict) or not ({"model", "model_weight"} & set(content)):
-        raise DaisyError("no known checkpoint format", file=path, fix="Use a fairseq, DAISY or safetensors checkpoint")
-    return content
-
-
-def _damaged(path: Path, error: Exception) -> DaisyError:
-    return DaisyError(
-        f"the checkpoint is damaged or cut short ({' '.join(str(error).split())[:120]})",
-        file=path,
-        fix="Restore the file from its source",
+def _build(content: Content) -> Checkpoint:
+    model = content.config["model"]
+    shape = from_fairseq(model, normalize=bool(content.config["task"].get("normalize", False)))
+    state = content.state
+    peer = recognise(state)
+    if peer is not None:
+        own = {name: value for name, value in state.items() if name.startswith(("final_proj.", "label_embs_concat"))}
+        state = {**to_fairseq(state, shape, peer), **own}
+    _check_depth(state, shape)
+    encoder = Hubert(shape)
+    folded = _fold(state)
+    encoder.load_state_dict({name: folded[name] for name in encoder.state_dict()})
+    encoder.eval().requires_grad_(False)
+    branches = _branches(state, shape)
+    return Checkpoint(
+        encoder,
+        _head(state),
+        branches,
+        _position(model, branches is not None),
+        content.config,
+        state.get("mask_emb"),
+        content.symbols,
+        from_plain(content.extras.get("calibrations") or {}, shape.layers),
+        content.format,
     )
 
 
-def _configuration(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    config = content.get("cfg")
-    if isinstance(config, Mapping) and "model" in config:
-        return {key: dict(config.get(key) or {}) for key in ("model", "task", "training")}
-    args = content.get("args")
-    if args is not None:
-        values = dict(args if isinstance(args, Mapping) else vars(args))
-        return {"model": values, "task": values}
-    raise DaisyError("no model configuration (cfg or args)", file=path, fix="Use a fairseq pre-training checkpoint")
+def _check_depth(state: Mapping[str, Tensor], shape: HubertConfig) -> None:
+    for what, prefix in (("layers", "encoder.layers."), ("branches", "final_proj.")):
+        held = layer_count(state, prefix)
+        if held and held != shape.layers:
+            raise ValueError(f"it has {held} {what}, and {shape.layers} layers by its configuration")
 
 
-def _build(state: dict[str, Tensor], config: dict[str, Any]) -> Checkpoint:
-    model = config["model"]
-    shape = from_fairseq(model, normalize=bool(config["task"].get("normalize", False)))
-    encoder = Hubert(shape)
+def _fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict with the positional convolution's weight norm folded, by whichever names it has."""
     folded = dict(state)
-    if "encoder.pos_conv.0.weight_g" in folded:
-        g, v = folded.pop("encoder.pos_conv.0.weight_g"), folded.pop("encoder.pos_conv.0.weight_v")
-        folded["encoder.pos_conv.0.weight"] = v * (g / _norm(v))
-    encoder.load_state_dict({name: folded[name] for name in encoder.state_dict()})
-    encoder.eval().requires_grad_(False)
-    return Checkpoint(encoder, _head(state), _branches(state, shape), _position(model), config)
+    place = "encoder.pos_conv.0."
+    for g, v in (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1")):
+        if place + g in folded:
+            scale, direction = folded.pop(place + g), folded.pop(place + v)
+            folded[place + "weight"] = direction * (scale / weight_norm(direction))
+    return folded
 
 
-def _norm(v: Tensor) -> Tensor:
+def weight_norm(v: Tensor) -> Tensor:
     """(1, 1, kernel): the norm that fairseq's weight norm of the positional convolution divides by."""
     return v.square().sum((0, 1), keepdim=True).sqrt()
 
@@ -199,67 +172,18 @@ def _branches(state: dict[str, Tensor], shape: HubertConfig) -> Branches | None:
     return branches.eval().requires_grad_(False)
 
 
-def _position(model: Mapping[str, Any]) -> Position:
-    position = model.get("cls_pred_position", "before-norm")
+def _position(model: Mapping[str, Any], has_branches: bool) -> Position:
+    # The published code's default for branches; a plain HuBERT's states are its layers' outputs.
+    position = model.get("cls_pred_position", "before-norm" if has_branches else "after-norm")
     if position not in POSITIONS:
         raise ValueError(f"cls_pred_position is {position!r}, not one of {', '.join(POSITIONS)}")
     return position
 
 
-def save_published(path: Path, checkpoint: Checkpoint, dictionary: list[str]) -> None:
-    """Write a DAISY checkpoint in the published format, which the paper's code reads too.
-
-    Args:
-        path: The file, written atomically.
-        checkpoint: A model with branches.
-        dictionary: One symbol per class.
-
-    Raises:
-        ValueError: if the model has no branches.
-    """
-    branches = checkpoint.branches
-    if branches is None:
-        raise ValueError("a DAISY checkpoint needs branches")
-    state = dict(checkpoint.encoder.state_dict())
-    v = state.pop("encoder.pos_conv.0.weight")
-    state |= {"encoder.pos_conv.0.weight_v": v, "encoder.pos_conv.0.weight_g": _norm(v)}
-    layers, classes, _ = branches.shape
-    for k in range(layers):
-        state[f"final_proj.{k}.weight"] = branches.weight[k].clone()
-        state[f"final_proj.{k}.bias"] = branches.bias[k].clone()
-    model = {
-        **checkpoint.fairseq_config["model"],
-        "cls_pred_position": checkpoint.position,
-        "final_dim": classes,
-        "untie_final_proj": True,
-    }
-    content = {
-        "task_cfg": checkpoint.fairseq_config["task"],
-        "model_cfg": model,
-        "model_weight": {name: value.detach().clone() for name, value in state.items()},
-        "dictionaries_symbols": [dictionary],
-    }
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
-
-
-def plain(value: Any) -> Any:
-    """`value` with everything but plain types turned into plain types, as JSON has them."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def save_safetensors(path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-    """Write weights with fairseq's names, and fairseq's configuration in the metadata, atomically."""
-    metadata = {CONFIG_KEY: json.dumps(plain(config))}
-    with atomic(path) as temporary:
-        safetensors.torch.save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
-
-
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """The SHA-256 of a file, in hexadecimal digits; of a folder, that of its files' names and digests."""
+    if path.is_dir():
+        lines = [f"{file.name} {digest(file)}\n" for file in sorted(path.iterdir()) if file.is_file()]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

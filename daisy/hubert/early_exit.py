@@ -48,7 +48,7 @@ class EarlyExitHubert:
         self.encoder, self.branches, self.position = checkpoint.encoder, checkpoint.branches, checkpoint.position
         self.layers = self.encoder.config.layers
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(
         self,
         waves: Sequence[Tensor],
@@ -98,7 +98,7 @@ class EarlyExitHubert:
         batch.stop_all(ordered[-1])
         return [exit for exit in batch.exits if exit is not None]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
         frames = self.encoder.front_end(waves)

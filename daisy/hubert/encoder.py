@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 
-Padding = Literal["exact", "published"]
+Padding = Literal["exact", "published", "formula"]
 """How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
 fairseq and the paper's code do, where the first group norm sees the padding and more frames count as
-valid."""
+valid. `formula`: as torchaudio and transformers do, where the group norm sees the padding too, but valid
+frames are counted by the convolutions' formula."""
 
 
 @dataclasses.dataclass
@@ -64,12 +65,13 @@ class ConvLayer(nn.Sequential):
 
 def _masked_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     """Group norm with one channel a group, its statistics from valid frames only."""
+    kind, x = x.dtype, x.float()  # sums over many thousand frames need more than half precision
     valid = mask[:, None].to(x.dtype)
     count = valid.sum(-1, keepdim=True)
     mean = (x * valid).sum(-1, keepdim=True) / count
     centred = (x - mean) * valid
     scale = torch.rsqrt(centred.square().sum(-1, keepdim=True) / count + norm.eps)
-    return centred * (scale * norm.weight[:, None]) + norm.bias[:, None]
+    return (centred * (scale * norm.weight[:, None]) + norm.bias[:, None]).to(kind)
 
 
 class FeatureExtractor(nn.Module):
@@ -202,7 +204,8 @@ class Hubert(nn.Module):
             x = self.feature_extractor(padded)
         else:
             lengths = [self.config.frames(count) for count in samples]
-            x = self.feature_extractor(padded, self._first_mask(samples, padded.device))
+            mask = self._first_mask(samples, padded.device) if padding == "exact" else None
+            x = self.feature_extractor(padded, mask)
         states = self.post_extract_proj(self.layer_norm(x))
         return Frames(states, lengths, valid_mask(lengths, total, states.device))
 

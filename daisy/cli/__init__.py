@@ -1,0 +1,1 @@
+"""The command `daisy`: one module per subcommand."""

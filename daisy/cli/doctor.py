@@ -1,0 +1,99 @@
+"""`daisy doctor`: what this machine has, and what is missing for which use."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "Say what this machine has, and what is missing for which use."
+EXAMPLES = ("daisy doctor", "daisy doctor --json")
+
+USES: dict[str, dict[str, tuple[str, ...]]] = {
+    "library and command": {"packages": ("torch", "safetensors", "soundfile", "numpy")},
+    "reproduction (make demo)": {
+        "packages": ("torch", "torchaudio", "snakemake", "scikit-learn", "av", "pesq", "pystoi", "py-nanotts"),
+        "programs": ("apt-get", "dpkg-deb"),
+    },
+    "cluster (--profile slurm)": {
+        "packages": ("snakemake", "snakemake-executor-plugin-slurm"),
+        "programs": ("sbatch", "sacct"),
+    },
+    "ONNX (daisy export-onnx)": {"packages": ("onnx", "onnxruntime")},
+    "peers (make test-peers)": {"packages": ("transformers",)},
+}
+"""What each use of the project needs."""
+
+REQUIRED = "library and command"
+"""The use without which the command itself is not whole: its lack is an error."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, memory, disk, and what torch can use."""
+    result: dict[str, Any] = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory(),
+        "free_disk_gib": round(shutil.disk_usage(".").free / 2**30, 1),
+        "bfloat16_in_hardware": _flag("amx_bf16") or _flag("avx512_bf16"),
+        "gpus": [],
+    }
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        result["torch"] = torch.__version__
+        result["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return result
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _flag(name: str) -> bool:
+    try:
+        return f" {name}" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def missing(needs: dict[str, tuple[str, ...]]) -> list[str]:
+    """What of `needs` this machine lacks."""
+    result = []
+    for package in needs.get("packages", ()):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            result.append(f"the Python package {package}")
+    return result + [f"the program {name}" for name in needs.get("programs", ()) if shutil.which(name) is None]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found; 1 if the command itself lacks something."""
+    found = machine()
+    lacks = {use: missing(needs) for use, needs in USES.items()}
+    if arguments.json:
+        print(json.dumps({"machine": found, "missing": lacks}, indent=2))
+        return 1 if lacks[REQUIRED] else 0
+    bf16 = "bfloat16 in hardware" if found["bfloat16_in_hardware"] else "no bfloat16 in hardware"
+    print(f"python {found['python']}, torch {found.get('torch', 'missing')}, {found['system']}")
+    print(f"{found['cores']} cores ({bf16}), {found['memory_gib']} GiB memory, {found['free_disk_gib']} GiB disk free")
+    print("GPU: " + (", ".join(found["gpus"]) or "none"))
+    for use, what in lacks.items():
+        print(f"{'ok     ' if not what else 'missing'} {use}" + (f": {', '.join(what)}" if what else ""))
+    return 1 if lacks[REQUIRED] else 0

@@ -1,0 +1,68 @@
+"""`daisy info`: what a checkpoint is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "Say what a checkpoint holds: format, shape, branches, calibrations."
+EXAMPLES = ("daisy info hubert_base_ls960.pt", "daisy info --json results/mini/model/daisy.safetensors")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument("checkpoint", type=Path, help="file, or transformers folder")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What `path` holds, as plain types."""
+    from daisy.hubert.checkpoint import load
+
+    checkpoint = load(path)
+    config, branches = checkpoint.encoder.config, checkpoint.branches
+    return {
+        "format": checkpoint.format,
+        "parameters": sum(value.numel() for value in checkpoint.encoder.parameters()),
+        "layers": config.layers,
+        "width": config.dim,
+        "feed_forward": config.ffn_dim,
+        "heads": config.heads,
+        "norm": "before attention and feed-forward (Large)" if config.pre_norm else "after them (Base)",
+        "front_end_norm": "layer" if config.layer_norm_front_end else "group",
+        "normalises_waveform": config.normalize,
+        "frame_seconds": config.hop / 16_000,
+        "pretraining_classes": None if checkpoint.head is None else len(checkpoint.head.label_embs_concat),
+        "branches": None if branches is None else {"classes": branches.shape[1], "position": checkpoint.position},
+        "calibrations": {
+            task: {"rule": item.rule, "rho": sorted(item.counts)} for task, item in checkpoint.calibrations.items()
+        },
+    }
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the description."""
+    found = describe(arguments.checkpoint)
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return
+    branches, calibrations = found["branches"], found["calibrations"]
+    classes = found["pretraining_classes"]
+    lines = {
+        "format": found["format"],
+        "encoder": f"{found['layers']} layers of width {found['width']}, feed-forward {found['feed_forward']}, "
+        f"{found['heads']} heads, {found['parameters']:,} parameters",
+        "layer norm": found["norm"],
+        "front end": f"{found['front_end_norm']} norm, one frame per {1000 * found['frame_seconds']:g} ms",
+        "waveform": "normalised to zero mean and unit variance" if found["normalises_waveform"] else "as it is",
+        "pre-training head": "none" if classes is None else f"{classes} classes",
+        "exit branches": f"{branches['classes']} classes, {branches['position']}" if branches else "none",
+        "calibrated for": "; ".join(
+            f"{task} (rho {', '.join(f'{rho:g}' for rho in item['rho'])})" for task, item in calibrations.items()
+        )
+        or "no task",
+    }
+    for name, value in lines.items():
+        print(f"{name:18} {value}")

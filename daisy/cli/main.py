@@ -1,0 +1,57 @@
+"""The command line `daisy`: what it can do, and how it fails."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from daisy import __version__
+from daisy.errors import DaisyError
+
+SUBCOMMANDS = ("info", "convert", "extract", "exits", "export-onnx", "doctor")
+"""Each is a module of this package with `SUMMARY`, `EXAMPLES`, `add_arguments(parser)` and `run(arguments)`."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; subcommands import torch only when they run."""
+    parser = argparse.ArgumentParser(
+        prog="daisy", description="Early-exit HuBERT: inspect, convert and run checkpoints.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"daisy {__version__}")
+    subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    for name in SUBCOMMANDS:
+        module = importlib.import_module(f"daisy.cli.{name.replace('-', '_')}")
+        subparser = subparsers.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.SUMMARY,
+            epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            fromfile_prefix_chars="@",
+            allow_abbrev=False,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if all went well, 1 for bad input, 2 for a bad command line, 130 when interrupted."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except DaisyError as error:
+        print(f"daisy {arguments.subcommand}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
