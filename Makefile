@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test lint format pretrain clean help
+.PHONY: demo test test-peers lint format pretrain clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pi
 	@$(RUN) ruff check .
 	@$(RUN) mypy daisy
 	@$(RUN) python -m pytest
+
+test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio and transformers, in an environment of its own
+	@$(VENV)-peers/bin/python -m pytest tests/peers
 
 lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) ruff check .
@@ -45,4 +48,9 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)-peers/.ready: pyproject.toml envs/peers.txt
+	test -x $(VENV)-peers/bin/pip || $(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check --requirement envs/peers.txt --editable .
 	@touch $@

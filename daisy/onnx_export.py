@@ -163,9 +163,18 @@ def _segment(
             verbose=False,
         )
     if int8:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
+        quantise(file)
 
-        whole = file.with_suffix(".float.onnx")
-        file.rename(whole)
+
+def quantise(file: Path) -> None:
+    """Turn a segment's matrix products into ones with 8-bit weights, in place."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    whole = file.with_suffix(".float.onnx")
+    file.rename(whole)
+    logging.disable(logging.WARNING)  # it recommends a preparation that these small graphs do not need
+    try:
         quantize_dynamic(whole, file, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
-        whole.unlink()
+    finally:
+        logging.disable(logging.NOTSET)
+    whole.unlink()

@@ -1,0 +1,194 @@
+"""The command `daisy`: what it prints, what it writes, how it fails and resumes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import soundfile
+import torch
+
+import daisy
+from daisy import audio, shards
+from daisy.cli import doctor
+from daisy.cli.main import SUBCOMMANDS, main
+from daisy.hubert.checkpoint import load
+
+GOLDEN = Path(__file__).parent / "golden"
+MODEL = str(GOLDEN / "daisy_tiny_after_norm.pt")
+WAV = str(GOLDEN / "agent-pass.wav")
+
+
+def test_help_names_every_subcommand(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in SUBCOMMANDS)
+    for name in SUBCOMMANDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert f"daisy {name}" in capsys.readouterr().out.split("examples:")[1]
+
+
+def test_wrong_command_line_is_status_2():
+    for arguments in ([], ["fly"], ["info"], ["extract", MODEL, WAV]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 2
+
+
+def test_info(capsys):
+    assert main(["info", MODEL]) == 0
+    text = capsys.readouterr().out
+    assert "6 layers of width 64" in text and "after-norm" in text
+    main(["info", "--json", MODEL])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["layers"], found["calibrations"]) == ("daisy", 6, {})
+
+
+def test_error_is_one_line_and_status_1(tmp_path, capsys):
+    (tmp_path / "x.pt").write_text("no model")
+    assert main(["info", str(tmp_path / "x.pt")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.startswith("daisy info: error:")
+
+
+def test_convert(tmp_path, capsys):
+    assert main(["convert", MODEL, str(tmp_path / "a.safetensors")]) == 0
+    assert main(["convert", str(tmp_path / "a.safetensors"), str(tmp_path / "b"), "--format", "transformers"]) == 0
+    assert main(["convert", str(tmp_path / "b"), str(tmp_path / "c.pt")]) == 0
+    first, last = load(MODEL), load(tmp_path / "c.pt")
+    for name, value in first.encoder.state_dict().items():
+        assert torch.equal(value, last.encoder.state_dict()[name])
+    assert main(["convert", MODEL, str(tmp_path / "d")]) == 1
+    assert "--format" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "c.pt"), str(tmp_path / "c.pt")]) == 1
+
+
+def test_exits(tmp_path, capsys):
+    entropies = daisy.load(MODEL).all_layers([audio.read(WAV)]).entropies[0]
+    tau = (entropies[1] + min(entropies[0], 9)) / 2
+    stop = next(k for k, value in enumerate(entropies, start=1) if value <= tau or k == 6)
+    assert main(["exits", MODEL, WAV, "--threshold", str(tau)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [float(line.split()[1]) for line in lines] == pytest.approx(entropies, abs=1e-3)
+    assert [k for k, line in enumerate(lines, start=1) if "stops here" in line] == [stop]
+    assert main(["exits", MODEL, WAV, "--threshold", str(tau), "--png", str(tmp_path / "e.png")]) == 0
+    assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+
+
+def extract(out: Path, *arguments: str) -> int:
+    return main(["extract", MODEL, str(GOLDEN), "--out", str(out), "--shard-seconds", "3", *arguments])
+
+
+def test_extract(tmp_path, waves):
+    assert extract(tmp_path / "f", "--threshold", "4.0") == 0
+    model = daisy.load(MODEL)
+    files = sorted(GOLDEN.glob("*.wav"))
+    found = list(shards.read_features(tmp_path / "f"))
+    assert [Path(file) for file, _, _ in found] == files
+    direct = model(waves, threshold=4.0)
+    for (_, features, layer), states, k in zip(found, direct.features, direct.exit_layer, strict=True):
+        assert layer == k and torch.allclose(features, states, atol=1e-5)
+    assert len(list((tmp_path / "f").glob("shard-*"))) > 1
+    with open(tmp_path / "f/exits.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["exit_layer"]) for row in rows] == direct.exit_layer
+    for row, entropies in zip(rows, direct.entropies, strict=True):
+        for k, value in enumerate(entropies, start=1):
+            assert (row[f"entropy_{k}"] == "") == np.isnan(value)
+
+
+def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    assert extract(tmp_path / "whole", "--layer", "3", "--states", "last") == 0
+    count, write = 0, shards._write_shard
+
+    def stop_after_one(*arguments):
+        nonlocal count
+        count += 1
+        if count > 1:
+            raise KeyboardInterrupt
+        return write(*arguments)
+
+    monkeypatch.setattr(shards, "_write_shard", stop_after_one)
+    assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 130
+    first = tmp_path / "f/shard-00000.safetensors"
+    before = first.stat().st_mtime_ns
+    monkeypatch.setattr(shards, "_write_shard", write)
+    assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 0
+    assert first.stat().st_mtime_ns == before
+    for file in sorted((tmp_path / "whole").iterdir()):
+        assert (tmp_path / "f" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_extract_makes_a_damaged_shard_again(tmp_path):
+    extract(tmp_path / "f", "--layer", "2")
+    shard = tmp_path / "f/shard-00001.safetensors"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:100])
+    assert extract(tmp_path / "f", "--layer", "2") == 0
+    assert shard.read_bytes() == content
+
+
+def test_extract_refuses_a_folder_of_another_request(tmp_path, capsys):
+    extract(tmp_path / "f", "--layer", "2")
+    assert extract(tmp_path / "f", "--layer", "3") == 1
+    assert "another stopping" in capsys.readouterr().err
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g/photo.jpg").touch()
+    assert extract(tmp_path / "g", "--layer", "3") == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "channels", "message"),
+    [
+        (16_000, 16_000, 2, "2 channels"),
+        (8_000, 8_000, 1, "8000 Hz"),
+        (0, 16_000, 1, "is empty"),
+        (200, 16_000, 1, "too short"),
+    ],
+)
+def test_extract_refuses_bad_recordings_before_it_starts(tmp_path, capsys, samples, rate, channels, message):
+    soundfile.write(tmp_path / "bad.wav", np.zeros((samples, channels), np.float32), rate)
+    assert main(["extract", MODEL, WAV, str(tmp_path / "bad.wav"), "--out", str(tmp_path / "f")]) == 1
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "f").glob("shard-*")) if (tmp_path / "f").exists() else True
+
+
+def test_extract_takes_a_list(tmp_path):
+    (tmp_path / "list.txt").write_text(f"{WAV}\n{GOLDEN / 'conf-full.wav'}\n")
+    out = tmp_path / "f"
+    assert main(["extract", MODEL, f"@{tmp_path / 'list.txt'}", "--layer", "1", "--out", str(out)]) == 0
+    content = safetensors.torch.load_file(out / "shard-00000.safetensors")
+    assert sorted(content) == ["0", "1"]
+    assert main(["extract", MODEL, WAV, WAV, "--layer", "1", "--out", str(tmp_path / "g")]) == 1
+
+
+def test_doctor(capsys):
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert all(use in text for use in doctor.USES) and torch.__version__ in text
+    assert doctor.missing({"packages": ("torch", "no-such-package"), "programs": ("no-such-program",)}) == [
+        "the Python package no-such-package",
+        "the program no-such-program",
+    ]
+
+
+def test_installed_command():
+    command = Path(sys.executable).parent / "daisy"
+    outcome = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == f"daisy {daisy.__version__}"
+
+
+def test_interrupted_pipe_is_no_traceback():
+    outcome = subprocess.run(
+        f"{sys.executable} -m daisy.cli.main info {MODEL} | head -c 1", shell=True, capture_output=True, text=True
+    )
+    assert "Traceback" not in outcome.stderr

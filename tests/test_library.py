@@ -1,0 +1,143 @@
+"""`daisy.load` and the model's call: what users of the library rely on."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import daisy
+from daisy.calibrations import Calibration, from_plain
+from daisy.errors import DaisyError
+from daisy.exits import candidate_layers, exit_layer, midrange
+from daisy.s3prl import DaisyUpstream
+
+GOLDEN = Path(__file__).parent / "golden"
+COUNTS = (0, 1, 4, 3, 0, 2)
+
+
+@pytest.fixture
+def model(checkpoint, waves) -> daisy.Daisy:
+    """The golden model, calibrated on the golden recordings for a made-up histogram."""
+    model = daisy.Daisy(checkpoint)
+    table = torch.tensor(model.all_layers(waves).entropies)
+    mean = tuple(table.mean(0).tolist())
+    checkpoint.calibrations = {"asr": Calibration("midrange", mean, None, 0.2, {1.0: COUNTS})}
+    return model
+
+
+def test_features(model, waves):
+    out = model(waves, rho=1.0, strategy="min-max", task="asr")
+    tau = midrange(model.calibrations["asr"].mean_entropy, 1.0)
+    candidates = candidate_layers("min-max", COUNTS, 0.2)
+    every = model.all_layers(waves)
+    for wave, features, k, asked, entropies, states in zip(
+        waves, out.features, out.exit_layer, out.entropies, every.entropies, every.features, strict=True
+    ):
+        assert k == exit_layer(entropies, candidates, tau)
+        assert features.shape == (k + 1, model.config.frames(len(wave)), model.dim)
+        assert torch.allclose(features, states[: k + 1], atol=1e-5)
+        looked_at = [n for n in candidates[:-1] if n <= k]
+        assert [n for n, value in enumerate(asked, start=1) if not math.isnan(value)] == looked_at
+        assert not features.requires_grad and not features.is_inference()
+    assert len(set(out.exit_layer)) > 1
+
+
+def test_ways_of_stopping(model, waves):
+    assert model(waves).exit_layer == [model.layers] * len(waves)
+    assert model(waves, layer=2).exit_layer == [2] * len(waves)
+    assert model(waves, threshold=math.inf).exit_layer == [1] * len(waves)
+    assert model(waves, threshold=0.0).exit_layer == [model.layers] * len(waves)
+    assert model([]).features == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rho": 1.0, "layer": 3}, "several ways"),
+        ({"threshold": 1.0, "layer": 3}, "several ways"),
+        ({"rho": 1.0, "task": "asr"}, "strategy is missing"),
+        ({"rho": 0.9, "strategy": "avg", "task": "asr"}, r"rho 0\.9 is not calibrated for asr \(calibrated: 1\)"),
+        ({"rho": 1.0, "strategy": "avg", "task": "se"}, "not calibrated for the task 'se'"),
+        ({"rho": 1.0, "strategy": "best", "task": "asr"}, "strategy 'best' is unknown"),
+        ({"layer": 7}, "no layer 7"),
+        ({"threshold": math.nan}, "NaN"),
+    ],
+)
+def test_contradictory_requests(model, waves, arguments, message):
+    with pytest.raises(DaisyError, match=message):
+        model(waves, **arguments)
+
+
+def test_without_branches(model, waves):
+    model.checkpoint.branches = None
+    plain = daisy.Daisy(model.checkpoint)
+    assert plain(waves, layer=3).exit_layer == [3] * len(waves)
+    with pytest.raises(DaisyError, match="no exit branches"):
+        plain(waves, threshold=1.0)
+    assert all(math.isnan(value) for row in plain.all_layers(waves).entropies for value in row)
+
+
+@pytest.mark.parametrize(
+    ("waveforms", "message"),
+    [
+        (torch.zeros(2, 16_000), "one tensor"),
+        ([torch.zeros(2, 16_000)], r"waveform 0 is a torch\.float32 tensor \(2, 16000\)"),
+        ([torch.zeros(16_000, dtype=torch.int16)], "int16"),
+        ([torch.full((16_000,), math.nan)], "NaN"),
+        ([torch.zeros(0)], "shape"),
+        ([[0.0] * 16_000], "list"),
+    ],
+)
+def test_bad_waveforms(model, waveforms, message):
+    with pytest.raises(DaisyError, match=message):
+        model(waveforms)
+
+
+def test_half_precision(model, waves):
+    whole = model(waves, layer=4).features
+    half = model.to(dtype=torch.bfloat16)(waves, layer=4)
+    assert half.features[0].dtype == torch.bfloat16
+    for one, other in zip(whole, half.features, strict=True):
+        assert (one - other.float()).norm() / one.norm() < 0.05
+    # Entropies are summed in float32.
+    assert all(isinstance(value, float) for row in model.all_layers(waves).entropies for value in row)
+
+
+def test_calibration_of_another_depth():
+    with pytest.raises(ValueError, match="6 layers, the model has 12"):
+        from_plain({"asr": Calibration("midrange", (1.0,) * 6, None, 0.2, {1.0: COUNTS}).plain()}, 12)
+
+
+def test_gradients_flow_through_what_uses_the_features(model, waves):
+    linear = torch.nn.Linear(model.dim, 3)
+    linear(model(waves, layer=2).features[0][-1]).sum().backward()
+    assert linear.weight.grad is not None
+
+
+def test_importing_daisy_imports_no_torch():
+    code = "import sys, daisy; assert 'torch' not in sys.modules; daisy.load; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_s3prl_interface(checkpoint, model, waves, tmp_path):
+    from daisy.hubert.writing import save
+
+    save(tmp_path / "model.safetensors", checkpoint, "safetensors")
+    upstream = DaisyUpstream(tmp_path / "model.safetensors", rho=1.0, strategy="min-max", task="asr")
+    result = upstream(waves)
+    assert upstream.get_downsample_rates("hidden_states") == 320
+    assert len(result["hidden_states"]) == model.layers + 1
+    direct = model(waves, rho=1.0, strategy="min-max", task="asr")
+    longest = max(len(states[0]) for states in direct.features)
+    for layer, states in enumerate(result["hidden_states"]):
+        assert states.shape == (len(waves), longest, model.dim)
+        for row, (features, k) in enumerate(zip(direct.features, direct.exit_layer, strict=True)):
+            frames = features.shape[1]
+            expected = features[layer] if layer <= k else torch.zeros(frames, model.dim)
+            assert torch.equal(states[row, :frames], expected) and not states[row, frames:].any()
+    assert result["exit_layer"] == direct.exit_layer

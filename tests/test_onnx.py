@@ -1,0 +1,100 @@
+"""Exported ONNX segments against torch on the golden recordings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import daisy
+from daisy.calibrations import Calibration
+from daisy.errors import DaisyError
+from daisy.onnx_export import export, quantise
+from daisy.onnx_runtime import OnnxDaisy
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A calibrated model, and its exports in float32 and int8."""
+    from conftest import GOLDEN
+
+    model = daisy.load(GOLDEN / "daisy_tiny_after_norm.pt")
+    calibration = Calibration("midrange", (4.3, 4.2, 4.1, 4.0, 3.9, 3.8), None, 0.2, {1.0: (1, 1, 3, 3, 1, 1)})
+    model.checkpoint.calibrations = {"asr": calibration}
+    folder = tmp_path_factory.mktemp("onnx")
+    export(model.checkpoint, folder / "float")
+    shutil.copytree(folder / "float", folder / "int8")
+    for file in [*(folder / "int8").glob("layer-*.onnx"), *(folder / "int8").glob("branch-*.onnx")]:
+        quantise(file)
+    return model, folder
+
+
+def test_features_and_exits_agree(exported, waves):
+    model, folder = exported
+    runner = OnnxDaisy(folder / "float", threads=1)
+    entropies = torch.tensor(model.all_layers(waves).entropies).flatten().sort().values
+    # In the middle of a gap, where rounding decides nothing.
+    gaps = (entropies[1:] - entropies[:-1]).topk(6).indices.tolist()
+    requests = [{"layer": 6}, {"rho": 1.0, "strategy": "avg", "task": "asr"}]
+    requests += [{"threshold": float(entropies[i] + entropies[i + 1]) / 2} for i in gaps]
+    seen = set()
+    for request in requests:
+        for wave in waves:
+            theirs, ours = model([wave], **request), runner(wave.numpy(), **request)
+            assert ours.exit_layer == theirs.exit_layer[0]
+            assert np.abs(ours.features - theirs.features[0].numpy()).max() < 1e-4
+            assert np.allclose(ours.entropies, theirs.entropies[0], atol=1e-4, equal_nan=True)
+            seen.add(ours.exit_layer)
+    assert len(seen) > 2
+
+
+def test_only_what_is_needed_runs(exported, waves):
+    _, folder = exported
+    runner = OnnxDaisy(folder / "float", threads=1)
+    runner(waves[0].numpy(), layer=2)
+    assert sorted(runner._sessions) == ["front_end", "layer-01", "layer-02"]
+
+
+def test_int8_is_smaller_and_close(exported, waves):
+    model, folder = exported
+    sizes = {
+        name: sum(file.stat().st_size for file in (folder / name).glob("layer-*.onnx")) for name in ("float", "int8")
+    }
+    assert sizes["int8"] < 0.5 * sizes["float"]
+    ours = OnnxDaisy(folder / "int8", threads=1)(waves[0].numpy()).features
+    theirs = model([waves[0]]).features[0].numpy()
+    assert 0 < np.linalg.norm(ours - theirs) < 0.1 * np.linalg.norm(theirs)
+
+
+def test_runner_needs_no_torch(exported):
+    _, folder = exported
+    code = (
+        "import sys, numpy; from daisy.onnx_runtime import OnnxDaisy; "
+        f"print(OnnxDaisy({str(folder / 'float')!r})(numpy.zeros(8000, 'f4')).exit_layer); "
+        "assert 'torch' not in sys.modules"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert outcome.stdout.strip() == "6", outcome.stderr
+
+
+def test_faults(exported, checkpoint, tmp_path, waves):
+    _, folder = exported
+    with pytest.raises(DaisyError, match="there already"):
+        export(checkpoint, folder / "float")
+    with pytest.raises(DaisyError, match=r"daisy\.json"):
+        OnnxDaisy(tmp_path)
+    runner = OnnxDaisy(folder / "float")
+    for wave in (np.zeros((2, 16_000), "f4"), np.zeros(10, "f4"), np.full(16_000, np.nan), np.zeros(16_000, "i2")):
+        with pytest.raises(DaisyError, match="waveform"):
+            runner(wave)
+    with pytest.raises(DaisyError, match="not calibrated for the task"):
+        runner(waves[0].numpy(), rho=1.0, strategy="avg", task="sid")
+    description = json.loads((folder / "float/daisy.json").read_text())
+    (tmp_path / "daisy.json").write_text(json.dumps(description))
+    with pytest.raises(DaisyError, match="segment is missing"):
+        OnnxDaisy(tmp_path)(waves[0].numpy())
