@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import yaml
@@ -82,8 +82,9 @@ def _check_noise(config: Mapping[str, Any]) -> None:
 def _explained(error: jsonschema.ValidationError) -> DaisyError:
     place = ".".join(str(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        unknown = next(key for key in error.instance if key not in known)
+        known = list(_schema(error).get("properties", {}))
+        given = cast(Mapping[str, Any], error.instance)
+        unknown = next(key for key in given if key not in known)
         near = difflib.get_close_matches(str(unknown), known, n=1)
         return DaisyError(
             f"unknown key {unknown!r} in {place}",
@@ -93,8 +94,12 @@ def _explained(error: jsonschema.ValidationError) -> DaisyError:
     return DaisyError(f"{place}: {error.message}", fix=_fix(error), file="config")
 
 
+def _schema(error: jsonschema.ValidationError) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], error.schema)
+
+
 def _fix(error: jsonschema.ValidationError) -> str:
-    description = error.schema.get("description")
+    description = _schema(error).get("description")
     return f"It is: {description}" if description else "See config/config.yaml"
 
 
