@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from daisy.hubert.checkpoint import load
+from daisy.hubert.writing import save, state_dict
 
 ROOT = Path(__file__).parent.parent
 TASKS = ("asr", "se", "sid", "ss")
@@ -229,6 +230,24 @@ def test_unseen_speakers_are_tested(nano):
             for part in ("train", "dev", "test")
         ]
         assert not speakers[2] & (speakers[0] | speakers[1])
+
+
+@pytest.mark.parametrize("form", ["fairseq", "transformers"])
+def test_branches_train_from_any_checkpoint_by_config_alone(nano, form):
+    """The same HuBERT in another format gives the same targets and the same branches."""
+    upstream = load(ROOT / "daisy/models/hubert_tiny.safetensors")
+    path = nano.parent.parent / f"hubert.{form}"
+    if form == "fairseq":
+        torch.save({"args": None, "cfg": upstream.fairseq_config, "model": state_dict(upstream)}, path)
+    else:
+        save(path, upstream, form)
+    overlay = {"run": form, "upstream": {"checkpoint": str(path)}}
+    outcome = snakemake(nano.parent.parent, f"results/{form}/branches/daisy.pt", overlay=overlay)
+    assert outcome.returncode == 0, outcome.stderr[-6000:]
+    own, other = (
+        torch.load(nano.parent / name / "branches/daisy.pt", weights_only=True)["model_weight"] for name in ("nano", form)
+    )
+    assert own.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in own.items())
 
 
 def test_what_is_left_over(nano):
