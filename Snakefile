@@ -17,6 +17,7 @@ include: "rules/downstream.smk"
 include: "rules/bundle.smk"
 include: "rules/evaluation.smk"
 include: "rules/noise.smk"
+include: "rules/links.smk"
 include: "rules/report.smk"
 include: "rules/ablation.smk"
 include: "rules/pretrain.smk"
@@ -26,5 +27,5 @@ rule all:
     default_target: True
     input:
         RUN + "/report.html",
-        RUN + "/branches/daisy.pt",
+        RUN + "/store.csv",
         RUN + "/model/daisy.safetensors",

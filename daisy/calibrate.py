@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daisy import stage
 from daisy.exits import threshold_for
-from daisy.extract import load_features
+from daisy.features import load_features
 from daisy.files import write_json
 
 

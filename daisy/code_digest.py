@@ -1,7 +1,9 @@
 """A digest of the code that a stage runs, so that a change of code reruns what it touches and no more.
 
 It covers the stage's module and all of this package that it imports, directly or not; comments,
-docstrings and layout do not count. Standard library only: the Snakefile computes it while parsing.
+docstrings and layout do not count. What is imported by a name that only a run knows cannot be seen here, so
+such an import is an error, with one exception: `daisy.tasks.loading` loads the tasks' modules, and who runs it
+names the task. Standard library only: the Snakefile computes it while parsing.
 """
 
 from __future__ import annotations
@@ -11,7 +13,12 @@ import functools
 import hashlib
 from pathlib import Path
 
+from daisy.errors import DaisyError
+
 PACKAGE = Path(__file__).parent
+LOADER = "daisy.tasks.loading"
+DYNAMIC = ("import_module", "__import__", "exec", "eval")
+"""Calls that run what no text shows; as methods (`model.eval()`) the last two are something else."""
 
 
 def module_file(name: str) -> Path | None:
@@ -35,6 +42,14 @@ def _parsed(name: str) -> tuple[str, frozenset[str]]:
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             imports |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            raise DaisyError(f"line {node.lineno} imports relatively", file=file, fix="Name the module in full")
+        elif isinstance(node, ast.Call) and name != LOADER and _called(node) in DYNAMIC:
+            raise DaisyError(
+                f"line {node.lineno} calls {_called(node)}, so that no digest can tell which code runs",
+                file=file,
+                fix="Import by name, or load tasks with daisy.tasks.loading",
+            )
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             # A string that stands alone is documentation, wherever it stands.
             node.body = [
@@ -48,6 +63,13 @@ def _parsed(name: str) -> tuple[str, frozenset[str]]:
             ]
     own = frozenset(item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item))
     return ast.dump(tree), own
+
+
+def _called(node: ast.Call) -> str:
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return function.attr if function.attr not in ("exec", "eval") else ""
+    return getattr(function, "id", "")
 
 
 def closure(*modules: str) -> list[str]:
@@ -65,7 +87,13 @@ def closure(*modules: str) -> list[str]:
     return sorted(found)
 
 
-def code_digest(*modules: str) -> str:
-    """Twelve hexadecimal digits that change if, and only if, the code of `closure(*modules)` does."""
-    text = "\n".join(f"{name} {_parsed(name)[0]}" for name in closure(*modules))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def code_digests(*modules: str) -> dict[str, str]:
+    """Eight hexadecimal digits per module of `closure(*modules)` that change if, and only if, its code does.
+
+    Raises:
+        DaisyError: if a module imports what cannot be told from its text, or loads a task that is not named.
+    """
+    found = closure(*modules)
+    if LOADER in found and not any(name.startswith("daisy.tasks.") for name in modules):
+        raise DaisyError(f"{modules[0]} loads tasks by name", fix="Name the task's module beside it")
+    return {name: hashlib.sha256(_parsed(name)[0].encode()).hexdigest()[:8] for name in found}

@@ -20,19 +20,20 @@ from torch import Tensor, nn
 from daisy import stage
 from daisy.batches import batches
 from daisy.cached import KEPT_SECONDS, Cached
+from daisy.contents import digest
 from daisy.errors import DaisyError
 from daisy.exits import all_candidates, exit_layers, histogram
-from daisy.extract import Features, load_features
+from daisy.features import Features, load_features
 from daisy.files import read_json, write_csv, write_json
 from daisy.fusion import Kind
-from daisy.hubert.checkpoint import digest
 from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import Downstream, save_downstream
 from daisy.progress import Progress
 from daisy.resume import Resumable, check_finite
 from daisy.seeds import generator
 from daisy.tasks.base import Score, Task, set_metric
-from daisy.tasks.registry import TASKS, task_class
+from daisy.tasks.loading import task_class
+from daisy.tasks.registry import TASKS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from daisy.bootstrap import interval
 from daisy.downstream import Judged, Split, evaluate, last_if_negative, load_split
 from daisy.errors import DaisyError
 from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
-from daisy.extract import load_features
+from daisy.features import load_features
 from daisy.files import read_json, write_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from daisy import stage
+from daisy.contents import digest
 from daisy.errors import DaisyError
 from daisy.files import write_text
-from daisy.hubert.checkpoint import digest, load
+from daisy.hubert.checkpoint import load
 from daisy.hubert.reading import CONFIG_KEY, read_content
 from daisy.hubert.writing import save_safetensors
 from daisy.manifest import read_manifest

@@ -10,22 +10,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from daisy import stage
 from daisy.batches import batches
 from daisy.errors import DaisyError
+from daisy.features import load_features, normalise
 from daisy.files import atomic
-from daisy.hubert.checkpoint import load
-from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.hubert.checkpoint import Checkpoint, load
+from daisy.hubert.every_layer import Layers, every_layer
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
 
@@ -45,74 +43,26 @@ class Settings:
     batch_seconds: float
 
 
-def normalise(states: Tensor) -> Tensor:
-    """Layer-normalise hidden states (..., D) over D, without affine parameters."""
-    return F.layer_norm(states, states.shape[-1:])
+def _run(model: Checkpoint, manifest: Manifest, batch: Sequence[int]) -> Iterator[tuple[int, Layers]]:
+    waves = [manifest.wave(index) for index in batch]
+    return zip(batch, every_layer(model.encoder, model.branches, model.position, waves), strict=True)
 
 
-@dataclasses.dataclass(frozen=True)
-class Features:
-    """The features of one split.
-
-    Attributes:
-        states: (frames, K + 1, D), layer-normalised, utterance after utterance; memory-mapped.
-        frames: (utterances,) frames of each; all 1 if pooled.
-        entropies: (utterances, K) E_k in nats.
-    """
-
-    states: np.ndarray
-    frames: np.ndarray
-    entropies: np.ndarray
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_ends", np.cumsum(self.frames))
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def utterance(self, index: int, layers: int) -> Tensor:
-        """(T, layers + 1, D) float32: the states 0 to `layers` of one utterance."""
-        end = int(self._ends[index])  # type: ignore[attr-defined]
-        part = self.states[end - int(self.frames[index]) : end, : layers + 1]
-        return torch.from_numpy(np.array(part, dtype=np.float32))  # a copy: the file is mapped read-only
-
-
-def load_features(path: Path) -> Features:
-    """Read a split's features; `path` is the ``.npy`` file.
-
-    Raises:
-        DaisyError: if a file is missing or damaged.
-    """
-    try:
-        states = np.load(path, mmap_mode="r", allow_pickle=False)
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
-            features = Features(states, file["frames"], file["entropies"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DaisyError(f"no features ({error})", file=path, fix="Run the feature stage again") from None
-    if int(features.frames.sum()) != len(states):
-        raise DaisyError(
-            f"{len(states)} frames, but its table counts {features.frames.sum()}",
-            file=path,
-            fix="Delete the file and run the feature stage again",
-        )
-    return features
-
-
-def extract(model: EarlyExitHubert, manifest: Manifest, settings: Settings, out: Path) -> None:
+def extract(model: Checkpoint, manifest: Manifest, settings: Settings, out: Path) -> None:
     """Compute and write the features of a manifest."""
     config = model.encoder.config
     counts = [1 if settings.pooled else config.frames(item.samples) for item in manifest.utterances]
     ends = np.cumsum(counts)
-    entropies = np.zeros((len(manifest), model.layers))
+    entropies = np.zeros((len(manifest), model.encoder.config.layers))
     progress = Progress(f"features {out.parent.name} {out.stem}", manifest.seconds, "s of audio")
-    shape = (int(ends[-1]), model.layers + 1, config.dim)
+    shape = (int(ends[-1]), model.encoder.config.layers + 1, config.dim)
     with atomic(out) as temporary:
         states = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.storage), shape)
         with open(temporary, "rb+") as file:
             # Taken now: a memory map that meets a full disk later would kill the process without a word.
             os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
         for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
-            for index, item in zip(batch, model.all_layers([manifest.wave(i) for i in batch]), strict=True):
+            for index, item in _run(model, manifest, batch):
                 kept = normalise(item.states)
                 if settings.pooled:
                     kept = kept.mean(1, keepdim=True)
@@ -136,7 +86,7 @@ def link_states(source: Path, out: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def extract_entropies(model: EarlyExitHubert, manifest: Manifest, settings: Settings, like: Path, out: Path) -> None:
+def extract_entropies(model: Checkpoint, manifest: Manifest, settings: Settings, like: Path, out: Path) -> None:
     """Entropies of other branches on the same HuBERT, beside the states that were extracted before.
 
     Raises:
@@ -145,16 +95,16 @@ def extract_entropies(model: EarlyExitHubert, manifest: Manifest, settings: Sett
     known = load_features(like)
     if len(known) != len(manifest):
         raise DaisyError(f"states of {len(known)} utterances for {len(manifest)}", file=like, fix="Extract them again")
-    entropies = np.zeros((len(manifest), model.layers))
+    entropies = np.zeros((len(manifest), model.encoder.config.layers))
     progress = Progress(f"entropies {out.parent.name} {out.stem}", manifest.seconds, "s of audio")
     for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
-        for index, item in zip(batch, model.all_layers([manifest.wave(i) for i in batch]), strict=True):
+        for index, item in _run(model, manifest, batch):
             entropies[index] = item.entropies
             progress.add(manifest.utterances[index].samples / 16_000)
             if index == 0:
                 kept = normalise(item.states)
                 kept = (kept.mean(1, keepdim=True) if settings.pooled else kept).transpose(0, 1)
-                if not torch.allclose(kept, known.utterance(0, model.layers), rtol=0, atol=0.02):
+                if not torch.allclose(kept, known.utterance(0, model.encoder.config.layers), rtol=0, atol=0.02):
                     raise DaisyError("these states are of another HuBERT", file=like, fix="Extract them again")
     link_states(like, out)
     with atomic(out.with_suffix(".npz")) as temporary:
@@ -173,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    model, manifest = EarlyExitHubert(load(arguments.model)), read_manifest(arguments.manifest)
+    model, manifest = load(arguments.model), read_manifest(arguments.manifest)
     if arguments.like:
         extract_entropies(model, manifest, settings, arguments.like, arguments.out)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daisy.extract import normalise
+from daisy.features import normalise
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.model_file import Downstream
 from daisy.tasks.registry import TASKS

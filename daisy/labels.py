@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from daisy.grid import GridRow, SeedRow, fixed_layer
-from daisy.tasks.registry import TASKS, task_class
+from daisy.tasks.loading import task_class
+from daisy.tasks.registry import TASKS
 
 
 def task_title(task: str) -> str:

@@ -1,26 +1,19 @@
-"""Split the corpora into the manifests of every task.
-
-Every recording of the embedded corpus belongs to one part, train, dev or test, drawn by seed within
-each speaker; all tasks keep to it, so what is tested in one task is trained on nowhere, not even in
-the branches or the pre-training.
-"""
+"""Write a task's manifests: which recordings of its corpus it trains on, is chosen by and is tested on."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from daisy import stage
 from daisy.audio import SAMPLE_RATE
+from daisy.corpora.partition import PARTS, Splits, partition
 from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
 from daisy.files import write_csv
 from daisy.manifest import Utterance, write_manifest
-from daisy.seeds import generator
-
-PARTS = ("train", "dev", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,117 +21,89 @@ class Settings:
     """Config of this stage.
 
     Attributes:
-        seed: Seed of the draw.
-        dev: Share of each speaker's recordings in dev.
-        test: Share of each speaker's recordings in test.
-        sid_min_recordings: Speakers with fewer recordings are not in the SID task.
-        max_seconds: Longer recordings are left out of the tasks (not of the branch training).
-        max_per_speaker: At most so many recordings of a speaker are used; 0 for all.
+        task: Whose manifests; `speech` for the branches and their targets.
+        splits: How the corpus is divided.
+        max_seconds: Longer recordings are left out; 0 for none.
+        min_recordings: Speakers with fewer recordings, or with none in some part, are left out; 0 for none.
+        transcribed: Whether recordings without a text are left out.
     """
 
-    seed: int
-    dev: float
-    test: float
-    sid_min_recordings: int
-    max_seconds: float
-    max_per_speaker: int = 0
+    task: str
+    splits: Splits
+    max_seconds: float = 0.0
+    min_recordings: int = 0
+    transcribed: bool = False
 
 
-def partition(recordings: Sequence[Recording], settings: Settings) -> dict[str, list[Recording]]:
-    """Divide speech into train, dev and test, speaker by speaker.
-
-    A corpus that fixes its own splits keeps them.
-    """
-    by_speaker: dict[str, list[Recording]] = collections.defaultdict(list)
-    parts: dict[str, list[Recording]] = {part: [] for part in PARTS}
-    for recording in sorted(recordings, key=lambda item: item.id):
-        if recording.split:
-            parts[recording.split].append(recording)
-        elif not recording.speaker.startswith("music-"):
-            by_speaker[recording.speaker].append(recording)
-    for speaker, items in sorted(by_speaker.items()):
-        order = generator(settings.seed, "partition", speaker).permutation(len(items))
-        if settings.max_per_speaker:
-            order = order[: settings.max_per_speaker]
-        dev = round(len(order) * settings.dev)
-        test = round(len(order) * settings.test)
-        for place, index in enumerate(order):
-            part = "dev" if place < dev else "test" if place < dev + test else "train"
-            parts[part].append(items[index])
-    return parts
-
-
-def sid_speakers(parts: dict[str, list[Recording]], least: int) -> set[str]:
+def known_speakers(parts: dict[str, list[Recording]], least: int) -> set[str]:
     """Speakers with at least `least` recordings, and at least one in every part."""
     counts = collections.Counter(item.speaker for items in parts.values() for item in items)
     present = set.intersection(*({item.speaker for item in parts[part]} for part in PARTS))
     return {speaker for speaker, count in counts.items() if count >= least} & present
 
 
-def _write(path: Path, audio: Path, recordings: Iterable[Recording]) -> dict[str, object]:
-    chosen = sorted(recordings, key=lambda item: item.id)
-    write_manifest(
-        path,
-        audio,
-        [
-            Utterance(
-                item.id,
-                f"{item.id}.flac",
-                item.samples,
-                item.speaker,
-                item.text,
-                tuple(name for name in item.references.split(";") if name),
+def choose(parts: dict[str, list[Recording]], settings: Settings) -> dict[str, list[Recording]]:
+    """The recordings of every part that the task uses, sorted by id.
+
+    Raises:
+        DaisyError: if speakers are asked for and fewer than two have enough recordings.
+    """
+    speakers = None
+    if settings.min_recordings:
+        speakers = known_speakers(parts, settings.min_recordings)
+        if len(speakers) < 2:
+            raise DaisyError(
+                f"{len(speakers)} speakers have at least {settings.min_recordings} recordings",
+                fix="Lower data.splits.sid_min_recordings, or add recordings",
             )
-            for item in chosen
-        ],
-    )
+    longest = settings.max_seconds * SAMPLE_RATE or float("inf")
     return {
-        "corpus": path.parent.name,
-        "split": path.stem,
-        "recordings": len(chosen),
+        part: [
+            item
+            for item in sorted(items, key=lambda item: item.id)
+            if item.samples <= longest
+            and (speakers is None or item.speaker in speakers)
+            and (item.text or not settings.transcribed)
+        ]
+        for part, items in parts.items()
+    }
+
+
+def utterance(item: Recording) -> Utterance:
+    """A recording as a manifest has it."""
+    references = tuple(name for name in item.references.split(";") if name)
+    return Utterance(item.id, f"{item.id}.flac", item.samples, item.speaker, item.text, references)
+
+
+def summary(task: str, part: str, recordings: Sequence[Recording]) -> dict[str, object]:
+    """Recordings, speakers and minutes of a part."""
+    return {
+        "corpus": task,
+        "split": part,
+        "recordings": len(recordings),
         # A mixture of speakers names them all.
-        "speakers": len({name for item in chosen for name in item.speaker.split("+")}),
-        "minutes": round(sum(item.samples for item in chosen) / SAMPLE_RATE / 60, 2),
+        "speakers": len({name for item in recordings for name in item.speaker.split("+")}),
+        "minutes": round(sum(item.samples for item in recordings) / SAMPLE_RATE / 60, 2),
     }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--speech", type=Path, required=True, help="table of the speech corpus; audio/ lies beside it")
-    parser.add_argument("--commands", type=Path, required=True, help="table of the transcribed corpus; likewise")
-    parser.add_argument("--enhancement", type=Path, required=True, help="table of the noisy mixtures; likewise")
-    parser.add_argument(
-        "--separation", type=Path, required=True, help="table of the mixtures of two speakers; likewise"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="output: folder with <corpus>/<split>.tsv and .csv")
+    parser.add_argument("--corpus", type=Path, required=True, help="table of the corpus; audio/ lies beside it")
+    parser.add_argument("--out", type=Path, required=True, help="output: folder with <split>.tsv and .csv")
     parser.add_argument("--summary", type=Path, required=True, help="output: recordings, speakers, minutes per split")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
-    parts = partition(read_table(arguments.speech), settings)
-    longest = settings.max_seconds * SAMPLE_RATE
-    speakers = sid_speakers(parts, settings.sid_min_recordings)
-    if len(speakers) < 2:
-        raise DaisyError(
-            f"{len(speakers)} speakers have at least {settings.sid_min_recordings} recordings",
-            file=arguments.speech,
-            fix="Lower data.splits.sid_min_recordings, or add recordings",
-        )
-    commands = partition(read_table(arguments.commands), settings)
-    mixtures = {"se": arguments.enhancement, "ss": arguments.separation}
-    mixed = {task: partition(read_table(table), settings) for task, table in mixtures.items()}
-    rows = []
+    try:
+        chosen = choose(partition(read_table(arguments.corpus), settings.splits), settings)
+    except DaisyError as error:
+        raise DaisyError(error.problem, file=error.file or arguments.corpus, fix=error.fix) from None
     for part in PARTS:
-        speech_audio = arguments.speech.parent / "audio"
-        if part != "test":
-            rows.append(_write(arguments.out / "speech" / f"{part}.tsv", speech_audio, parts[part]))
-        sid = [item for item in parts[part] if item.speaker in speakers and item.samples <= longest]
-        rows.append(_write(arguments.out / "sid" / f"{part}.tsv", speech_audio, sid))
-        asr = [item for item in commands[part] if item.text and item.samples <= longest]
-        rows.append(_write(arguments.out / "asr" / f"{part}.tsv", arguments.commands.parent / "audio", asr))
-        for task, table in mixtures.items():
-            rows.append(_write(arguments.out / task / f"{part}.tsv", table.parent / "audio", mixed[task][part]))
-    write_csv(arguments.summary, ("corpus", "split", "recordings", "speakers", "minutes"), rows)
+        audio = arguments.corpus.parent / "audio"
+        write_manifest(arguments.out / f"{part}.tsv", audio, [utterance(item) for item in chosen[part]])
+    rows = [summary(settings.task, part, chosen[part]) for part in PARTS]
+    write_csv(arguments.summary, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

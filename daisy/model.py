@@ -16,12 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from daisy.calibrations import Calibration, resolve
+from daisy.calibrations import Calibration
 from daisy.errors import DaisyError
 from daisy.hubert import checkpoint as checkpoints
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
 from daisy.hubert.encoder import Padding
+from daisy.stopping import resolve
 
 
 @dataclasses.dataclass(frozen=True)

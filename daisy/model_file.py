@@ -13,7 +13,7 @@ from daisy.errors import DaisyError
 from daisy.files import atomic
 from daisy.fusion import Kind, LayerSum
 from daisy.tasks.base import Task
-from daisy.tasks.registry import restore
+from daisy.tasks.loading import restore
 
 
 class Downstream(nn.Module):

@@ -19,7 +19,7 @@ from daisy.bootstrap import interval
 from daisy.conditions import CLEAN, WHITE, ConditionRow
 from daisy.downstream import Split, last_if_negative, load_split
 from daisy.exits import all_candidates, candidate_layers, exit_layers
-from daisy.extract import load_features
+from daisy.features import load_features
 from daisy.files import read_json
 from daisy.grid import read_table, write_table
 from daisy.manifest import read_manifest

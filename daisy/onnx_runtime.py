@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy.calibrations import Calibration, from_plain, resolve
+from daisy.calibrations import Calibration, from_plain
 from daisy.errors import DaisyError
 from daisy.files import read_json
+from daisy.stopping import resolve
 
 
 @dataclasses.dataclass(frozen=True)

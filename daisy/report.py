@@ -128,10 +128,10 @@ def inline_figures(folder: Path, figures: Mapping[str, tuple[str, str]]) -> list
     return result
 
 
-def data_section(manifests: Path, dropped: Path | None) -> dict[str, Any]:
+def data_section(manifests: Sequence[Path], dropped: Path | None) -> dict[str, Any]:
     """The recordings that were used, and how many were left out and why."""
     columns = ("corpus", "split", "recordings", "speakers", "minutes")
-    rows = [[row[name] for name in columns] for row in read_csv(manifests, columns=columns)]
+    rows = [[row[name] for name in columns] for path in manifests for row in read_csv(path, columns=columns)]
     tables = [html.table([name.capitalize() for name in columns], rows)]
     if dropped is None:
         return html.section("The recordings", "", tables)
@@ -242,7 +242,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
     parser.add_argument("--config", type=Path, required=True, help="the run's resolved config")
-    parser.add_argument("--manifests", type=Path, required=True, help="recordings, speakers, minutes per split")
+    parser.add_argument(
+        "--manifests", type=Path, nargs="+", required=True, help="recordings, speakers, minutes per split"
+    )
     parser.add_argument("--dropped", type=Path, help="recordings left out, and why")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
     parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")

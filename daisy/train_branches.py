@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.contents import digest
 from daisy.files import write_csv
 from daisy.hubert.branches import Branches
-from daisy.hubert.checkpoint import Checkpoint, digest, load
+from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.config import Position
 from daisy.hubert.writing import save_published
 from daisy.label import read_labels

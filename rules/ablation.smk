@@ -23,20 +23,24 @@ def target_variants():
 VARIANTS = target_variants()
 
 
-def variant(wildcards):
-    """The targets of a variant."""
-    return VARIANTS[wildcards.variant]
+VARIANT_BRANCHES = {
+    name: branches(targets(**{"layer": 0, "clusters": 0, **variant})) for name, variant in VARIANTS.items()
+}
+VARIANT_FEATURES = {
+    (variant, task, part): features(task, part, model)
+    for variant, model in VARIANT_BRANCHES.items()
+    for task in ABLATED["tasks"]
+    for part in PARTS
+}
 
 
-def variant_shards(wildcards):
-    own = VARIANTS[f"layer{wildcards.layer}-c{wildcards.clusters}"]
-    return expand(ABLATION + "/shards/layer{layer}/train_{rank}_{nshard}.npy", **own, rank=range(SHARDS), nshard=SHARDS)
+def variant_features(part, file):
+    """Input function: a file of a variant's features."""
+    return lambda wildcards: f"{VARIANT_FEATURES[wildcards.variant, wildcards.task, part]}/{file}"
 
 
 wildcard_constraints:
     variant="|".join(VARIANTS),
-    layer=r"\d+",
-    clusters=r"\d+",
 
 
 rule ablation:
@@ -45,117 +49,27 @@ rule ablation:
         expand(RUN + "/figures/ablation.{ending}", ending=("png", "svg")),
 
 
-use rule dump_features as ablation_dump with:
-    output:
-        expand(
-            ABLATION + "/shards/layer{{layer}}/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")
-        ),
-    log:
-        RUN + "/logs/ablation_dump-{layer}-{rank}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_dump-{layer}-{rank}.tsv"
-    params:
-        settings=lambda wildcards: dump_settings(int(wildcards.layer)),
-        code=code_digest("daisy.dump"),
-        nshard=SHARDS,
-        out=lambda wildcards: f"{ABLATION}/shards/layer{wildcards.layer}",
-
-
-use rule kmeans as ablation_kmeans with:
-    input:
-        variant_shards,
-    output:
-        ABLATION + "/layer{layer}-c{clusters}/kmeans.npz",
-    log:
-        RUN + "/logs/ablation_kmeans-{layer}-{clusters}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_kmeans-{layer}-{clusters}.tsv"
-    params:
-        settings=lambda wildcards: settings(clusters=int(wildcards.clusters), seed=SEED, layer=int(wildcards.layer)),
-        code=code_digest("daisy.kmeans"),
-
-
-use rule labels as ablation_labels with:
-    input:
-        corpus=corpus("speech"),
-        manifest=RUN + "/manifests/speech/train.tsv",
-        checkpoint=CHECKPOINT,
-        centroids=lambda wildcards: [] if wildcards.variant == "head" else f"{ABLATION}/{wildcards.variant}/kmeans.npz",
-    output:
-        labels=ABLATION + "/{variant}/train.km",
-        dictionary=ABLATION + "/{variant}/dict.km.txt",
-    log:
-        RUN + "/logs/ablation_labels-{variant}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_labels-{variant}.tsv"
-    params:
-        settings=lambda wildcards: label_settings(variant(wildcards)),
-        code=code_digest("daisy.label"),
-        centroids=centroids_option,
-
-
-use rule branches as ablation_branches with:
-    input:
-        corpus=corpus("speech"),
-        checkpoint=CHECKPOINT,
-        manifest=RUN + "/manifests/speech/train.tsv",
-        labels=ABLATION + "/{variant}/train.km",
-        dictionary=ABLATION + "/{variant}/dict.km.txt",
-    output:
-        model=ABLATION + "/{variant}/daisy.pt",
-        history=ABLATION + "/{variant}/history.csv",
-    log:
-        RUN + "/logs/ablation_branches-{variant}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_branches-{variant}.tsv"
-    params:
-        settings=BRANCH_SETTINGS,
-        code=code_digest("daisy.train_branches"),
-        state=lambda wildcards: state(
-            f"branches-{wildcards.variant}", BRANCH_SETTINGS, code_digest("daisy.train_branches")
-        ),
-
-
-use rule features as ablation_features with:
-    input:
-        corpus=lambda wildcards: corpus(wildcards.task),
-        model=ABLATION + "/{variant}/daisy.pt",
-        manifest=RUN + "/manifests/{task}/{part}.tsv",
-        like=RUN + "/features/{task}/{part}.npy",
-    output:
-        states=ABLATION + "/{variant}/features/{task}/{part}.npy",
-        table=ABLATION + "/{variant}/features/{task}/{part}.npz",
-    log:
-        RUN + "/logs/ablation_features-{variant}-{task}-{part}.log",
-    benchmark:
-        RUN + "/benchmarks/ablation_features-{variant}-{task}-{part}.tsv"
-    params:
-        settings=feature_settings,
-        code=code_digest("daisy.extract"),
-        like=lambda wildcards, input: f"--like {input.like}",
-
-
 use rule calibration as ablation_calibration with:
     input:
-        states=ABLATION + "/{variant}/features/{task}/train.npy",
-        table=ABLATION + "/{variant}/features/{task}/train.npz",
+        states=variant_features("train", "states.npy"),
+        table=variant_features("train", "states.npz"),
     output:
         ABLATION + "/{variant}/calibration/{task}.json",
     log:
         RUN + "/logs/ablation_calibration-{variant}-{task}.log",
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, ABLATED["rho"]),
-        code=code_digest("daisy.calibrate"),
+        code=code("daisy.calibrate"),
 
 
 use rule downstream as ablation_downstream with:
     input:
-        train_manifest=RUN + "/manifests/{task}/train.tsv",
-        train_features=ABLATION + "/{variant}/features/{task}/train.npy",
-        train_table=ABLATION + "/{variant}/features/{task}/train.npz",
-        dev_manifest=RUN + "/manifests/{task}/dev.tsv",
-        dev_features=ABLATION + "/{variant}/features/{task}/dev.npy",
-        dev_table=ABLATION + "/{variant}/features/{task}/dev.npz",
+        train_manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/train.tsv",
+        train_features=variant_features("train", "states.npy"),
+        train_table=variant_features("train", "states.npz"),
+        dev_manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/dev.tsv",
+        dev_features=variant_features("dev", "states.npy"),
+        dev_table=variant_features("dev", "states.npz"),
         calibration=ABLATION + "/{variant}/calibration/{task}.json",
     output:
         model=ABLATION + "/{variant}/downstream/{task}/model.safetensors",
@@ -179,10 +93,10 @@ use rule downstream as ablation_downstream with:
 use rule evaluation as ablation_evaluation with:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=ABLATION + "/{variant}/daisy.pt",
-        manifest=RUN + "/manifests/{task}/test.tsv",
-        features=ABLATION + "/{variant}/features/{task}/test.npy",
-        table=ABLATION + "/{variant}/features/{task}/test.npz",
+        upstream=lambda wildcards: VARIANT_BRANCHES[wildcards.variant] + "/daisy.pt",
+        manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/test.tsv",
+        features=variant_features("test", "states.npy"),
+        table=variant_features("test", "states.npz"),
         model=ABLATION + "/{variant}/downstream/{task}/model.safetensors",
         exits=ABLATION + "/{variant}/downstream/{task}/exits.json",
         full=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/full/model.safetensors",
@@ -219,7 +133,7 @@ rule ablation_table:
         settings=settings(
             variants=VARIANTS, default=f"layer{config['targets']['layer']}-c{config['targets']['clusters']}"
         ),
-        code=code_digest("daisy.ablation"),
+        code=all_tasks_code("daisy.ablation"),
         folder=ABLATION,
         tables=RUN + "/tables",
         figures=RUN + "/figures",

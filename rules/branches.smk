@@ -1,31 +1,44 @@
 """Exit branches: one linear classifier per layer, all trained from one forward pass of the frozen model."""
 
-BRANCH_SETTINGS = settings(seed=SEED, **config["branches"])
+
+def branches(labels):
+    """Folder of the model with branches that were trained on `labels`."""
+    return stored(
+        "branches",
+        "daisy.train_branches",
+        settings={"seed": SEED, **config["branches"]},
+        manifest=MANIFESTS["speech"],
+        labels=labels,
+        hubert=CHECKPOINT,
+    )
+
+
+BRANCHES = branches(TARGETS)
 
 
 rule branches:
     input:
         corpus=corpus("speech"),
-        checkpoint=CHECKPOINT,
-        manifest=RUN + "/manifests/speech/train.tsv",
-        labels=LABELS,
-        dictionary=RUN + "/targets/dict.km.txt",
+        checkpoint=ancient(CHECKPOINT),
+        manifest=of("manifest", "/train.tsv"),
+        labels=of("labels", "/train.km"),
+        dictionary=of("labels", "/dict.km.txt"),
     output:
-        model=RUN + "/branches/daisy.pt",
-        history=RUN + "/branches/history.csv",
+        model=STORE + "/branches-{key}/daisy.pt",
+        history=STORE + "/branches-{key}/history.csv",
     log:
-        RUN + "/logs/branches.log",
+        STORE + "/logs/branches-{key}.log",
     benchmark:
-        RUN + "/benchmarks/branches.tsv"
+        STORE + "/benchmarks/branches-{key}.tsv"
     threads: 2
     params:
-        settings=BRANCH_SETTINGS,
-        code=code_digest("daisy.train_branches"),
-        state=state("branches", BRANCH_SETTINGS, code_digest("daisy.train_branches")),
+        settings=stored_settings,
+        code=stored_code,
+        state=STORE + "/state/branches-{key}",
     shell:
         stage(
             "train_branches",
-            "--checkpoint {input.checkpoint} --manifest {input.manifest} --labels {input.labels} "
+            "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --labels {input.labels} "
             "--dictionary {input.dictionary} --state {params.state} --out {output.model} --history {output.history} "
             "--threads {threads}",
         )

@@ -8,7 +8,7 @@ def calibrated(pattern):
 
 rule bundle:
     input:
-        model=RUN + "/branches/daisy.pt",
+        model=BRANCHES + "/daisy.pt",
         calibrations=calibrated("/calibration/{task}/{rho}.json"),
         exits=calibrated("/downstream/{task}/seed{seed}/daisy-{rho}/exits.json"),
     output:
@@ -20,7 +20,7 @@ rule bundle:
             absolute=config["thresholds"]["absolute"],
             q={task: values["q"] for task, values in config["tasks"].items()},
         ),
-        code=code_digest("daisy.bundle"),
+        code=code("daisy.bundle"),
     shell:
         stage(
             "bundle",

@@ -1,4 +1,4 @@
-"""What all rules share: the checked config, names of methods, and how a stage is called."""
+"""What all rules share: the checked config, the store, names of methods, and how a stage is called."""
 
 import hashlib
 import json
@@ -6,9 +6,10 @@ import os
 
 from snakemake.exceptions import WorkflowError
 
-from daisy.code_digest import code_digest
+from daisy.code_digest import code_digests
 from daisy.config import check
 from daisy.errors import DaisyError
+from daisy.store import Store
 from daisy.tasks.registry import TASKS
 
 try:
@@ -20,8 +21,34 @@ RUN = f"{config['results']}/{config['run']}"
 CACHE = config["cache"]
 SEED = config["seed"]
 SEEDS = config["seeds"]
-CORPORA = f"{CACHE}/corpora"
 PARTS = ("train", "dev", "test")
+STORE = f"{CACHE}/store"
+store = Store(STORE)
+
+
+def stored(name, *modules, settings, **inputs):
+    """Register a stage of the store; its folder."""
+    try:
+        return store.add(name, *modules, settings=settings, **inputs)
+    except DaisyError as error:
+        raise WorkflowError(str(error))
+
+
+def of(name, path=""):
+    """Input function: a file in the folder of the stage that this one knows as `name`, or the outside file itself."""
+    return lambda wildcards: (
+        [f"{store[wildcards.key].inputs[name]}{path}"] if name in store[wildcards.key].inputs else []
+    )
+
+
+def stored_settings(wildcards):
+    """The config values of a stored stage, as one JSON text."""
+    return store[wildcards.key].settings
+
+
+def stored_code(wildcards):
+    """The code of a stored stage: a digest per module."""
+    return store[wildcards.key].code
 
 
 def resource(path):
@@ -45,6 +72,7 @@ METHODS = DAISY + BASELINES
 
 
 wildcard_constraints:
+    key="[0-9a-f]{12}",
     task="|".join(TASKS),
     part="|".join(PARTS),
     seed=r"\d+",
@@ -52,21 +80,27 @@ wildcard_constraints:
     method="|".join(METHODS).replace(".", r"\."),
 
 
-def corpus(name):
-    """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
-    own = {"asr": "commands", "se": "enhancement", "ss": "separation", "noise": "noise"}
-    kind, embedded = (name, own[name]) if name in own else ("speech", "embedded")
-    return f"{config['data']['corpora'].get(kind) or f'{CORPORA}/{embedded}'}/recordings.csv"
-
-
 def settings(**values):
     """A stage's config values as one JSON text: Snakemake compares it whole, so that every change counts."""
     return json.dumps(values, sort_keys=True)
 
 
+def code(*modules):
+    """A digest for every module that a stage runs."""
+    try:
+        return code_digests(*modules)
+    except DaisyError as error:
+        raise WorkflowError(str(error))
+
+
 def task_code(module, task):
-    """The digest of a stage that runs a task's own module."""
-    return code_digest(module, TASKS[task].module)
+    """The code of a stage that runs a task's own module."""
+    return code(module, TASKS[task].module)
+
+
+def all_tasks_code(module):
+    """The code of a stage that names and sorts the results of every task."""
+    return code(module, *(entry.module for entry in TASKS.values()))
 
 
 def fixed_layer(method):
@@ -78,7 +112,7 @@ def fixed_layer(method):
 
 def state(name, *parts):
     """Folder for the state of an unfinished training, of just these settings and this code."""
-    return f"{RUN}/state/{name}-{hashlib.sha256(''.join(parts).encode()).hexdigest()[:12]}"
+    return f"{RUN}/state/{name}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
 def stage(module, arguments):

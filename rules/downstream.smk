@@ -25,12 +25,12 @@ def calibration_of(wildcards):
 
 rule downstream:
     input:
-        train_manifest=RUN + "/manifests/{task}/train.tsv",
-        train_features=RUN + "/features/{task}/train.npy",
-        train_table=RUN + "/features/{task}/train.npz",
-        dev_manifest=RUN + "/manifests/{task}/dev.tsv",
-        dev_features=RUN + "/features/{task}/dev.npy",
-        dev_table=RUN + "/features/{task}/dev.npz",
+        train_manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/train.tsv",
+        train_features=lambda wildcards: FEATURES[wildcards.task, "train"] + "/states.npy",
+        train_table=lambda wildcards: FEATURES[wildcards.task, "train"] + "/states.npz",
+        dev_manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/dev.tsv",
+        dev_features=lambda wildcards: FEATURES[wildcards.task, "dev"] + "/states.npy",
+        dev_table=lambda wildcards: FEATURES[wildcards.task, "dev"] + "/states.npz",
         calibration=calibration_of,
     output:
         model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",

@@ -19,10 +19,10 @@ def evaluation_settings(task, method, seed, rho=None):
 rule evaluation:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=RUN + "/branches/daisy.pt",
-        manifest=RUN + "/manifests/{task}/test.tsv",
-        features=RUN + "/features/{task}/test.npy",
-        table=RUN + "/features/{task}/test.npz",
+        upstream=BRANCHES + "/daisy.pt",
+        manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/test.tsv",
+        features=lambda wildcards: FEATURES[wildcards.task, "test"] + "/states.npy",
+        table=lambda wildcards: FEATURES[wildcards.task, "test"] + "/states.npz",
         model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",
         exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
         full=RUN + "/downstream/{task}/seed{seed}/full/model.safetensors",

@@ -1,34 +1,54 @@
 """Features: a task's recordings run through the frozen model once; their entropies calibrate its thresholds."""
 
 
-def feature_settings(wildcards):
-    # Evaluation compares these with runs of the model itself; training does not mind rounding.
-    precision = "float32" if wildcards.part == "test" else "float16"
-    pooled = TASKS[wildcards.task].pooled
-    return settings(pooled=pooled, storage=precision, batch_seconds=config["upstream"]["batch_seconds"])
+def features(task, part, model):
+    """Folder of the states and entropies of a part, by the model with branches in the folder `model`."""
+    return stored(
+        f"features-{task}-{part}",
+        "daisy.extract",
+        settings={
+            "pooled": TASKS[task].pooled,
+            # Evaluation compares these with runs of the model itself; training does not mind rounding.
+            "storage": "float32" if part == "test" else "float16",
+            "batch_seconds": BATCH_SECONDS,
+        },
+        manifest=MANIFESTS[task],
+        model=model,
+    )
+
+
+FEATURES = {(task, part): features(task, part, BRANCHES) for task in config["tasks"] for part in PARTS}
+
+
+def known_states(wildcards):
+    """States do not depend on branches: those of other branches on the same HuBERT take over the run's own."""
+    own = FEATURES[wildcards.task, wildcards.part]
+    return [] if own.endswith(wildcards.key) else f"{own}/states.npy"
 
 
 def calibration_settings(task, rho):
     thresholds = config["thresholds"]
-    return settings(task=task, rule=thresholds["rule"], rho=rho, absolute=thresholds["absolute"])
+    absolute = {task: thresholds["absolute"][task]} if task in thresholds["absolute"] else {}
+    return settings(task=task, rule=thresholds["rule"], rho=rho, absolute=absolute)
 
 
 rule features:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        model=RUN + "/branches/daisy.pt",
-        manifest=RUN + "/manifests/{task}/{part}.tsv",
+        model=of("model", "/daisy.pt"),
+        manifest=of("manifest", "/{part}.tsv"),
+        like=known_states,
     output:
-        states=RUN + "/features/{task}/{part}.npy",
-        table=RUN + "/features/{task}/{part}.npz",
+        states=STORE + "/features-{task}-{part}-{key}/states.npy",
+        table=STORE + "/features-{task}-{part}-{key}/states.npz",
     log:
-        RUN + "/logs/features-{task}-{part}.log",
+        STORE + "/logs/features-{task}-{part}-{key}.log",
     benchmark:
-        RUN + "/benchmarks/features-{task}-{part}.tsv"
+        STORE + "/benchmarks/features-{task}-{part}-{key}.tsv"
     params:
-        settings=feature_settings,
-        code=code_digest("daisy.extract"),
-        like="",
+        settings=stored_settings,
+        code=stored_code,
+        like=lambda wildcards, input: f"--like {input.like}" if input.like else "",
     shell:
         stage(
             "extract",
@@ -38,14 +58,14 @@ rule features:
 
 rule calibration:
     input:
-        states=RUN + "/features/{task}/train.npy",
-        table=RUN + "/features/{task}/train.npz",
+        states=lambda wildcards: FEATURES[wildcards.task, "train"] + "/states.npy",
+        table=lambda wildcards: FEATURES[wildcards.task, "train"] + "/states.npz",
     output:
         RUN + "/calibration/{task}/{rho}.json",
     log:
         RUN + "/logs/calibration-{task}-{rho}.log",
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, RHOS[wildcards.rho]),
-        code=code_digest("daisy.calibrate"),
+        code=code("daisy.calibrate"),
     shell:
         stage("calibrate", "--features {input.states} --out {output}")

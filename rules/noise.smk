@@ -21,49 +21,70 @@ NOISE_FIGURES = ("fig4_noise_exits", "fig5_noise_wer") if NOISE_TASKS else ()
 NOISE_FIGURE_FILES = expand(RUN + "/figures/{name}.{ending}", name=NOISE_FIGURES, ending=("png", "svg"))
 
 
+def noisy(task):
+    """Folder of the task's noisy test recordings."""
+    drawn = {"seed": SEED, **{key: NOISE[key] for key in ("recordings", "kinds", "snr_db")}}
+    return stored(f"noisy-{task}", "daisy.noisy", settings=drawn, manifest=MANIFESTS[task], noise=source("noise"))
+
+
+def noise_features(task):
+    """Folder of their states and entropies."""
+    return stored(
+        f"noise_features-{task}",
+        "daisy.extract",
+        settings={
+            # Of the other tasks the entropies alone are used: the states are kept as small as can be.
+            "pooled": task != WER_TASK or TASKS[task].pooled,
+            "storage": "float16",
+            "batch_seconds": BATCH_SECONDS,
+        },
+        manifest=NOISY[task],
+        model=BRANCHES,
+    )
+
+
+NOISY = {task: noisy(task) for task in NOISE_TASKS}
+NOISE_FEATURES = {task: noise_features(task) for task in NOISE_TASKS}
+
+
 rule noisy_speech:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        manifest=RUN + "/manifests/{task}/test.tsv",
+        manifest=of("manifest", "/test.tsv"),
         noise=corpus("noise"),
     output:
-        directory(RUN + "/noise/{task}/audio"),
-        RUN + "/noise/{task}/noisy.csv",
-        manifest=RUN + "/noise/{task}/noisy.tsv",
-        conditions=RUN + "/noise/{task}/conditions.csv",
+        directory(STORE + "/noisy-{task}-{key}/audio"),
+        STORE + "/noisy-{task}-{key}/noisy.csv",
+        manifest=STORE + "/noisy-{task}-{key}/noisy.tsv",
+        conditions=STORE + "/noisy-{task}-{key}/conditions.csv",
     log:
-        RUN + "/logs/noisy_speech-{task}.log",
+        STORE + "/logs/noisy-{task}-{key}.log",
     benchmark:
-        RUN + "/benchmarks/noisy_speech-{task}.tsv"
+        STORE + "/benchmarks/noisy_speech-{task}-{key}.tsv"
     params:
-        settings=settings(seed=SEED, **{key: NOISE[key] for key in ("recordings", "kinds", "snr_db")}),
-        code=code_digest("daisy.noisy"),
-        out=RUN + "/noise/{task}",
+        settings=stored_settings,
+        code=stored_code,
+        out=STORE + "/noisy-{task}-{key}",
     shell:
         stage("noisy", "--manifest {input.manifest} --noise {input.noise} --out {params.out}")
 
 
 rule noise_features:
     input:
-        audio=RUN + "/noise/{task}/audio",
-        model=RUN + "/branches/daisy.pt",
-        manifest=RUN + "/noise/{task}/noisy.tsv",
+        audio=of("manifest", "/audio"),
+        manifest=of("manifest", "/noisy.tsv"),
+        model=of("model", "/daisy.pt"),
     output:
-        states=RUN + "/noise/{task}/noisy.npy",
-        table=RUN + "/noise/{task}/noisy.npz",
+        states=STORE + "/noise_features-{task}-{key}/states.npy",
+        table=STORE + "/noise_features-{task}-{key}/states.npz",
     log:
-        RUN + "/logs/noise_features-{task}.log",
+        STORE + "/logs/noise_features-{task}-{key}.log",
     benchmark:
-        RUN + "/benchmarks/noise_features-{task}.tsv"
+        STORE + "/benchmarks/noise_features-{task}-{key}.tsv"
     threads: 2
     params:
-        settings=lambda wildcards: settings(
-            # Of the other tasks the entropies alone are used: the states are kept as small as can be.
-            pooled=wildcards.task != WER_TASK or TASKS[wildcards.task].pooled,
-            storage="float16",
-            batch_seconds=config["upstream"]["batch_seconds"],
-        ),
-        code=code_digest("daisy.extract"),
+        settings=stored_settings,
+        code=stored_code,
     shell:
         stage("extract", "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}")
 
@@ -91,10 +112,10 @@ def noise_model(wildcards):
 
 rule noise_evaluation:
     input:
-        manifest=RUN + "/noise/{task}/noisy.tsv",
-        conditions=RUN + "/noise/{task}/conditions.csv",
-        features=RUN + "/noise/{task}/noisy.npy",
-        table=RUN + "/noise/{task}/noisy.npz",
+        manifest=lambda wildcards: NOISY[wildcards.task] + "/noisy.tsv",
+        conditions=lambda wildcards: NOISY[wildcards.task] + "/conditions.csv",
+        features=lambda wildcards: NOISE_FEATURES[wildcards.task] + "/states.npy",
+        table=lambda wildcards: NOISE_FEATURES[wildcards.task] + "/states.npz",
         exits=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/{{method}}/exits.json",
         model=noise_model,
     output:
@@ -127,7 +148,7 @@ if NOISE_TASKS:
             RUN + "/logs/noise_tables.log",
         params:
             settings=settings(tasks=NOISE_TASKS),
-            code=code_digest("daisy.noise_tables"),
+            code=code("daisy.noise_tables"),
             folders=NOISE_FOLDERS,
             out=RUN + "/tables",
         shell:
@@ -152,7 +173,7 @@ if NOISE_TASKS:
             RUN + "/logs/noise_figures.log",
         params:
             settings=settings(tasks=NOISE_TASKS),
-            code=code_digest("daisy.noise_figures"),
+            code=all_tasks_code("daisy.noise_figures"),
             tables=RUN + "/tables",
             out=RUN + "/figures",
         shell:

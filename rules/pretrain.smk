@@ -41,7 +41,7 @@ rule fairseq_environment:
 
 rule pretrain_dump:
     input:
-        manifest=RUN + "/manifests/speech/train.tsv",
+        manifest=MANIFESTS["speech"] + "/train.tsv",
         checkpoint=previous_checkpoint,
     output:
         PRETRAIN + "/{iteration}/features/train_0_1.npy",
@@ -80,7 +80,7 @@ rule pretrain_kmeans:
 
 rule pretrain_labels:
     input:
-        manifest=RUN + "/manifests/speech/{part}.tsv",
+        manifest=MANIFESTS["speech"] + "/{part}.tsv",
         centroids=PRETRAIN + "/{iteration}/kmeans.npz",
         checkpoint=previous_checkpoint,
     output:
@@ -132,7 +132,7 @@ rule pretrained_model:
     input:
         checkpoint=PRETRAIN + "/2/checkpoints/checkpoint_last.pt",
         log=PRETRAIN + "/2/fairseq.log",
-        manifest=RUN + "/manifests/speech/train.tsv",
+        manifest=MANIFESTS["speech"] + "/train.tsv",
     output:
         model=PRETRAIN + "/hubert_tiny.safetensors",
         card=PRETRAIN + "/hubert_tiny.md",

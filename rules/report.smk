@@ -14,7 +14,7 @@ rule resolved_config:
         RUN + "/logs/resolved_config.log",
     params:
         settings=settings(**config),
-        code=code_digest("daisy.config"),
+        code=code("daisy.config"),
     shell:
         stage("config", "--out {output}")
 
@@ -36,7 +36,7 @@ rule tables:
         RUN + "/logs/tables.log",
     params:
         settings=settings(),
-        code=code_digest("daisy.tables"),
+        code=code("daisy.tables"),
         out=RUN + "/tables",
     shell:
         stage("tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}")
@@ -59,7 +59,7 @@ rule figures:
         RUN + "/logs/figures.log",
     params:
         settings=settings(),
-        code=code_digest("daisy.figures"),
+        code=all_tasks_code("daisy.figures"),
         tables=RUN + "/tables",
         out=RUN + "/figures",
     shell:
@@ -84,8 +84,8 @@ def example_settings(wildcards):
 rule examples:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=RUN + "/branches/daisy.pt",
-        manifest=RUN + "/manifests/{task}/test.tsv",
+        upstream=BRANCHES + "/daisy.pt",
+        manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/test.tsv",
         models=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/model.safetensors", seed=SEEDS[0], method=HEARD),
         exits=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/exits.json", seed=SEEDS[0], method=HEARD),
     output:
@@ -112,9 +112,9 @@ rule report_page:
         NOISE_FIGURE_FILES,
         examples=EXAMPLES,
         config=RUN + "/config.yaml",
-        manifests=RUN + "/manifests/summary.csv",
-        dropped=[] if config["data"]["corpora"].get("speech") else [CORPORA + "/embedded/dropped.csv"],
-        history=RUN + "/branches/history.csv",
+        manifests=[f"{folder}/summary.csv" for folder in MANIFESTS.values()],
+        dropped=[] if DATA["corpora"].get("speech") else [CORPORA["speech"] + "/dropped.csv"],
+        history=BRANCHES + "/history.csv",
         # Exits depend on no downstream weights, so one seed shows them all.
         histograms=expand(
             RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
@@ -132,7 +132,7 @@ rule report_page:
         RUN + "/logs/report_page.log",
     params:
         settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
-        code=code_digest("daisy.report"),
+        code=all_tasks_code("daisy.report"),
         tables=RUN + "/tables",
         figures=RUN + "/figures",
         dropped=lambda wildcards, input: f"--dropped {input.dropped}" if input.dropped else "",

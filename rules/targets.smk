@@ -1,71 +1,74 @@
 """Targets: drawn features of one layer are clustered, and every frame is labelled with its cluster."""
 
-LABELS = RUN + "/targets/train.km"
 SHARDS = config["targets"]["shards"]
+BATCH_SECONDS = config["upstream"]["batch_seconds"]
 
 
-def dump_settings(layer):
-    targets = config["targets"]
-    return settings(
-        layer=layer,
-        utterances=targets["utterances"],
-        share=targets["share"],
-        seed=SEED,
-        batch_seconds=config["upstream"]["batch_seconds"],
+def targets(kind, layer, clusters):
+    """Folder of the labels that branches are trained on; the stages before it are registered too."""
+    drawn = {key: config["targets"][key] for key in ("utterances", "share")}
+    reads = {"manifest": MANIFESTS["speech"], "hubert": CHECKPOINT}
+    if kind == "head":
+        return stored(
+            "targets", "daisy.label", settings={"kind": kind, "layer": 0, "batch_seconds": BATCH_SECONDS}, **reads
+        )
+    shards = stored(
+        f"shards-{SHARDS}",
+        "daisy.dump",
+        settings={"layer": layer, "seed": SEED, "batch_seconds": BATCH_SECONDS, **drawn},
+        **reads,
     )
-
-
-def label_settings(targets):
-    return settings(
-        kind=targets["kind"],
-        layer=targets.get("layer", 0),
-        batch_seconds=config["upstream"]["batch_seconds"],
+    centroids = stored(
+        "kmeans", "daisy.kmeans", settings={"clusters": clusters, "seed": SEED, "layer": layer}, shards=shards
     )
+    labels = {"kind": kind, "layer": layer, "batch_seconds": BATCH_SECONDS}
+    return stored("targets", "daisy.label", settings=labels, centroids=centroids, **reads)
 
 
-def centroids_option(wildcards, input):
-    return f"--centroids {input.centroids}" if input.centroids else ""
+TARGETS = targets(**{key: config["targets"][key] for key in ("kind", "layer", "clusters")})
 
 
 rule dump_features:
     input:
         corpus=corpus("speech"),
-        manifest=RUN + "/manifests/speech/train.tsv",
-        checkpoint=CHECKPOINT,
+        manifest=of("manifest", "/train.tsv"),
+        checkpoint=ancient(CHECKPOINT),
     output:
-        expand(RUN + "/targets/shards/train_{{rank}}_{nshard}.{ending}", nshard=SHARDS, ending=("npy", "len")),
+        expand(STORE + "/shards-{{nshard}}-{{key}}/train_{{rank}}_{{nshard}}.{ending}", ending=("npy", "len")),
     log:
-        RUN + "/logs/dump_features-{rank}.log",
+        STORE + "/logs/dump_features-{key}-{rank}-{nshard}.log",
     benchmark:
-        RUN + "/benchmarks/dump_features-{rank}.tsv"
+        STORE + "/benchmarks/dump_features-{key}-{rank}-{nshard}.tsv"
     wildcard_constraints:
         rank=r"\d+",
+        nshard=r"\d+",
     params:
-        settings=dump_settings(config["targets"]["layer"]),
-        code=code_digest("daisy.dump"),
-        nshard=SHARDS,
-        out=RUN + "/targets/shards",
+        settings=stored_settings,
+        code=stored_code,
+        out=STORE + "/shards-{nshard}-{key}",
     shell:
         stage(
             "dump",
-            "--manifest {input.manifest} --checkpoint {input.checkpoint} --rank {wildcards.rank} "
-            "--nshard {params.nshard} --out {params.out} --threads {threads}",
+            "--manifest {input.manifest} --checkpoint {input.checkpoint:q} --rank {wildcards.rank} "
+            "--nshard {wildcards.nshard} --out {params.out} --threads {threads}",
         )
 
 
 rule kmeans:
     input:
-        expand(RUN + "/targets/shards/train_{rank}_{nshard}.npy", rank=range(SHARDS), nshard=SHARDS),
+        lambda wildcards: expand(
+            store[wildcards.key].inputs["shards"] + "/train_{rank}_{nshard}.npy", rank=range(SHARDS), nshard=SHARDS
+        ),
     output:
-        RUN + "/targets/kmeans.npz",
+        STORE + "/kmeans-{key}/kmeans.npz",
     log:
-        RUN + "/logs/kmeans.log",
+        STORE + "/logs/kmeans-{key}.log",
     benchmark:
-        RUN + "/benchmarks/kmeans.tsv"
+        STORE + "/benchmarks/kmeans-{key}.tsv"
     threads: 2
     params:
-        settings=settings(clusters=config["targets"]["clusters"], seed=SEED, layer=config["targets"]["layer"]),
-        code=code_digest("daisy.kmeans"),
+        settings=stored_settings,
+        code=stored_code,
     shell:
         stage("kmeans", "--shards {input} --out {output}")
 
@@ -73,24 +76,24 @@ rule kmeans:
 rule labels:
     input:
         corpus=corpus("speech"),
-        manifest=RUN + "/manifests/speech/train.tsv",
-        checkpoint=CHECKPOINT,
-        centroids=[RUN + "/targets/kmeans.npz"] if config["targets"]["kind"] == "kmeans" else [],
+        manifest=of("manifest", "/train.tsv"),
+        checkpoint=ancient(CHECKPOINT),
+        centroids=of("centroids", "/kmeans.npz"),
     output:
-        labels=LABELS,
-        dictionary=RUN + "/targets/dict.km.txt",
+        labels=STORE + "/targets-{key}/train.km",
+        dictionary=STORE + "/targets-{key}/dict.km.txt",
     log:
-        RUN + "/logs/labels.log",
+        STORE + "/logs/labels-{key}.log",
     benchmark:
-        RUN + "/benchmarks/labels.tsv"
+        STORE + "/benchmarks/labels-{key}.tsv"
     threads: 2
     params:
-        settings=label_settings(config["targets"]),
-        code=code_digest("daisy.label"),
-        centroids=centroids_option,
+        settings=stored_settings,
+        code=stored_code,
+        centroids=lambda wildcards, input: f"--centroids {input.centroids}" if input.centroids else "",
     shell:
         stage(
             "label",
-            "--manifest {input.manifest} --checkpoint {input.checkpoint} {params.centroids} "
+            "--manifest {input.manifest} --checkpoint {input.checkpoint:q} {params.centroids} "
             "--out {output.labels} --dictionary {output.dictionary} --threads {threads}",
         )

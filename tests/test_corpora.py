@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from daisy.corpora import commands, embedded
+from daisy.corpora.partition import PARTS, partition
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
-from daisy.manifests import PARTS, partition, sid_speakers
-from daisy.manifests import Settings as SplitSettings
+from daisy.manifests import known_speakers
 
 SETTINGS = commands.Settings(seed=5, train=600, dev=60, test=90)
 
@@ -45,13 +45,13 @@ def recordings(counts: dict[str, int]) -> list[Recording]:
 
 
 def test_partition_is_disjoint_complete_and_seeded():
-    settings = SplitSettings(seed=1, dev=0.1, test=0.2, sid_min_recordings=20, max_seconds=10)
+    settings = Splits(seed=1, dev=0.1, test=0.2)
     corpus = recordings({"a": 50, "b": 20, "c": 5, "music-x": 3})
     parts = partition(corpus, settings)
     ids = [item.id for part in PARTS for item in parts[part]]
     assert sorted(ids) == [item.id for item in sorted(corpus, key=lambda r: r.id) if item.speaker != "music-x"]
     assert len([item for item in parts["test"] if item.speaker == "a"]) == 10
-    assert sid_speakers(parts, 20) == {"a", "b"}
+    assert known_speakers(parts, 20) == {"a", "b"}
     assert partition(corpus[::-1], settings) == parts, "the order of the table does not matter"
     assert partition(corpus, dataclasses.replace(settings, seed=2)) != parts
 

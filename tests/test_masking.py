@@ -23,8 +23,9 @@ from daisy.tasks.audio_metrics import (
     si_sdr_improvement,
 )
 from daisy.tasks.base import set_metric
+from daisy.tasks.loading import task_class
 from daisy.tasks.masking import Sources, permuted
-from daisy.tasks.registry import TASKS, task_class
+from daisy.tasks.registry import TASKS
 
 OPTIONS = {"hidden": 6, "layers": 2, "dropout": 0.3}
 NAMES = [name for name, entry in TASKS.items() if entry.waves]

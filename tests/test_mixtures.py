@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from daisy import audio
-from daisy.corpora import mixtures
+from daisy.corpora import enhancement, separation
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
 
 SPEAKERS = ("ann", "ben", "cat", "dan")
+COMMON = {"seed": 3, "splits": {"seed": 3, "dev": 0.25, "test": 0.25}, "seconds": [0.5, 2.0]}
 SETTINGS = {
-    "seed": 3,
-    "splits": {"seed": 3, "dev": 0.25, "test": 0.25, "sid_min_recordings": 3, "max_seconds": 10},
-    "seconds": [0.5, 2.0],
     "enhancement": {
+        **COMMON,
         "train": 9,
         "dev": 4,
         "test": 5,
@@ -26,8 +25,9 @@ SETTINGS = {
         "test_speakers": ["cat"],
         "snr_db": [0, 15],
     },
-    "separation": {"train": 6, "dev": 3, "test": 4, "test_speakers": ["cat", "dan"]},
+    "separation": {**COMMON, "train": 6, "dev": 3, "test": 4, "test_speakers": ["cat", "dan"]},
 }
+STAGES = {"enhancement": enhancement, "separation": separation}
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,14 @@ def corpus(tmp_path_factory):
     return folder
 
 
-def make(corpus, out, **changes):
-    arguments = ["--settings", json.dumps({**SETTINGS, **changes})]
-    for name in ("speech", "noise"):
-        arguments += [f"--{name}", str(corpus / name / "recordings.csv")]
-    for name in ("enhancement", "separation"):
-        arguments += [f"--{name}", str(out / name / "recordings.csv")]
-    mixtures.main(arguments)
-    return {name: read_table(out / name / "recordings.csv") for name in ("enhancement", "separation")}
+def make(corpus, out, names=tuple(STAGES), **changes):
+    for name in names:
+        arguments = ["--settings", json.dumps({**SETTINGS[name], **changes})]
+        arguments += ["--speech", str(corpus / "speech/recordings.csv"), "--out", str(out / name / "recordings.csv")]
+        if name == "enhancement":
+            arguments += ["--noise", str(corpus / "noise/recordings.csv")]
+        STAGES[name].main(arguments)
+    return {name: read_table(out / name / "recordings.csv") for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,7 @@ def test_same_seed_same_files(made, corpus, tmp_path):
 
 
 def test_a_larger_training_set_leaves_the_test_set_alone(made, corpus, tmp_path):
-    larger = {name: {**SETTINGS[name], "train": 12} for name in ("enhancement", "separation")}
-    changed = make(corpus, tmp_path, **larger)
+    changed = make(corpus, tmp_path, train=12)
     for name, items in made[1].items():
         assert [i for i in changed[name] if i.split == "test"] == [i for i in items if i.split == "test"]
 
@@ -133,15 +132,15 @@ def test_what_is_tested_is_heard_nowhere_else(made):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("name", "changes", "message"),
     [
-        ({"seconds": [5.0, 6.0]}, "lasts 5 to 6 s"),
-        ({"separation": {**SETTINGS["separation"], "test_speakers": ["cat"]}}, "1 speakers for test"),
-        ({"separation": {**SETTINGS["separation"], "test": 5000}}, "hardly any new pair"),
+        ("enhancement", {"seconds": [5.0, 6.0]}, "lasts 5 to 6 s"),
+        ("separation", {"test_speakers": ["cat"]}, "1 speakers for test"),
+        ("separation", {"test": 5000}, "hardly any new pair"),
     ],
 )
-def test_too_little_speech_is_one_clear_error(corpus, tmp_path, changes, message):
+def test_too_little_speech_is_one_clear_error(corpus, tmp_path, name, changes, message):
     with pytest.raises(DaisyError, match=message) as caught:
-        make(corpus, tmp_path, **changes)
+        make(corpus, tmp_path, (name,), **changes)
     assert "data.mixtures" in str(caught.value)
     shutil.rmtree(tmp_path)

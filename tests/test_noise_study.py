@@ -17,7 +17,7 @@ from daisy.corpora.table import write_table as write_recordings
 from daisy.downstream import Split, evaluate, load_split
 from daisy.errors import DaisyError
 from daisy.exits import all_candidates, candidate_layers, exit_layers, histogram
-from daisy.extract import Features
+from daisy.features import Features
 from daisy.grid import EntropyRow, read_table, write_table
 from daisy.manifest import Utterance, read_manifest, write_manifest
 from daisy.model_file import Downstream, save_downstream

@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Extract."""
     import torch
 
+    from daisy.contents import digest
     from daisy.errors import DaisyError
-    from daisy.hubert.checkpoint import digest
     from daisy.model import load
     from daisy.shards import Request, find_recordings, write_shards
 

@@ -6,6 +6,7 @@ that nothing on the machine is changed.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -40,7 +41,14 @@ def fetch(packages: Sequence[str], folder: Path) -> Path:
             )
     done = folder / "unpacked"
     done.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in packages if not (done / name).exists()]
+    with open(folder / ".lock", "w") as lock:
+        # Corpora are prepared at the same time, and share this folder.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _fetch_missing([name for name in packages if not (done / name).exists()], folder)
+    return folder / "root"
+
+
+def _fetch_missing(missing: Sequence[str], folder: Path) -> None:
     if missing:
         options = _own_apt_state(folder)
         _command(["apt-get", *options, "-qq", "update"])
@@ -50,8 +58,7 @@ def fetch(packages: Sequence[str], folder: Path) -> Path:
         for name in missing:
             (file,) = sorted(downloads.glob(f"{name}_*.deb"))[-1:]
             _command(["dpkg-deb", "-x", str(file.resolve()), str((folder / "root").resolve())])
-            (done / name).write_text(file.name + "\n", encoding="utf-8")
-    return folder / "root"
+            (folder / "unpacked" / name).write_text(file.name + "\n", encoding="utf-8")
 
 
 def versions(packages: Sequence[str], folder: Path) -> dict[str, str]:

@@ -8,7 +8,6 @@ and a transformers folder.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -178,12 +177,3 @@ def _position(model: Mapping[str, Any], has_branches: bool) -> Position:
     if position not in POSITIONS:
         raise ValueError(f"cls_pred_position is {position!r}, not one of {', '.join(POSITIONS)}")
     return position
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits; of a folder, that of its files' names and digests."""
-    if path.is_dir():
-        lines = [f"{file.name} {digest(file)}\n" for file in sorted(path.iterdir()) if file.is_file()]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from torch import Tensor
 from daisy.hubert.branches import mean_entropy
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.encoder import Padding, valid_mask
+from daisy.hubert.every_layer import every_layer
 
 Granularity = Literal["utterance", "batch"]
 """Who exits: every `utterance` by itself, or the whole `batch` by the mean over its valid frames, as the
@@ -98,21 +99,10 @@ class EarlyExitHubert:
         batch.stop_all(ordered[-1])
         return [exit for exit in batch.exits if exit is not None]
 
-    @torch.no_grad()
     def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
-        frames = self.encoder.front_end(waves)
-        batch = _Batch(frames.lengths, frames.mask, self.layers)
-        batch.keep_states(frames.states)
-        x = self.encoder.before_layers(frames)
-        for k in range(1, self.layers + 1):
-            x, inner = self.encoder.layer(k, x, frames.mask)
-            h = x if self.position == "after-norm" else inner
-            batch.keep_states(h)
-            if self.branches is not None:
-                batch.keep_entropies(k, mean_entropy(self.branches(k, h), frames.mask))
-        batch.stop_all(self.layers)
-        return [exit for exit in batch.exits if exit is not None]
+        found = every_layer(self.encoder, self.branches, self.position, waves)
+        return [Exit(self.layers, item.states, item.entropies) for item in found]
 
 
 class _Batch:

@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from daisy.errors import DaisyError
-
-if TYPE_CHECKING:
-    from daisy.tasks.base import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,19 +26,3 @@ TASKS = {
     "se": Entry("daisy.tasks.se", waves=True),
     "ss": Entry("daisy.tasks.ss", waves=True),
 }
-
-
-def task_class(name: str) -> type[Task]:
-    """The class of the task `name`.
-
-    Raises:
-        DaisyError: if there is no such task.
-    """
-    if name not in TASKS:
-        raise DaisyError(f"the task {name!r} is unknown", fix=f"Use {', '.join(TASKS)}")
-    return importlib.import_module(TASKS[name].module).TASK
-
-
-def restore(metadata: Mapping[str, Any]) -> Task:
-    """Rebuild a task from what `Task.metadata` gave."""
-    return task_class(metadata["name"])(metadata["options"], metadata["vocabulary"])

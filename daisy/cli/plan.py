@@ -1,0 +1,39 @@
+"""`daisy plan`: what a run would do, why, and for how long."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from daisy.errors import DaisyError
+
+SUMMARY = "Say which stages a run would do and why, before anything runs."
+EXAMPLES = ("daisy plan", "daisy plan --configfile my.yaml --cores 8", "daisy plan ablation")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument("targets", nargs="*", help="rules or files, as for snakemake (default: the whole reproduction)")
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="files laid over config/config.yaml")
+    parser.add_argument("--snakefile", type=Path, default=Path("Snakefile"), help="(default: Snakefile)")
+    parser.add_argument("--cores", type=int, default=2, help="cores of the run (default: 2)")
+    parser.add_argument("--json", action="store_true", help="for programs: one object per job")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the plan."""
+    import dataclasses
+
+    from daisy.plan import plan, render
+
+    if not arguments.snakefile.exists():
+        raise DaisyError("there is no workflow here", file=arguments.snakefile, fix="Go to daisy's own folder")
+    for path in arguments.configfile:
+        if not path.exists():
+            raise DaisyError("the config file does not exist", file=path, fix="Correct the path")
+    jobs = plan(arguments.snakefile, arguments.configfile, arguments.targets, arguments.cores)
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(job) for job in jobs], indent=2))
+    else:
+        print(render(jobs, arguments.cores))

@@ -1,0 +1,109 @@
+"""Mix clean prompts with noise into a corpus for SE, each mixture at one of a few signal-to-noise ratios.
+
+Speakers of the test mixtures speak in no mixture of train and dev, and noise of the test is heard in neither.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daisy import stage
+from daisy.corpora.mixtures import Mixture, Reader, usable, write_part
+from daisy.corpora.partition import PARTS, Splits, partition
+from daisy.corpora.table import Recording, read_table, write_table
+from daisy.errors import DaisyError
+from daisy.noise import excerpt, mix
+from daisy.seeds import generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        seed: Seed of all draws.
+        splits: How recordings are divided.
+        seconds: Shortest and longest recording that is mixed.
+        train: Mixtures to train on.
+        dev: Mixtures to choose the model by.
+        test: Mixtures to test on.
+        speakers: Who speaks in train and dev.
+        test_speakers: Who speaks in test.
+        snr_db: Signal-to-noise ratios, each as often as the others.
+    """
+
+    seed: int
+    splits: Splits
+    seconds: tuple[float, float]
+    train: int
+    dev: int
+    test: int
+    speakers: tuple[str, ...]
+    test_speakers: tuple[str, ...]
+    snr_db: tuple[float, ...]
+
+
+def noisy_mixtures(
+    part: str,
+    speech: Sequence[Recording],
+    noise: Sequence[Recording],
+    settings: Settings,
+    readers: tuple[Reader, Reader],
+) -> Iterator[Mixture]:
+    """Noisy mixtures of one part: kinds of noise and ratios take turns, recordings are drawn.
+
+    Args:
+        part: ``train``, ``dev`` or ``test``.
+        speech: The part's speech.
+        noise: The part's noise.
+        settings: Config of the stage.
+        readers: Of the speech, and of the noise.
+    """
+    speakers, count = settings.test_speakers if part == "test" else settings.speakers, getattr(settings, part)
+    chosen = [item for item in usable(speech, settings.seconds) if item.speaker in speakers]
+    if not chosen:
+        raise DaisyError(
+            f"no recording of {', '.join(speakers)} in {part} lasts {settings.seconds[0]:g} to "
+            f"{settings.seconds[1]:g} s",
+            fix="Change data.mixtures.seconds or the speakers of data.mixtures.enhancement",
+        )
+    rng = generator(settings.seed, "enhancement", part)
+    order = np.concatenate([rng.permutation(len(chosen)) for _ in range(-(-count // len(chosen)))])[:count]
+    kinds = sorted({item.speaker for item in noise})
+    for place, index in enumerate(order):
+        item, kind = chosen[index], kinds[place % len(kinds)]
+        snr = settings.snr_db[place // len(kinds) % len(settings.snr_db)]
+        wave = readers[0](item)
+        rng = generator(settings.seed, "enhancement", part, place)
+        sounds = [sound for sound in noise if sound.speaker == kind]
+        sound = sounds[int(rng.integers(len(sounds)))]
+        mixed = mix(wave, excerpt(readers[1](sound), len(wave), rng), snr)
+        source = f"{item.id} + {sound.id} at {snr:g} dB"
+        yield Mixture(f"{place:05d}-{kind}-{snr:g}dB", item.speaker, source, mixed.wave, {"clean": mixed.scale * wave})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--speech", type=Path, required=True, help="table of the embedded corpus; audio/ beside it")
+    parser.add_argument("--noise", type=Path, required=True, help="table of the noise corpus; likewise")
+    parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    parts = partition(read_table(arguments.speech), settings.splits)
+    noise = read_table(arguments.noise)
+    readers = Reader(arguments.speech), Reader(arguments.noise, keep=True)
+    rows: list[Recording] = []
+    for part in PARTS:
+        own = [item for item in noise if item.split == part]
+        mixtures = noisy_mixtures(part, parts[part], own, settings, readers)
+        rows += write_part(arguments.out.parent, part, mixtures, "noisy", getattr(settings, part))
+    write_table(arguments.out, rows)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,57 @@
+"""Divide a corpus into train, dev and test, the same way for every task that uses it.
+
+Every recording belongs to one part, drawn by seed within each speaker, so that what is tested in one task is
+trained on nowhere, not even in the branches or the pre-training.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+from daisy.corpora.table import Recording
+from daisy.seeds import generator
+
+PARTS = ("train", "dev", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """How recordings are divided.
+
+    Attributes:
+        seed: Seed of the draw.
+        dev: Share of each speaker's recordings in dev.
+        test: Share of each speaker's recordings in test.
+        max_per_speaker: At most so many recordings of a speaker are used; 0 for all.
+    """
+
+    seed: int
+    dev: float
+    test: float
+    max_per_speaker: int = 0
+
+
+def partition(recordings: Sequence[Recording], splits: Splits) -> dict[str, list[Recording]]:
+    """Divide speech into train, dev and test, speaker by speaker.
+
+    A corpus that fixes its own splits keeps them.
+    """
+    by_speaker: dict[str, list[Recording]] = collections.defaultdict(list)
+    parts: dict[str, list[Recording]] = {part: [] for part in PARTS}
+    for recording in sorted(recordings, key=lambda item: item.id):
+        if recording.split:
+            parts[recording.split].append(recording)
+        elif not recording.speaker.startswith("music-"):
+            by_speaker[recording.speaker].append(recording)
+    for speaker, items in sorted(by_speaker.items()):
+        order = generator(splits.seed, "partition", speaker).permutation(len(items))
+        if splits.max_per_speaker:
+            order = order[: splits.max_per_speaker]
+        dev = round(len(order) * splits.dev)
+        test = round(len(order) * splits.test)
+        for place, index in enumerate(order):
+            part = "dev" if place < dev else "test" if place < dev + test else "train"
+            parts[part].append(items[index])
+    return parts

@@ -1,0 +1,113 @@
+"""Mix two speakers at once into a corpus for SS, as long as the shorter of them (min mode), without noise.
+
+Speakers of the test mixtures speak in no mixture of train and dev.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daisy import stage
+from daisy.corpora.mixtures import Mixture, Reader, usable, write_part
+from daisy.corpora.partition import PARTS, Splits, partition
+from daisy.corpora.table import Recording, read_table, write_table
+from daisy.errors import DaisyError
+from daisy.noise import PEAK, power
+from daisy.seeds import generator
+
+LEVELS = (-33.0, -25.0)
+"""Range of a speaker's level in dB relative to full scale, drawn uniformly, as LibriMix draws loudness."""
+
+TRIES = 1000
+"""Draws of two recordings before the corpus counts as too small."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        seed: Seed of all draws.
+        splits: How recordings are divided.
+        seconds: Shortest and longest recording that is mixed.
+        train: Mixtures to train on.
+        dev: Mixtures to choose the model by.
+        test: Mixtures to test on.
+        test_speakers: Who speaks in test; all others speak in train and dev.
+    """
+
+    seed: int
+    splits: Splits
+    seconds: tuple[float, float]
+    train: int
+    dev: int
+    test: int
+    test_speakers: tuple[str, ...]
+
+
+def two_speakers(part: str, speech: Sequence[Recording], settings: Settings, read: Reader) -> Iterator[Mixture]:
+    """Mixtures of two speakers of one part, from recordings drawn alike; no pair of recordings twice."""
+    tested = set(settings.test_speakers)
+    chosen = [item for item in usable(speech, settings.seconds) if (item.speaker in tested) == (part == "test")]
+    speakers = {item.speaker for item in chosen}
+    if len(speakers) < 2:
+        raise DaisyError(
+            f"{len(speakers)} speakers for {part} have recordings of {settings.seconds[0]:g} to "
+            f"{settings.seconds[1]:g} s, and a mixture needs two",
+            fix="Change data.mixtures.seconds or data.mixtures.separation.test_speakers",
+        )
+    seen: set[frozenset[str]] = set()
+    for place in range(getattr(settings, part)):
+        rng = generator(settings.seed, "separation", part, place)
+        pair = _pair(chosen, seen, rng)
+        samples = min(item.samples for item in pair)
+        signals = []
+        for item in pair:
+            wave = read(item)[:samples]
+            level = 10 ** (rng.uniform(*LEVELS) / 20)
+            signals.append(wave * level / np.sqrt(power(wave) + 1e-12))
+        mixture = signals[0] + signals[1]
+        scale = min(1.0, PEAK / max(float(np.abs(wave).max()) for wave in (mixture, *signals)))
+        first, second = (scale * wave for wave in signals)
+        who = "+".join(item.speaker for item in pair)
+        source = " + ".join(item.id for item in pair)
+        yield Mixture(f"{place:05d}", who, source, scale * mixture, {"s1": first, "s2": second})
+
+
+def _pair(
+    items: Sequence[Recording], seen: set[frozenset[str]], rng: np.random.Generator
+) -> tuple[Recording, Recording]:
+    for _ in range(TRIES):
+        one, other = (items[int(index)] for index in rng.integers(len(items), size=2))
+        key = frozenset((one.id, other.id))
+        if one.speaker != other.speaker and key not in seen:
+            seen.add(key)
+            return one, other
+    raise DaisyError(
+        f"after {len(seen)} mixtures of two speakers hardly any new pair of recordings is left",
+        fix="Ask for fewer in data.mixtures.separation",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--speech", type=Path, required=True, help="table of the embedded corpus; audio/ beside it")
+    parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    parts = partition(read_table(arguments.speech), settings.splits)
+    read = Reader(arguments.speech)
+    rows: list[Recording] = []
+    for part in PARTS:
+        mixtures = two_speakers(part, parts[part], settings, read)
+        rows += write_part(arguments.out.parent, part, mixtures, "mix", getattr(settings, part))
+    write_table(arguments.out, rows)
+
+
+if __name__ == "__main__":
+    stage.run(main)

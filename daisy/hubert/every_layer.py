@@ -1,0 +1,58 @@
+"""The whole model: every hidden state and every branch's entropy, with no exit.
+
+Apart from `daisy.hubert.early_exit`, because features depend on the model and not on the exit rule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from daisy.hubert.branches import Branches, mean_entropy
+from daisy.hubert.config import Position
+from daisy.hubert.encoder import Hubert
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """What one utterance gives.
+
+    Attributes:
+        states: (K + 1, T, D): state 0, then h_1 to h_K.
+        entropies: (K,) E_k in nats; NaN without branches.
+    """
+
+    states: Tensor
+    entropies: list[float]
+
+
+@torch.no_grad()
+def every_layer(
+    encoder: Hubert, branches: Branches | None, position: Position, waves: Sequence[Tensor]
+) -> list[Layers]:
+    """Run a batch through all layers; no utterance changes what another one gets.
+
+    Args:
+        encoder: The frozen HuBERT.
+        branches: Its exit branches, if it has any.
+        position: Which tensor of a layer is its hidden state.
+        waves: One (N,) float tensor at 16 kHz per utterance.
+    """
+    layers = encoder.config.layers
+    frames = encoder.front_end(waves)
+    states = [frames.states]
+    entropies = [[float("nan")] * layers for _ in waves]
+    x = encoder.before_layers(frames)
+    for k in range(1, layers + 1):
+        x, inner = encoder.layer(k, x, frames.mask)
+        states.append(x if position == "after-norm" else inner)
+        if branches is not None:
+            for row, value in zip(entropies, mean_entropy(branches(k, states[-1]), frames.mask).tolist(), strict=True):
+                row[k - 1] = value
+    return [
+        Layers(torch.stack([state[index, :length] for state in states]), entropies[index])
+        for index, length in enumerate(frames.lengths)
+    ]

@@ -1,0 +1,31 @@
+"""Links: a run's folder shows the stages of the store that it uses; removing it removes links and nothing else."""
+
+CENTROIDS = store.at(TARGETS).inputs.get("centroids")
+CLUSTERED = {"centroids": CENTROIDS, "shards": store.at(CENTROIDS).inputs["shards"]} if CENTROIDS else {}
+LINKS = {
+    **{f"corpora/{name}": folder for name, folder in CORPORA.items() if folder.startswith(f"{STORE}/")},
+    **{f"manifests/{task}": folder for task, folder in MANIFESTS.items()},
+    **CLUSTERED,
+    "targets": TARGETS,
+    "branches": BRANCHES,
+    **{f"features/{task}/{part}": folder for (task, part), folder in FEATURES.items()},
+    **{f"noisy/{task}": folder for task, folder in NOISY.items()},
+    **{f"noise_features/{task}": folder for task, folder in NOISE_FEATURES.items()},
+}
+
+
+rule links:
+    input:
+        [f"{MANIFESTS[task]}/summary.csv" for task in MANIFESTS],
+        TARGETS + "/train.km",
+        BRANCHES + "/daisy.pt",
+        [f"{folder}/states.npz" for folder in (*FEATURES.values(), *NOISE_FEATURES.values())],
+    output:
+        RUN + "/store.csv",
+    log:
+        RUN + "/logs/links.log",
+    params:
+        settings=settings(links=LINKS),
+        code=code("daisy.links"),
+    shell:
+        stage("links", "--out {output}")
