@@ -244,9 +244,8 @@ def test_branches_train_from_any_checkpoint_by_config_alone(nano, form):
     overlay = {"run": form, "upstream": {"checkpoint": str(path)}}
     outcome = snakemake(nano.parent.parent, f"results/{form}/branches/daisy.pt", overlay=overlay)
     assert outcome.returncode == 0, outcome.stderr[-6000:]
-    own, other = (
-        torch.load(nano.parent / name / "branches/daisy.pt", weights_only=True)["model_weight"] for name in ("nano", form)
-    )
+    files = (nano.parent / name / "branches/daisy.pt" for name in ("nano", form))
+    own, other = (torch.load(file, weights_only=True)["model_weight"] for file in files)
     assert own.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in own.items())
 
 
