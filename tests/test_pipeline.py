@@ -242,7 +242,7 @@ def test_branches_train_from_any_checkpoint_by_config_alone(nano, form):
     else:
         save(path, upstream, form)
     overlay = {"run": form, "upstream": {"checkpoint": str(path)}}
-    outcome = snakemake(nano.parent.parent, f"results/{form}/branches/daisy.pt", overlay=overlay)
+    outcome = snakemake(nano.parent.parent, "--", f"results/{form}/branches/daisy.pt", overlay=overlay)
     assert outcome.returncode == 0, outcome.stderr[-6000:]
     files = (nano.parent / name / "branches/daisy.pt" for name in ("nano", form))
     own, other = (torch.load(file, weights_only=True)["model_weight"] for file in files)
