@@ -27,5 +27,9 @@ rule all:
     default_target: True
     input:
         RUN + "/report.html",
+        TABLE_FILES,
+        FIGURE_FILES,
+        NOISE_TABLES,
+        NOISE_FIGURE_FILES,
         RUN + "/store.csv",
         RUN + "/model/daisy.safetensors",

@@ -17,6 +17,20 @@ from daisy.files import write_text
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
 
 
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run, checked: tasks that an overlay sets to null are left out.
+
+    Raises:
+        DaisyError: at the first fault.
+    """
+    tasks = config.get("tasks")
+    resolved = dict(config)
+    if isinstance(tasks, Mapping):
+        resolved["tasks"] = {name: task for name, task in tasks.items() if task is not None}
+    check(resolved)
+    return resolved
+
+
 def check(config: Mapping[str, Any]) -> None:
     """Check a whole config against the schema, and its parts against each other.
 
@@ -55,6 +69,36 @@ def check(config: Mapping[str, Any]) -> None:
     _check_noise(config)
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def check_layers(config: Mapping[str, Any], layers: int) -> None:
+    """Check that every layer that the config names is one of the model's.
+
+    Args:
+        config: A checked config.
+        layers: K, the model's layers.
+
+    Raises:
+        DaisyError: at the first that is none.
+    """
+    named = [
+        ("thresholds.floor", config["thresholds"]["floor"]),
+        *(("noise.floors", layer) for layer in config["noise"]["floors"]),
+        *(("ablation.layers", layer) for layer in config["ablation"]["layers"]),
+        *(
+            ("downstream.methods", int(name.removeprefix("layer")))
+            for name in config["downstream"]["methods"]
+            if name.startswith("layer")
+        ),
+    ]
+    if config["targets"]["kind"] == "kmeans":
+        named.insert(0, ("targets.layer", config["targets"]["layer"]))
+    for key, layer in named:
+        if layer > layers:
+            raise DaisyError(
+                f"{key}: there is no layer {layer} in {config['upstream']['checkpoint']}",
+                fix=f"Choose one from 1 to {layers}",
+            )
 
 
 def _check_noise(config: Mapping[str, Any]) -> None:

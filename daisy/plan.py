@@ -19,7 +19,7 @@ from typing import Any
 from daisy.errors import DaisyError
 from daisy.files import read_csv
 
-KEY = re.compile("-[0-9a-f]{12}(?=[/.-])")
+KEY = re.compile(r'-[0-9a-f]{12}(?=[/."-]|$)')
 """The key in the name of a store's folder, and of files named after it."""
 
 
@@ -93,13 +93,13 @@ class Records:
 
     def _reasons(self, job: Any) -> Iterator[str]:
         reason = self.dag.reason(job)
-        output = str(job.output[0])
-        recorded = self._persistence.params(output) or self._persistence.params(self._earlier(output))
+        recorded = self._persistence.params(job.output[0]) or self._earlier(job)
         if recorded:
             yield from changes(recorded, self._persistence._params(job))
         if reason.code_changed:
             yield "its rule changed"
-        gone = sorted(str(path) for path in reason.missing_output if self._persistence.metadata(path))
+        own = {str(path): path for path in job.output}
+        gone = sorted(name for name in map(str, reason.missing_output) if self._persistence.metadata(own[name]))
         if gone:
             yield f"{gone[0]} is gone"
         elif not recorded:
@@ -114,20 +114,25 @@ class Records:
         elif reason.input_changed:
             yield "it reads other files than before"
 
-    def _earlier(self, output: str) -> str:
-        """The file that this run used in place of `output` of the store, or `output` itself."""
-        folder, _, name = output.rpartition("/")
-        return f"{self._folders.get(KEY.sub('', f'{folder}/'), folder)}/{name}"
+    def _earlier(self, job: Any) -> list[str] | None:
+        """The parameters that made what this run used in place of a new folder of the store."""
+        from snakemake.io import IOFile
+
+        folder, _, name = str(job.output[0]).rpartition("/")
+        earlier = self._folders.get(KEY.sub("", f"{folder}/"))
+        return self._persistence.params(IOFile(f"{earlier}/{name}", rule=job.rule)) if earlier else None
 
 
 def changes(old: Iterable[str], new: Iterable[str]) -> list[str]:
     """What differs between two records of a job's parameters, as Snakemake keeps them."""
     (old_settings, old_code), (new_settings, new_code) = _parsed(old), _parsed(new)
-    found = [
-        f"{key}: {old_settings.get(key, 'none')} → {new_settings.get(key, 'none')}"
-        for key in sorted({*old_settings, *new_settings})
-        if old_settings.get(key) != new_settings.get(key)
-    ]
+    found = []
+    for key in sorted({*old_settings, *new_settings}):
+        before, now = (settings.get(key, "none") for settings in (old_settings, new_settings))
+        if KEY.sub("", before) != KEY.sub("", now):
+            found.append(f"{key}: {before} → {now}")
+        elif before != now:
+            found.append("other folders of the store")
     modules = sorted(name for name in {*old_code, *new_code} if old_code.get(name) != new_code.get(name))
     return found + [f"code of {name.replace('.', '/')}.py" for name in modules]
 

@@ -57,6 +57,8 @@ use rule calibration as ablation_calibration with:
         ABLATION + "/{variant}/calibration/{task}.json",
     log:
         RUN + "/logs/ablation_calibration-{variant}-{task}.log",
+    benchmark:
+        RUN + "/benchmarks/ablation_calibration-{variant}-{task}.tsv"
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, ABLATED["rho"]),
         code=code("daisy.calibrate"),
@@ -104,6 +106,8 @@ use rule evaluation as ablation_evaluation with:
         ABLATION + "/{variant}/evaluation/{task}.json",
     log:
         RUN + "/logs/ablation_evaluation-{variant}-{task}.log",
+    benchmark:
+        RUN + "/benchmarks/ablation_evaluation-{variant}-{task}.tsv"
     params:
         settings=lambda wildcards: evaluation_settings(wildcards.task, "daisy", SEEDS[0], ABLATED["rho"]),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
@@ -129,6 +133,8 @@ rule ablation_table:
         RUN + "/figures/ablation.svg",
     log:
         RUN + "/logs/ablation_table.log",
+    benchmark:
+        RUN + "/benchmarks/ablation_table.tsv"
     params:
         settings=settings(
             variants=VARIANTS, default=f"layer{config['targets']['layer']}-c{config['targets']['clusters']}"

@@ -16,6 +16,11 @@ def branches(labels):
 BRANCHES = branches(TARGETS)
 
 
+rule branch_training:
+    input:
+        BRANCHES + "/daisy.pt",
+
+
 rule branches:
     input:
         corpus=corpus("speech"),

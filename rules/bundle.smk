@@ -15,6 +15,8 @@ rule bundle:
         RUN + "/model/daisy.safetensors",
     log:
         RUN + "/logs/bundle.log",
+    benchmark:
+        RUN + "/benchmarks/bundle.tsv"
     params:
         settings=settings(
             absolute=config["thresholds"]["absolute"],

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from daisy.code_digest import code_digests
-from daisy.config import check
+from daisy.config import check_layers, resolve
+from daisy.depth import layers_of
 from daisy.errors import DaisyError
 from daisy.store import Store
 from daisy.tasks.registry import TASKS
 
 try:
-    check(config)
+    config = resolve(config)
 except DaisyError as error:
     raise WorkflowError(str(error))
 
@@ -58,6 +60,16 @@ def resource(path):
 
 
 CHECKPOINT = resource(config["upstream"]["checkpoint"])
+if not os.path.exists(CHECKPOINT):
+    raise WorkflowError(f"upstream.checkpoint: {CHECKPOINT} does not exist. Correct the path.")
+LAYERS = layers_of(Path(CHECKPOINT))
+if LAYERS is not None:
+    try:
+        check_layers(config, LAYERS)
+    except DaisyError as error:
+        raise WorkflowError(str(error))
+if os.path.isdir(f"{RUN}/branches") and not os.path.islink(f"{RUN}/branches"):
+    raise WorkflowError(f"{RUN} was made by an older version of daisy. Move it away, or give the run another name.")
 
 
 def rho_name(rho):

@@ -33,6 +33,9 @@ def corpora():
         ),
         "noise": noise,
     }
+    for name, folder in own.items():
+        if not os.path.exists(f"{resource(folder)}/recordings.csv"):
+            raise WorkflowError(f"data.corpora.{name}: {folder} holds no recordings.csv. Correct the path.")
     return made | {name: resource(folder) for name, folder in own.items()}
 
 
@@ -163,6 +166,8 @@ rule manifests:
         summary=STORE + "/manifests-{name}-{key}/summary.csv",
     log:
         STORE + "/logs/manifests-{name}-{key}.log",
+    benchmark:
+        STORE + "/benchmarks/manifests-{name}-{key}.tsv"
     params:
         settings=stored_settings,
         code=stored_code,

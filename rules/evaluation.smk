@@ -30,6 +30,8 @@ rule evaluation:
         RUN + "/evaluation/{task}/seed{seed}/{method}.json",
     log:
         RUN + "/logs/evaluation-{task}-{method}-seed{seed}.log",
+    benchmark:
+        RUN + "/benchmarks/evaluation-{task}-{method}-seed{seed}.tsv"
     # It measures time, so it takes the machine for itself, though it computes on one core.
     threads: workflow.resource_settings.cores or 1
     params:

@@ -64,6 +64,8 @@ rule calibration:
         RUN + "/calibration/{task}/{rho}.json",
     log:
         RUN + "/logs/calibration-{task}-{rho}.log",
+    benchmark:
+        RUN + "/benchmarks/calibration-{task}-{rho}.tsv"
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, RHOS[wildcards.rho]),
         code=code("daisy.calibrate"),

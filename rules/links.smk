@@ -24,6 +24,8 @@ rule links:
         RUN + "/store.csv",
     log:
         RUN + "/logs/links.log",
+    benchmark:
+        RUN + "/benchmarks/links.tsv"
     params:
         settings=settings(links=LINKS),
         code=code("daisy.links"),

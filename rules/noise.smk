@@ -146,6 +146,8 @@ if NOISE_TASKS:
             NOISE_TABLES,
         log:
             RUN + "/logs/noise_tables.log",
+        benchmark:
+            RUN + "/benchmarks/noise_tables.tsv"
         params:
             settings=settings(tasks=NOISE_TASKS),
             code=code("daisy.noise_tables"),
@@ -171,6 +173,8 @@ if NOISE_TASKS:
             expand(RUN + "/figures/{name}.svg", name=NOISE_FIGURES),
         log:
             RUN + "/logs/noise_figures.log",
+        benchmark:
+            RUN + "/benchmarks/noise_figures.tsv"
         params:
             settings=settings(tasks=NOISE_TASKS),
             code=all_tasks_code("daisy.noise_figures"),

@@ -12,6 +12,8 @@ rule resolved_config:
         RUN + "/config.yaml",
     log:
         RUN + "/logs/resolved_config.log",
+    benchmark:
+        RUN + "/benchmarks/resolved_config.tsv"
     params:
         settings=settings(**config),
         code=code("daisy.config"),
@@ -34,6 +36,8 @@ rule tables:
         TABLE_FILES[1:],
     log:
         RUN + "/logs/tables.log",
+    benchmark:
+        RUN + "/benchmarks/tables.tsv"
     params:
         settings=settings(),
         code=code("daisy.tables"),
@@ -57,6 +61,8 @@ rule figures:
         expand(RUN + "/figures/{name}.svg", name=FIGURES),
     log:
         RUN + "/logs/figures.log",
+    benchmark:
+        RUN + "/benchmarks/figures.tsv"
     params:
         settings=settings(),
         code=all_tasks_code("daisy.figures"),
@@ -93,6 +99,8 @@ rule examples:
         audio=directory(RUN + "/examples/{task}/audio"),
     log:
         RUN + "/logs/examples-{task}.log",
+    benchmark:
+        RUN + "/benchmarks/examples-{task}.tsv"
     params:
         settings=example_settings,
         code=lambda wildcards: task_code("daisy.examples", wildcards.task),
@@ -130,6 +138,8 @@ rule report_page:
         ),
     log:
         RUN + "/logs/report_page.log",
+    benchmark:
+        RUN + "/benchmarks/report_page.tsv"
     params:
         settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
         code=all_tasks_code("daisy.report"),

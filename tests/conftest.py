@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from project import Project
 
 from daisy import audio
 from daisy.hubert.checkpoint import Checkpoint, load
@@ -28,3 +29,16 @@ def checkpoint() -> Checkpoint:
 def waves() -> list[torch.Tensor]:
     """Six real recordings of different lengths."""
     return [audio.read(path) for path in sorted(GOLDEN.glob("*.wav"))]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Project:
+    """A copy of the project, to run and to edit."""
+    return Project(tmp_path_factory.mktemp("project") / "daisy")
+
+
+@pytest.fixture(scope="session")
+def nano(project) -> Path:
+    """The results folder of the finished nano run: a few dozen recordings through every stage."""
+    project.run()
+    return project.results

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from daisy.corpora import commands, embedded
-from daisy.corpora.partition import PARTS, partition
+from daisy.corpora.partition import PARTS, Splits, partition
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
 from daisy.manifests import known_speakers

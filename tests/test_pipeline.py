@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -38,41 +35,14 @@ GRID = [
 ]
 
 
-def snakemake(folder: Path, *arguments: str, overlay: dict | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the nano config in `folder`, with `overlay` laid over it."""
-    configs = [str(ROOT / "config/test.yaml")]
-    if overlay:
-        configs.append(str(folder / "overlay.yaml"))
-        Path(configs[-1]).write_text(yaml.safe_dump(overlay))
-    command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"),
-        *("--directory", str(folder), "--configfile", *configs),
-        *arguments,
-    ]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
 def table(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory) -> Path:
-    """The results folder of one nano run; downloaded packages are shared with the project's cache."""
-    folder = tmp_path_factory.mktemp("nano")
-    (ROOT / ".cache/debian").mkdir(parents=True, exist_ok=True)
-    (folder / ".cache").mkdir()
-    (folder / ".cache/debian").symlink_to(ROOT / ".cache/debian")
-    outcome = snakemake(folder)
-    assert outcome.returncode == 0, outcome.stderr[-6000:]
-    return folder / "results/nano"
-
-
-def test_second_run_has_nothing_to_do(nano):
-    outcome = snakemake(nano.parent.parent)
-    assert outcome.returncode == 0 and "Nothing to be done" in outcome.stdout + outcome.stderr
+def test_second_run_has_nothing_to_do(project, nano):
+    outcome = project.run()
+    assert "Nothing to be done" in outcome.stdout + outcome.stderr
 
 
 def test_grid(nano):
@@ -233,19 +203,19 @@ def test_unseen_speakers_are_tested(nano):
 
 
 @pytest.mark.parametrize("form", ["fairseq", "transformers"])
-def test_branches_train_from_any_checkpoint_by_config_alone(nano, form):
+def test_branches_train_from_any_checkpoint_by_config_alone(project, nano, form):
     """The same HuBERT in another format gives the same targets and the same branches."""
     upstream = load(ROOT / "daisy/models/hubert_tiny.safetensors")
-    path = nano.parent.parent / f"hubert.{form}"
+    path = project.folder / f"hubert.{form}"
     if form == "fairseq":
         torch.save({"args": None, "cfg": upstream.fairseq_config, "model": state_dict(upstream)}, path)
     else:
         save(path, upstream, form)
+    before = set((project.folder / ".cache/store").glob("branches-*/daisy.pt"))
     overlay = {"run": form, "upstream": {"checkpoint": str(path)}}
-    outcome = snakemake(nano.parent.parent, "--", f"results/{form}/branches/daisy.pt", overlay=overlay)
-    assert outcome.returncode == 0, outcome.stderr[-6000:]
-    files = (nano.parent / name / "branches/daisy.pt" for name in ("nano", form))
-    own, other = (torch.load(file, weights_only=True)["model_weight"] for file in files)
+    project.run("branch_training", overlay=overlay)
+    (other,) = (item for item in (project.folder / ".cache/store").glob("branches-*/daisy.pt") if item not in before)
+    own, other = (torch.load(file, weights_only=True)["model_weight"] for file in (nano / "branches/daisy.pt", other))
     assert own.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in own.items())
 
 
@@ -256,18 +226,10 @@ def test_what_is_left_over(nano):
     assert not list((nano / "state").glob("*"))
 
 
-def test_added_rho_reruns_its_own_jobs_alone(nano):
-    outcome = snakemake(nano.parent.parent, "--dry-run", overlay={"thresholds": {"rho": [0.76, 1.0, 0.5]}})
-    assert outcome.returncode == 0, outcome.stderr
-    lines = (outcome.stdout + outcome.stderr).splitlines()
-    jobs = {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 2 and words[1].isdigit()}
-    assert {name: jobs[name] for name in ("calibration", "downstream", "evaluation")} == {
-        "calibration": 4,
-        "downstream": 4,
-        "evaluation": 4,
-    }
+def test_added_rho_reruns_its_own_jobs_alone(project, nano):
+    jobs = project.would_run(overlay={"thresholds": {"rho": [0.76, 1.0, 0.5]}})
+    assert {jobs[name] for name in ("calibration", "downstream", "evaluation")} == {4}
     assert jobs["noise_evaluation"] == 1
-    assert not {"branches", "labels", "features", "dump_features", "kmeans", "noise_features"} & set(jobs)
 
 
 @pytest.mark.parametrize(
@@ -283,8 +245,8 @@ def test_added_rho_reruns_its_own_jobs_alone(nano):
         ({"noise": {"snr_db": [100]}}, ["noise.snr_db.0", "100"]),
     ],
 )
-def test_wrong_config(tmp_path, overlay, parts):
-    outcome = snakemake(tmp_path, "--dry-run", overlay=overlay)
+def test_wrong_config(project, overlay, parts):
+    outcome = project.run("--dry-run", overlay=overlay, check=False)
     text = outcome.stdout + outcome.stderr
     assert outcome.returncode != 0 and "Traceback" not in text
     assert all(part in text for part in parts), text

@@ -1,0 +1,148 @@
+"""What an edit reruns: the promise of docs/reruns.md, and the data of its test.
+
+Each edit is made to a finished nano run (config/test.yaml: all four tasks, rho 0.76 and 1.0), and names the rules
+that must run again, no more and no less.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+CONFIG = {"resolved_config", "report_page"}
+"""Every config value is kept with the run, and the report shows it."""
+
+PAGES = {"tables", "figures", "noise_figures", "report_page"}
+SCORES = {"evaluation"} | PAGES
+HEADS = {"downstream", "bundle"} | SCORES
+"""Training of downstream models, and what follows; the models' exits go into the bundle."""
+
+NOISE = {"noise_evaluation", "noise_tables", "noise_figures", "report_page"}
+"""The noise study of the nano run is about ASR."""
+
+PLAYED = {"examples"}
+"""The report plays what SE and SS make of a recording."""
+
+FEATURES = {"features", "calibration", "links"} | HEADS
+ALL_FEATURES = {"noise_features"} | FEATURES | NOISE | PLAYED
+BRANCHES = {"branches"} | ALL_FEATURES
+CLUSTERS = {"kmeans", "labels"} | BRANCHES
+COMMANDS = {"manifests", "noisy_speech", "noise_features"} | FEATURES | NOISE
+"""What follows from the recordings of ASR."""
+
+MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
+RECORDINGS = {"command_speech", "noise_recordings", "enhancement_mixtures", "dump_features"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """An edit, and what it must rerun.
+
+    Attributes:
+        what: In words, for the docs.
+        rules: The rules that must run again.
+        overlay: Config values that it changes.
+        code: A file of the project, a text in it (its end if empty), and what takes its place.
+        options: Options of Snakemake that it adds.
+        touch: Files of the project whose time changes and nothing else; `**` for all.
+        remove: What it removes, a pattern in the working directory.
+    """
+
+    what: str
+    rules: set[str]
+    overlay: dict[str, Any] = dataclasses.field(default_factory=dict)
+    code: tuple[str, str, str] | None = None
+    options: tuple[str, ...] = ()
+    touch: str = ""
+    remove: tuple[str, ...] = ()
+
+
+EDITS = (
+    Edit("nothing", set()),
+    Edit("keys of a config file in another order", set(), {"noise": {"floors": [1, 6], "tasks": ["asr"]}}),
+    Edit("another number of cores", set(), options=("--cores", "1")),
+    Edit("another Slurm partition", set(), options=("--default-resources", "slurm_partition=gpu")),
+    Edit("a file touched: the checkpoint", set(), touch="daisy/models/hubert_tiny.safetensors"),
+    Edit("a git checkout: all files have new times", set(), touch="**"),
+    Edit(
+        "a comment in `daisy/exits.py`",
+        set(),
+        code=(
+            "daisy/exits.py",
+            "    ordered = sorted(candidates)\n",
+            "    # In order.\n    ordered = sorted(candidates)\n",
+        ),
+    ),
+    Edit(
+        "a docstring in `daisy/hubert/encoder.py`",
+        set(),
+        code=("daisy/hubert/encoder.py", '"""', '"""Newly said. '),
+    ),
+    Edit("`data.commands.train`", CONFIG | {"command_speech"} | COMMANDS, {"data": {"commands": {"train": 26}}}),
+    Edit(
+        "`data.commands`: dev and test swapped",
+        CONFIG | {"command_speech"} | COMMANDS,
+        {"data": {"commands": {"dev": 8, "test": 6}}},
+    ),
+    Edit("`data.mixtures.separation.train`", CONFIG | MIXTURES, {"data": {"mixtures": {"separation": {"train": 9}}}}),
+    Edit("`data.splits.max_seconds`", CONFIG | COMMANDS, {"data": {"splits": {"max_seconds": 3.5}}}),
+    Edit("`seed`", CONFIG | RECORDINGS | MIXTURES | COMMANDS | CLUSTERS, {"seed": 1}),
+    Edit("`seeds`: a second one", CONFIG | HEADS - {"bundle"}, {"seeds": [1337, 1]}),
+    Edit("`targets.layer`", CONFIG | {"dump_features"} | CLUSTERS, {"targets": {"layer": 9}}),
+    Edit("`targets.clusters`", CONFIG | CLUSTERS, {"targets": {"clusters": 20}}),
+    Edit("`branches.steps`", CONFIG | BRANCHES, {"branches": {"steps": 8}}),
+    Edit(
+        "`thresholds.rho`: one more",
+        CONFIG | {"calibration"} | HEADS | NOISE,
+        {"thresholds": {"rho": [0.76, 1.0, 0.5]}},
+    ),
+    Edit("`thresholds.rho`: one less", CONFIG | {"bundle", "noise_tables"} | PAGES, {"thresholds": {"rho": [1.0]}}),
+    Edit("`tasks.asr.learning_rate`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"learning_rate": 0.001}}}),
+    Edit("`tasks.sid.options.projection`", CONFIG | HEADS, {"tasks": {"sid": {"options": {"projection": 64}}}}),
+    Edit("`tasks.sid.q`", CONFIG | {"bundle"} | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
+    Edit("`tasks.ss: null`: a task less", CONFIG | {"bundle", "links"} | PAGES, {"tasks": {"ss": None}}),
+    Edit(
+        "`evaluation.strategies`: one less", CONFIG | SCORES | NOISE, {"evaluation": {"strategies": ["avg", "min-max"]}}
+    ),
+    Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE, {"evaluation": {"bootstrap_draws": 60}}),
+    Edit(
+        "`noise.snr_db`: one more",
+        CONFIG | {"noisy_speech", "noise_features", "links"} | NOISE,
+        {"noise": {"snr_db": [10, 5]}},
+    ),
+    Edit("`report.examples.seconds`", CONFIG | PLAYED, {"report": {"examples": {"seconds": 3.0}}}),
+    Edit("code of `daisy/kmeans.py`", CLUSTERS, code=("daisy/kmeans.py", "", "OTHER = 1\n")),
+    Edit(
+        "code of `daisy/hubert/branches.py`",
+        {"dump_features"} | CLUSTERS,
+        code=("daisy/hubert/branches.py", "", "OTHER = 1\n"),
+    ),
+    Edit(
+        "code of `daisy/hubert/every_layer.py`", ALL_FEATURES, code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n")
+    ),
+    Edit(
+        "code of the exit rule, `daisy/exits.py`",
+        {"calibration"} | HEADS | NOISE | PLAYED,
+        code=("daisy/exits.py", "ordered - 1] <= tau", "ordered - 1] < tau"),
+    ),
+    Edit(
+        "code of the early exit, `daisy/hubert/early_exit.py`",
+        SCORES | PLAYED,
+        code=("daisy/hubert/early_exit.py", "if value > tau", "if value >= tau"),
+    ),
+    Edit("code of `daisy/tasks/asr.py`", HEADS | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
+    Edit(
+        "a colour in `daisy/plots.py`",
+        {"figures", "noise_figures", "report_page"},
+        code=("daisy/plots.py", 'INK, FAINT, BAND = "#222222"', 'INK, FAINT, BAND = "#333333"'),
+    ),
+    Edit("code of `daisy/html.py`", {"report_page"}, code=("daisy/html.py", "", "OTHER = 1\n")),
+    Edit("a figure deleted", {"figures", "report_page"}, remove=("results/nano/figures/fig2_entropy.png",)),
+)
+
+A_TASK_MORE = Edit(
+    "a task more (here `ss`)",
+    CONFIG | MIXTURES,
+    remove=(".cache/store/*-ss-*", ".cache/store/separation-*", "results/nano/*/ss"),
+)
+"""Made to a run without the task."""
