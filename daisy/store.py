@@ -18,6 +18,7 @@ from typing import Any
 from daisy.code_digest import code_digests
 from daisy.contents import Contents
 from daisy.errors import DaisyError
+from daisy.files import read_csv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,3 +88,16 @@ class Store:
     def at(self, folder: str) -> Stored:
         """The stage that writes `folder`."""
         return self[folder.rpartition("-")[2]]
+
+
+def unused(root: Path, results: Path) -> list[Path]:
+    """The stages under `root` that no run under `results` names in its store.csv, sorted.
+
+    Raises:
+        DaisyError: if there are no runs at all, since then nothing says what is in use.
+    """
+    tables = [*results.glob("*/store.csv"), *results.glob("*/ablation/store.csv")]
+    if not tables:
+        raise DaisyError("no run has a store.csv here", file=results, fix="Name the folder of the runs")
+    used = {Path(row["folder"]).name for table in tables for row in read_csv(table, columns=("folder",))}
+    return sorted(path for path in root.glob("*-*") if path.is_dir() and path.name not in used)

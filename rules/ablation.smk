@@ -23,14 +23,21 @@ def target_variants():
 VARIANTS = target_variants()
 
 
-VARIANT_BRANCHES = {
-    name: branches(targets(**{"layer": 0, "clusters": 0, **variant})) for name, variant in VARIANTS.items()
-}
+VARIANT_TARGETS = {name: targets(**{"layer": 0, "clusters": 0, **variant}) for name, variant in VARIANTS.items()}
+VARIANT_BRANCHES = {name: branches(labels) for name, labels in VARIANT_TARGETS.items()}
 VARIANT_FEATURES = {
     (variant, task, part): features(task, part, model)
     for variant, model in VARIANT_BRANCHES.items()
     for task in ABLATED["tasks"]
     for part in PARTS
+}
+
+
+VARIANT_LINKS = {
+    **{f"{name}/targets": labels for name, labels in VARIANT_TARGETS.items()},
+    **{f"{name}/{key}": path for name, labels in VARIANT_TARGETS.items() for key, path in clustered(labels).items()},
+    **{f"{name}/branches": folder for name, folder in VARIANT_BRANCHES.items()},
+    **{f"{name}/features/{task}/{part}": folder for (name, task, part), folder in VARIANT_FEATURES.items()},
 }
 
 
@@ -45,8 +52,23 @@ wildcard_constraints:
 
 rule ablation:
     input:
+        ABLATION + "/store.csv",
         RUN + "/tables/ablation.csv",
         expand(RUN + "/figures/ablation.{ending}", ending=("png", "svg")),
+
+
+use rule links as ablation_links with:
+    input:
+        [f"{folder}/states.npz" for folder in VARIANT_FEATURES.values()],
+    output:
+        ABLATION + "/store.csv",
+    log:
+        RUN + "/logs/ablation_links.log",
+    benchmark:
+        RUN + "/benchmarks/ablation_links.tsv"
+    params:
+        settings=settings(links=VARIANT_LINKS),
+        code=code("daisy.links"),
 
 
 use rule calibration as ablation_calibration with:

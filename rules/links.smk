@@ -1,11 +1,16 @@
 """Links: a run's folder shows the stages of the store that it uses; removing it removes links and nothing else."""
 
-CENTROIDS = store.at(TARGETS).inputs.get("centroids")
-CLUSTERED = {"centroids": CENTROIDS, "shards": store.at(CENTROIDS).inputs["shards"]} if CENTROIDS else {}
+
+def clustered(labels):
+    """The folders of features and centroids that `labels` were made from; none for those of HuBERT's own head."""
+    centroids = store.at(labels).inputs.get("centroids")
+    return {"centroids": centroids, "shards": store.at(centroids).inputs["shards"]} if centroids else {}
+
+
 LINKS = {
     **{f"corpora/{name}": folder for name, folder in CORPORA.items() if folder.startswith(f"{STORE}/")},
     **{f"manifests/{task}": folder for task, folder in MANIFESTS.items()},
-    **CLUSTERED,
+    **clustered(TARGETS),
     "targets": TARGETS,
     "branches": BRANCHES,
     **{f"features/{task}/{part}": folder for (task, part), folder in FEATURES.items()},

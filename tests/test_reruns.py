@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import yaml
 from project import Project
-from reruns import EDITS, Edit
+from reruns import A_TASK_MORE, EDITS, HEADS, NOISE, Edit
 
 
 @contextlib.contextmanager
@@ -45,3 +50,100 @@ def made(edit: Edit, project: Project) -> Iterator[None]:
 def test_edit_reruns_its_rules_and_no_others(project, nano, edit):
     with made(edit, project):
         assert set(project.would_run(*edit.options, overlay=edit.overlay)) == edit.rules
+
+
+def test_another_run_shares_what_is_equal(project, nano):
+    """A second run name with another learning rate does nothing upstream, and can be removed."""
+    overlay = {"run": "other", "tasks": {"asr": {"learning_rate": 0.001}}}
+    jobs = project.would_run(overlay=overlay)
+    assert set(jobs) == {"calibration", "links", "resolved_config", "examples"} | HEADS | NOISE
+    project.run("--", "results/other/store.csv", overlay=overlay)
+    other = nano.parent / "other"
+    for name in ("branches", "targets", "features/asr/train", "corpora/speech"):
+        assert (other / name).is_symlink() and (other / name).samefile(nano / name)
+    shutil.rmtree(other)
+    assert not project.would_run()
+
+
+def test_the_store_is_cleaned_of_what_no_run_uses(project, nano):
+    unused = project.folder / ".cache/store/branches-0123456789ab"
+    unused.mkdir()
+    (unused / "daisy.pt").write_bytes(b"x" * 1000)
+    outcome = project.daisy("clean-store", "--dry-run")
+    assert outcome.returncode == 0 and unused.name in outcome.stdout and unused.exists()
+    assert project.daisy("clean-store").returncode == 0
+    assert not unused.exists() and not project.would_run()
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule", "reason"),
+    [
+        (Edit("", set(), {"tasks": {"asr": {"learning_rate": 0.001}}}), "downstream", "learning_rate: 0.005 → 0.001"),
+        (Edit("", set(), {"targets": {"clusters": 20}}), "kmeans", "clusters: 16 → 20"),
+        (Edit("", set(), {"targets": {"clusters": 20}}), "labels", "after kmeans"),
+        (Edit("", set(), {"branches": {"steps": 8}}), "branches", "steps: 6 → 8"),
+        (Edit("", set(), {"data": {"splits": {"max_seconds": 3.5}}}), "manifests", "max_seconds: 4.0 → 3.5"),
+        (Edit("", set(), code=("daisy/kmeans.py", "", "OTHER = 1\n")), "kmeans", "code of daisy/kmeans.py"),
+        (Edit("", set(), code=("daisy/tasks/asr.py", "", "OTHER = 1\n")), "evaluation", "code of daisy/tasks/asr.py"),
+        (Edit("", set(), {"thresholds": {"rho": [0.76, 1.0, 0.5]}}), "calibration", "not made yet"),
+        (
+            Edit("", set(), remove=("results/nano/figures/fig2_entropy.png",)),
+            "figures",
+            "results/nano/figures/fig2_entropy.png is gone",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_plan_says_why(project, nano, edit, rule, reason):
+    with made(edit, project):
+        (project.folder / "edit.yaml").write_text(yaml.safe_dump(edit.overlay))
+        outcome = project.daisy("plan", "--configfile", "config/test.yaml", "edit.yaml", "--json")
+        assert outcome.returncode == 0, outcome.stderr
+        jobs = json.loads(outcome.stdout)
+        assert reason in {text for job in jobs if job["rule"] == rule for text in job["reasons"]}
+        assert {job["rule"] for job in jobs} == set(project.would_run(overlay=edit.overlay))
+        assert all(job["reasons"] for job in jobs)
+        timed = [job for job in jobs if job["seconds"] is not None]
+        assert timed and all(job["seconds"] >= 0 for job in timed)
+
+
+def test_plan_of_a_finished_run(project, nano):
+    outcome = project.daisy("plan", "--configfile", "config/test.yaml")
+    assert outcome.returncode == 0 and outcome.stdout.startswith("Nothing to be done")
+
+
+TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "noise", "noise_wer", "noise_guard")
+MEASURED = ("rtf", "speedup")
+"""Parts of the names of columns that hold time, which no two runs share."""
+
+
+def results(run: Path) -> dict[str, object]:
+    """Every number of a run but those of the clock."""
+    tables: dict[str, object] = {}
+    for name in TABLES:
+        with open(run / f"tables/{name}.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        tables[name] = [
+            {key: value for key, value in row.items() if not any(part in key for part in MEASURED)} for row in rows
+        ]
+    weights = torch.load(run / "branches/daisy.pt", weights_only=True)["model_weight"]
+    return tables | {"branches": {name: value.tolist() for name, value in weights.items() if "final_proj" in name}}
+
+
+def test_reruns_give_what_a_run_from_scratch_gives(project, nano, tmp_path):
+    """Three edits, one after another and really run: tasks and rho taken away, clusters, a learning rate."""
+    overlay: dict[str, Any] = {"tasks": {"se": None, "ss": None}, "thresholds": {"rho": [1.0]}}
+    project.run(overlay=overlay)
+    with made(A_TASK_MORE, project):
+        again = {**overlay, "tasks": {"se": None}}
+        assert set(project.would_run(overlay=again)) == A_TASK_MORE.rules
+    first = results(nano)
+    overlay["targets"] = {"clusters": 20}
+    project.run(overlay=overlay)
+    second = results(nano)
+    overlay["tasks"]["asr"] = {"learning_rate": 0.001}
+    project.run(overlay=overlay)
+    assert first != second != results(nano) != first
+    scratch = Project(tmp_path / "scratch")
+    scratch.run(overlay=overlay)
+    assert results(scratch.results) == results(nano)

@@ -1,0 +1,32 @@
+"""`daisy clean-store`: remove what no run uses any more."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "Remove the stages in the store that no run in results/ uses."
+EXAMPLES = ("daisy clean-store --dry-run", "daisy clean-store", "daisy clean-store --results /data/results")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all runs (default: results)")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of the store (default: .cache)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Remove, or list, the folders."""
+    import shutil
+
+    from daisy.store import unused
+
+    total = 0
+    for folder in unused(arguments.cache / "store", arguments.results):
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        total += size
+        print(f"{folder}: {size / 1e6:.1f} MB")
+        if not arguments.dry_run:
+            shutil.rmtree(folder)
+    print(f"{total / 1e6:.1f} MB {'would be' if arguments.dry_run else 'were'} removed")
