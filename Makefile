@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test test-peers lint format pretrain clean help
+.PHONY: demo plan test test-peers lint format docs pretrain clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,9 +14,11 @@ demo: $(VENV)/.ready  ## The whole reproduction on the embedded speech: results/
 	@$(RUN) snakemake --cores $(CORES) --quiet rules
 	@echo "Open $(CURDIR)/results/mini/report.html"
 
+plan: $(VENV)/.ready  ## What `make demo` would run, why, and for how long
+	@$(RUN) daisy plan --cores $(CORES)
+
 test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pipeline
-	@$(RUN) ruff check .
-	@$(RUN) mypy daisy
+	@$(MAKE) --no-print-directory lint
 	@$(RUN) python -m pytest
 
 test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio and transformers, in an environment of its own
@@ -26,17 +28,21 @@ lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) snakefmt --check Snakefile rules
+	@$(RUN) snakemake --lint --quiet all
 	@$(RUN) mypy daisy
 
 format: $(VENV)/.ready-dev  ## Format the code
 	@$(RUN) ruff format .
 	@$(RUN) snakefmt Snakefile rules
 
+docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
+	@$(RUN) python docs/generate.py
+
 pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES)
 
-clean:  ## Remove results, but no downloaded data and no environment
-	rm -rf results/mini .snakemake
+clean:  ## Remove the results of `make demo`, but nothing that it shares with other runs
+	rm -rf results/mini
 
 $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; run make with PYTHON=/path/to/python3.11")'

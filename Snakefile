@@ -9,6 +9,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/functions.smk"
 include: "rules/data.smk"
 include: "rules/targets.smk"
 include: "rules/branches.smk"
@@ -26,10 +27,10 @@ include: "rules/pretrain.smk"
 rule all:
     default_target: True
     input:
-        RUN + "/report.html",
+        results("report.html"),
         TABLE_FILES,
         FIGURE_FILES,
         NOISE_TABLES,
         NOISE_FIGURE_FILES,
-        RUN + "/store.csv",
-        RUN + "/model/daisy.safetensors",
+        results("store.csv"),
+        results("model/daisy.safetensors"),

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from daisy import stage
 from daisy.errors import DaisyError
@@ -108,6 +109,7 @@ def _draw_entropies(axes: Axes, entropies: Sequence[Mapping[str, Any]], task: st
         )
     axes.set_title(f"Entropy, {task_title(task).lower()}", fontsize=11)
     axes.set_xlabel("Layer")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
     axes.set_ylabel("Mean entropy (nats)")
     axes.set_ylim(bottom=0)
 

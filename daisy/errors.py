@@ -17,4 +17,5 @@ class DaisyError(Exception):
     def __init__(self, problem: str, *, fix: str, file: str | Path | None = None) -> None:
         self.problem, self.fix, self.file = problem, fix, file
         where = f"{file}: " if file is not None else ""
-        super().__init__(f"{where}{problem.rstrip('.')}. {fix.rstrip('.')}.")
+        end = "" if fix.endswith("?") else "."
+        super().__init__(f"{where}{problem.rstrip('.')}. {fix.rstrip('.')}{end}")

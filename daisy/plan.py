@@ -67,9 +67,18 @@ def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], c
             # Snakemake's interface says what would run; only the graph behind it says why.
             records = Records(workflow._workflow)
             return [records.planned(job) for level in records.dag.toposorted() for job in records.waiting(level)]
-        except Exception as error:
-            problem = getattr(error, "problem", None) or str(error).strip() or type(error).__name__
-            raise DaisyError(problem, fix=getattr(error, "fix", "Correct it, then plan again")) from None
+        except (Exception, SystemExit) as error:
+            raise _first_cause(error) from None
+
+
+def _first_cause(error: BaseException) -> DaisyError:
+    """The project's own error behind one of Snakemake's, or one that says the same."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DaisyError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return DaisyError(str(error).strip() or type(error).__name__, fix="Correct it, then plan again")
 
 
 class Records:

@@ -4,20 +4,8 @@ Run by `snakemake ablation`. Every variant is the pipeline's own rules with othe
 states are shared, and so are the models of `full`, which no branch touches.
 """
 
-ABLATION = RUN + "/ablation"
+ABLATION = results("ablation")
 ABLATED = config["ablation"]
-
-
-def target_variants():
-    """Each layer with the run's number of clusters, each number with the run's layer, and the head."""
-    own = config["targets"]
-    pairs = [(layer, own["clusters"]) for layer in ABLATED["layers"]]
-    pairs += [(own["layer"], clusters) for clusters in ABLATED["clusters"]]
-    variants = {
-        f"layer{layer}-c{clusters}": {"kind": "kmeans", "layer": layer, "clusters": clusters}
-        for layer, clusters in dict.fromkeys(pairs)
-    }
-    return variants | ({"head": {"kind": "head"}} if ABLATED["head"] else {})
 
 
 VARIANTS = target_variants()
@@ -41,31 +29,26 @@ VARIANT_LINKS = {
 }
 
 
-def variant_features(part, file):
-    """Input function: a file of a variant's features."""
-    return lambda wildcards: f"{VARIANT_FEATURES[wildcards.variant, wildcards.task, part]}/{file}"
-
-
 wildcard_constraints:
     variant="|".join(VARIANTS),
 
 
 rule ablation:
     input:
-        ABLATION + "/store.csv",
-        RUN + "/tables/ablation.csv",
-        expand(RUN + "/figures/ablation.{ending}", ending=("png", "svg")),
+        results("ablation/store.csv"),
+        results("tables/ablation.csv"),
+        expand(results("figures/ablation.{ending}"), ending=("png", "svg")),
 
 
 use rule links as ablation_links with:
     input:
         [f"{folder}/states.npz" for folder in VARIANT_FEATURES.values()],
     output:
-        ABLATION + "/store.csv",
+        results("ablation/store.csv"),
     log:
-        RUN + "/logs/ablation_links.log",
+        results("logs/ablation_links.log"),
     benchmark:
-        RUN + "/benchmarks/ablation_links.tsv"
+        results("benchmarks/ablation_links.tsv")
     params:
         settings=settings(links=VARIANT_LINKS),
         code=code("daisy.links"),
@@ -76,11 +59,11 @@ use rule calibration as ablation_calibration with:
         states=variant_features("train", "states.npy"),
         table=variant_features("train", "states.npz"),
     output:
-        ABLATION + "/{variant}/calibration/{task}.json",
+        results("ablation/{variant}/calibration/{task}.json"),
     log:
-        RUN + "/logs/ablation_calibration-{variant}-{task}.log",
+        results("logs/ablation_calibration-{variant}-{task}.log"),
     benchmark:
-        RUN + "/benchmarks/ablation_calibration-{variant}-{task}.tsv"
+        results("benchmarks/ablation_calibration-{variant}-{task}.tsv")
     params:
         settings=lambda wildcards: calibration_settings(wildcards.task, ABLATED["rho"]),
         code=code("daisy.calibrate"),
@@ -88,21 +71,21 @@ use rule calibration as ablation_calibration with:
 
 use rule downstream as ablation_downstream with:
     input:
-        train_manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/train.tsv",
+        train_manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/train.tsv",
         train_features=variant_features("train", "states.npy"),
         train_table=variant_features("train", "states.npz"),
-        dev_manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/dev.tsv",
+        dev_manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/dev.tsv",
         dev_features=variant_features("dev", "states.npy"),
         dev_table=variant_features("dev", "states.npz"),
-        calibration=ABLATION + "/{variant}/calibration/{task}.json",
+        calibration=results("ablation/{variant}/calibration/{task}.json"),
     output:
-        model=ABLATION + "/{variant}/downstream/{task}/model.safetensors",
-        exits=ABLATION + "/{variant}/downstream/{task}/exits.json",
-        history=ABLATION + "/{variant}/downstream/{task}/history.csv",
+        model=results("ablation/{variant}/downstream/{task}/model.safetensors"),
+        exits=results("ablation/{variant}/downstream/{task}/exits.json"),
+        history=results("ablation/{variant}/downstream/{task}/history.csv"),
     log:
-        RUN + "/logs/ablation_downstream-{variant}-{task}.log",
+        results("logs/ablation_downstream-{variant}-{task}.log"),
     benchmark:
-        RUN + "/benchmarks/ablation_downstream-{variant}-{task}.tsv"
+        results("benchmarks/ablation_downstream-{variant}-{task}.tsv")
     params:
         settings=lambda wildcards: downstream_settings(wildcards.task, "daisy", SEEDS[0]),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
@@ -117,19 +100,19 @@ use rule downstream as ablation_downstream with:
 use rule evaluation as ablation_evaluation with:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=lambda wildcards: VARIANT_BRANCHES[wildcards.variant] + "/daisy.pt",
-        manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/test.tsv",
+        upstream=lambda wildcards: f"{VARIANT_BRANCHES[wildcards.variant]}/daisy.pt",
+        manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/test.tsv",
         features=variant_features("test", "states.npy"),
         table=variant_features("test", "states.npz"),
-        model=ABLATION + "/{variant}/downstream/{task}/model.safetensors",
-        exits=ABLATION + "/{variant}/downstream/{task}/exits.json",
+        model=results("ablation/{variant}/downstream/{task}/model.safetensors"),
+        exits=results("ablation/{variant}/downstream/{task}/exits.json"),
         full=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/full/model.safetensors",
     output:
-        ABLATION + "/{variant}/evaluation/{task}.json",
+        results("ablation/{variant}/evaluation/{task}.json"),
     log:
-        RUN + "/logs/ablation_evaluation-{variant}-{task}.log",
+        results("logs/ablation_evaluation-{variant}-{task}.log"),
     benchmark:
-        RUN + "/benchmarks/ablation_evaluation-{variant}-{task}.tsv"
+        results("benchmarks/ablation_evaluation-{variant}-{task}.tsv")
     params:
         settings=lambda wildcards: evaluation_settings(wildcards.task, "daisy", SEEDS[0], ABLATED["rho"]),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
@@ -137,34 +120,40 @@ use rule evaluation as ablation_evaluation with:
 
 rule ablation_table:
     input:
-        evaluations=expand(ABLATION + "/{variant}/evaluation/{task}.json", variant=VARIANTS, task=ABLATED["tasks"]),
-        calibrations=expand(ABLATION + "/{variant}/calibration/{task}.json", variant=VARIANTS, task=ABLATED["tasks"]),
-        full=expand(RUN + "/evaluation/{task}/seed{seed}/full.json", task=ABLATED["tasks"], seed=SEEDS[0]),
+        evaluations=expand(
+            results("ablation/{variant}/evaluation/{task}.json"), variant=VARIANTS, task=ABLATED["tasks"]
+        ),
+        calibrations=expand(
+            results("ablation/{variant}/calibration/{task}.json"), variant=VARIANTS, task=ABLATED["tasks"]
+        ),
+        full=expand(results("evaluation/{task}/seed{seed}/full.json"), task=ABLATED["tasks"], seed=SEEDS[0]),
     output:
         report(
-            RUN + "/tables/ablation.csv",
+            results("tables/ablation.csv"),
             caption="captions/ablation.rst",
             category="Ablation",
         ),
-        RUN + "/tables/ablation_entropy.csv",
+        results("tables/ablation_entropy.csv"),
         report(
-            RUN + "/figures/ablation.png",
+            results("figures/ablation.png"),
             caption="captions/ablation.rst",
             category="Ablation",
         ),
-        RUN + "/figures/ablation.svg",
+        results("figures/ablation.svg"),
     log:
-        RUN + "/logs/ablation_table.log",
+        results("logs/ablation_table.log"),
     benchmark:
-        RUN + "/benchmarks/ablation_table.tsv"
+        results("benchmarks/ablation_table.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(
             variants=VARIANTS, default=f"layer{config['targets']['layer']}-c{config['targets']['clusters']}"
         ),
         code=all_tasks_code("daisy.ablation"),
-        folder=ABLATION,
-        tables=RUN + "/tables",
-        figures=RUN + "/figures",
+        folder=lambda wildcards: ABLATION,
+        tables=output_folder,
+        figures=lambda wildcards, output: os.path.dirname(output[2]),
     shell:
         stage(
             "ablation",

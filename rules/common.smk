@@ -1,11 +1,10 @@
 """What all rules share: the checked config, the store, names of methods, and how a stage is called."""
 
+import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from daisy.code_digest import code_digests
 from daisy.config import check_layers, resolve
@@ -14,10 +13,18 @@ from daisy.errors import DaisyError
 from daisy.store import Store
 from daisy.tasks.registry import TASKS
 
-try:
+
+@contextlib.contextmanager
+def shown():
+    """Show the project's errors as they are: as exceptions, Snakemake would add its own lines of code."""
+    try:
+        yield
+    except DaisyError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+with shown():
     config = resolve(config)
-except DaisyError as error:
-    raise WorkflowError(str(error))
 
 RUN = f"{config['results']}/{config['run']}"
 CACHE = config["cache"]
@@ -28,18 +35,31 @@ STORE = f"{CACHE}/store"
 store = Store(STORE)
 
 
+@shown()
 def stored(name, *modules, settings, **inputs):
     """Register a stage of the store; its folder."""
-    try:
-        return store.add(name, *modules, settings=settings, **inputs)
-    except DaisyError as error:
-        raise WorkflowError(str(error))
+    return store.add(name, *modules, settings=settings, **inputs)
 
 
-def of(name, path=""):
-    """Input function: a file in the folder of the stage that this one knows as `name`, or the outside file itself."""
+def results(path):
+    """A path in the folder of the run."""
+    return f"{RUN}/{path}"
+
+
+def cache_path(path):
+    """A path in the cache, which all runs share."""
+    return f"{CACHE}/{path}"
+
+
+def store_path(path):
+    """A path in the store."""
+    return f"{STORE}/{path}"
+
+
+def of(name, path):
+    """Input function: a file in the folder of the stage that this one knows as `name`; none if it has no such stage."""
     return lambda wildcards: (
-        [f"{store[wildcards.key].inputs[name]}{path}"] if name in store[wildcards.key].inputs else []
+        [f"{store[wildcards.key].inputs[name]}/{path}"] if name in store[wildcards.key].inputs else []
     )
 
 
@@ -60,16 +80,14 @@ def resource(path):
 
 
 CHECKPOINT = resource(config["upstream"]["checkpoint"])
-if not os.path.exists(CHECKPOINT):
-    raise WorkflowError(f"upstream.checkpoint: {CHECKPOINT} does not exist. Correct the path.")
-LAYERS = layers_of(Path(CHECKPOINT))
-if LAYERS is not None:
-    try:
+with shown():
+    if not os.path.exists(CHECKPOINT):
+        raise DaisyError(f"upstream.checkpoint: {CHECKPOINT} does not exist", fix="Correct the path")
+    LAYERS = layers_of(Path(CHECKPOINT))
+    if LAYERS is not None:
         check_layers(config, LAYERS)
-    except DaisyError as error:
-        raise WorkflowError(str(error))
-if os.path.isdir(f"{RUN}/branches") and not os.path.islink(f"{RUN}/branches"):
-    raise WorkflowError(f"{RUN} was made by an older version of daisy. Move it away, or give the run another name.")
+    if os.path.isdir(f"{RUN}/branches") and not os.path.islink(f"{RUN}/branches"):
+        raise DaisyError(f"{RUN} was made by an older version", fix="Move it away, or give the run another name")
 
 
 def rho_name(rho):
@@ -97,12 +115,10 @@ def settings(**values):
     return json.dumps(values, sort_keys=True)
 
 
+@shown()
 def code(*modules):
     """A digest for every module that a stage runs."""
-    try:
-        return code_digests(*modules)
-    except DaisyError as error:
-        raise WorkflowError(str(error))
+    return code_digests(*modules)
 
 
 def task_code(module, task):
@@ -113,6 +129,16 @@ def task_code(module, task):
 def all_tasks_code(module):
     """The code of a stage that names and sorts the results of every task."""
     return code(module, *(entry.module for entry in TASKS.values()))
+
+
+def output_folder(wildcards, output):
+    """Parameter function: where a stage with many outputs writes them."""
+    return os.path.dirname(output[0])
+
+
+def folder_of(file):
+    """Parameter function: the folder of one of the stage's inputs."""
+    return lambda wildcards: os.path.dirname(file)
 
 
 def fixed_layer(method):

@@ -4,65 +4,7 @@ DATA = config["data"]
 SPLITS = {"seed": SEED, **{key: DATA["splits"][key] for key in ("dev", "test", "max_per_speaker")}}
 
 
-def corpora():
-    """Folder of the corpus that every task uses: one of the user's own, or else an embedded one."""
-    own = DATA["corpora"]
-    embedded = stored("embedded", "daisy.corpora.embedded", settings={"packages": DATA["packages"]})
-    noise = stored(
-        "noise",
-        "daisy.corpora.noise",
-        settings={"seed": SEED, "sid_min_recordings": DATA["splits"]["sid_min_recordings"], **DATA["noise"]},
-        speech=embedded,
-    )
-    mixing = {"seed": SEED, "splits": SPLITS, "seconds": DATA["mixtures"]["seconds"]}
-    made = {
-        "speech": embedded,
-        "asr": stored("commands", "daisy.corpora.commands", settings={"seed": SEED, **DATA["commands"]}),
-        "se": stored(
-            "enhancement",
-            "daisy.corpora.enhancement",
-            settings=mixing | DATA["mixtures"]["enhancement"],
-            speech=embedded,
-            noise=noise,
-        ),
-        "ss": stored(
-            "separation",
-            "daisy.corpora.separation",
-            settings=mixing | DATA["mixtures"]["separation"],
-            speech=embedded,
-        ),
-        "noise": noise,
-    }
-    for name, folder in own.items():
-        if not os.path.exists(f"{resource(folder)}/recordings.csv"):
-            raise WorkflowError(f"data.corpora.{name}: {folder} holds no recordings.csv. Correct the path.")
-    return made | {name: resource(folder) for name, folder in own.items()}
-
-
 CORPORA = corpora()
-
-
-def corpus(name):
-    """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
-    return CORPORA["speech" if name == "sid" else name] + "/recordings.csv"
-
-
-def source(name):
-    """A corpus as the store knows it: an embedded one by its folder's name, one of the user's own by its table."""
-    table = corpus(name)
-    folder = os.path.dirname(table)
-    return folder if folder.startswith(f"{STORE}/") else table
-
-
-def manifests(task):
-    """Folder of a task's manifests; of `speech` for the branches and their targets."""
-    limits = {} if task == "speech" or task in ("se", "ss") else {"max_seconds": DATA["splits"]["max_seconds"]}
-    if task == "sid":
-        limits["min_recordings"] = DATA["splits"]["sid_min_recordings"]
-    if task == "asr":
-        limits["transcribed"] = True
-    settings = {"task": task, "splits": SPLITS, **limits}
-    return stored(f"manifests-{task}", "daisy.manifests", settings=settings, corpus=source(task))
 
 
 MANIFESTS = {task: manifests(task) for task in ("speech", *config["tasks"])}
@@ -70,18 +12,20 @@ MANIFESTS = {task: manifests(task) for task in ("speech", *config["tasks"])}
 
 rule embedded_speech:
     output:
-        audio=directory(STORE + "/embedded-{key}/audio"),
-        table=STORE + "/embedded-{key}/recordings.csv",
-        dropped=STORE + "/embedded-{key}/dropped.csv",
+        audio=directory(store_path("embedded-{key}/audio")),
+        table=store_path("embedded-{key}/recordings.csv"),
+        dropped=store_path("embedded-{key}/dropped.csv"),
     log:
-        STORE + "/logs/embedded-{key}.log",
+        store_path("logs/embedded-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/embedded_speech-{key}.tsv"
+        store_path("benchmarks/embedded_speech-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=stored_settings,
         code=stored_code,
-        cache=CACHE + "/debian",
+        cache=cache_path("debian"),
     shell:
         stage(
             "corpora.embedded",
@@ -91,31 +35,35 @@ rule embedded_speech:
 
 rule command_speech:
     output:
-        audio=directory(STORE + "/commands-{key}/audio"),
-        table=STORE + "/commands-{key}/recordings.csv",
+        audio=directory(store_path("commands-{key}/audio")),
+        table=store_path("commands-{key}/recordings.csv"),
     log:
-        STORE + "/logs/commands-{key}.log",
+        store_path("logs/commands-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/command_speech-{key}.tsv"
+        store_path("benchmarks/command_speech-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=stored_settings,
         code=stored_code,
-        cache=CACHE + "/debian",
+        cache=cache_path("debian"),
     shell:
         stage("corpora.commands", "--cache {params.cache} --audio {output.audio} --table {output.table}")
 
 
 rule noise_recordings:
     input:
-        of("speech", "/recordings.csv"),
+        of("speech", "recordings.csv"),
     output:
-        audio=directory(STORE + "/noise-{key}/audio"),
-        table=STORE + "/noise-{key}/recordings.csv",
+        audio=directory(store_path("noise-{key}/audio")),
+        table=store_path("noise-{key}/recordings.csv"),
     log:
-        STORE + "/logs/noise-{key}.log",
+        store_path("logs/noise-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/noise_recordings-{key}.tsv"
+        store_path("benchmarks/noise_recordings-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=stored_settings,
         code=stored_code,
@@ -125,15 +73,17 @@ rule noise_recordings:
 
 rule enhancement_mixtures:
     input:
-        speech=of("speech", "/recordings.csv"),
-        noise=of("noise", "/recordings.csv"),
+        speech=of("speech", "recordings.csv"),
+        noise=of("noise", "recordings.csv"),
     output:
-        audio=directory(STORE + "/enhancement-{key}/audio"),
-        table=STORE + "/enhancement-{key}/recordings.csv",
+        audio=directory(store_path("enhancement-{key}/audio")),
+        table=store_path("enhancement-{key}/recordings.csv"),
     log:
-        STORE + "/logs/enhancement-{key}.log",
+        store_path("logs/enhancement-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/enhancement_mixtures-{key}.tsv"
+        store_path("benchmarks/enhancement_mixtures-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=stored_settings,
         code=stored_code,
@@ -143,14 +93,16 @@ rule enhancement_mixtures:
 
 rule separation_mixtures:
     input:
-        of("speech", "/recordings.csv"),
+        of("speech", "recordings.csv"),
     output:
-        audio=directory(STORE + "/separation-{key}/audio"),
-        table=STORE + "/separation-{key}/recordings.csv",
+        audio=directory(store_path("separation-{key}/audio")),
+        table=store_path("separation-{key}/recordings.csv"),
     log:
-        STORE + "/logs/separation-{key}.log",
+        store_path("logs/separation-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/separation_mixtures-{key}.tsv"
+        store_path("benchmarks/separation_mixtures-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=stored_settings,
         code=stored_code,
@@ -162,15 +114,17 @@ rule manifests:
     input:
         corpus=lambda wildcards: ancient(corpus(json.loads(store[wildcards.key].settings)["task"])),
     output:
-        expand(STORE + "/manifests-{{name}}-{{key}}/{part}.{ending}", part=PARTS, ending=("tsv", "csv")),
-        summary=STORE + "/manifests-{name}-{key}/summary.csv",
+        expand(store_path("manifests-{{name}}-{{key}}/{part}.{ending}"), part=PARTS, ending=("tsv", "csv")),
+        summary=store_path("manifests-{name}-{key}/summary.csv"),
     log:
-        STORE + "/logs/manifests-{name}-{key}.log",
+        store_path("logs/manifests-{name}-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/manifests-{name}-{key}.tsv"
+        store_path("benchmarks/manifests-{name}-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=stored_settings,
         code=stored_code,
-        out=STORE + "/manifests-{name}-{key}",
+        out=output_folder,
     shell:
         stage("manifests", "--corpus {input.corpus} --out {params.out} --summary {output.summary}")

@@ -1,38 +1,25 @@
 """Evaluation: every trained method on its test set, one cell per strategy, with speed against the full model."""
 
 
-def evaluation_settings(task, method, seed, rho=None):
-    daisy = method.startswith("daisy")
-    return settings(
-        method="daisy" if daisy else method,
-        rho=rho,
-        fixed_layer=fixed_layer(method),
-        strategies=dict.fromkeys(config["evaluation"]["strategies"], config["tasks"][task]["q"]) if daisy else {},
-        draws=config["evaluation"]["bootstrap_draws"],
-        timed=config["evaluation"]["timed_recordings"],
-        rounds=config["evaluation"]["timing_rounds"],
-        seed=SEED,
-        training_seed=seed,
-    )
-
-
 rule evaluation:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=BRANCHES + "/daisy.pt",
-        manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/test.tsv",
-        features=lambda wildcards: FEATURES[wildcards.task, "test"] + "/states.npy",
-        table=lambda wildcards: FEATURES[wildcards.task, "test"] + "/states.npz",
-        model=RUN + "/downstream/{task}/seed{seed}/{method}/model.safetensors",
-        exits=RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
-        full=RUN + "/downstream/{task}/seed{seed}/full/model.safetensors",
+        upstream=f"{BRANCHES}/daisy.pt",
+        manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/test.tsv",
+        features=lambda wildcards: f"{FEATURES[wildcards.task, 'test']}/states.npy",
+        table=lambda wildcards: f"{FEATURES[wildcards.task, 'test']}/states.npz",
+        model=results("downstream/{task}/seed{seed}/{method}/model.safetensors"),
+        exits=results("downstream/{task}/seed{seed}/{method}/exits.json"),
+        full=results("downstream/{task}/seed{seed}/full/model.safetensors"),
     output:
-        RUN + "/evaluation/{task}/seed{seed}/{method}.json",
+        results("evaluation/{task}/seed{seed}/{method}.json"),
     log:
-        RUN + "/logs/evaluation-{task}-{method}-seed{seed}.log",
+        results("logs/evaluation-{task}-{method}-seed{seed}.log"),
     benchmark:
-        RUN + "/benchmarks/evaluation-{task}-{method}-seed{seed}.tsv"
+        results("benchmarks/evaluation-{task}-{method}-seed{seed}.tsv")
     # It measures time, so it takes the machine for itself, though it computes on one core.
+    conda:
+        "../envs/daisy.yaml"
     threads: workflow.resource_settings.cores or 1
     params:
         settings=lambda wildcards: evaluation_settings(

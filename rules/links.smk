@@ -1,12 +1,5 @@
 """Links: a run's folder shows the stages of the store that it uses; removing it removes links and nothing else."""
 
-
-def clustered(labels):
-    """The folders of features and centroids that `labels` were made from; none for those of HuBERT's own head."""
-    centroids = store.at(labels).inputs.get("centroids")
-    return {"centroids": centroids, "shards": store.at(centroids).inputs["shards"]} if centroids else {}
-
-
 LINKS = {
     **{f"corpora/{name}": folder for name, folder in CORPORA.items() if folder.startswith(f"{STORE}/")},
     **{f"manifests/{task}": folder for task, folder in MANIFESTS.items()},
@@ -22,15 +15,17 @@ LINKS = {
 rule links:
     input:
         [f"{MANIFESTS[task]}/summary.csv" for task in MANIFESTS],
-        TARGETS + "/train.km",
-        BRANCHES + "/daisy.pt",
+        f"{TARGETS}/train.km",
+        f"{BRANCHES}/daisy.pt",
         [f"{folder}/states.npz" for folder in (*FEATURES.values(), *NOISE_FEATURES.values())],
     output:
-        RUN + "/store.csv",
+        results("store.csv"),
     log:
-        RUN + "/logs/links.log",
+        results("logs/links.log"),
     benchmark:
-        RUN + "/benchmarks/links.tsv"
+        results("benchmarks/links.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(links=LINKS),
         code=code("daisy.links"),

@@ -12,41 +12,36 @@ ITERATIONS = {
 }
 
 
-def previous_checkpoint(wildcards):
-    """An iteration clusters features of the one before; the first needs no model."""
-    return f"{PRETRAIN}/1/checkpoints/checkpoint_last.pt" if wildcards.iteration == "2" else []
-
-
-def checkpoint_option(wildcards, input):
-    return f"--checkpoint {input.checkpoint}" if input.checkpoint else ""
-
-
 rule pretrain:
     input:
-        PRETRAIN + "/hubert_tiny.safetensors",
+        cache_path("pretrain/hubert_tiny.safetensors"),
 
 
 rule fairseq_environment:
     input:
         resource("envs/fairseq.txt"),
     output:
-        touch(FAIRSEQ + "/.ready"),
+        touch(f"{FAIRSEQ}/.ready"),
     log:
-        CACHE + "/logs/fairseq_environment.log",
+        cache_path("logs/fairseq_environment.log"),
+    conda:
+        "../envs/daisy.yaml"
     params:
-        folder=FAIRSEQ,
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "(python -m venv {params.folder} && {params.folder}/bin/pip install --requirement {input}) > {log} 2>&1"
 
 
 rule pretrain_dump:
     input:
-        manifest=MANIFESTS["speech"] + "/train.tsv",
+        manifest=f"{MANIFESTS['speech']}/train.tsv",
         checkpoint=previous_checkpoint,
     output:
-        PRETRAIN + "/{iteration}/features/train_0_1.npy",
+        cache_path("pretrain/{iteration}/features/train_0_1.npy"),
     log:
-        CACHE + "/logs/pretrain_dump-{iteration}.log",
+        cache_path("logs/pretrain_dump-{iteration}.log"),
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=lambda wildcards: settings(
@@ -62,11 +57,13 @@ rule pretrain_dump:
 
 rule pretrain_kmeans:
     input:
-        PRETRAIN + "/{iteration}/features/train_0_1.npy",
+        cache_path("pretrain/{iteration}/features/train_0_1.npy"),
     output:
-        PRETRAIN + "/{iteration}/kmeans.npz",
+        cache_path("pretrain/{iteration}/kmeans.npz"),
     log:
-        CACHE + "/logs/pretrain_kmeans-{iteration}.log",
+        cache_path("logs/pretrain_kmeans-{iteration}.log"),
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=lambda wildcards: settings(
@@ -80,15 +77,17 @@ rule pretrain_kmeans:
 
 rule pretrain_labels:
     input:
-        manifest=MANIFESTS["speech"] + "/{part}.tsv",
-        centroids=PRETRAIN + "/{iteration}/kmeans.npz",
+        manifest=expand("{folder}/{{part}}.tsv", folder=MANIFESTS["speech"]),
+        centroids=cache_path("pretrain/{iteration}/kmeans.npz"),
         checkpoint=previous_checkpoint,
     output:
-        labels=PRETRAIN + "/{iteration}/data/{part}.km",
-        manifest=PRETRAIN + "/{iteration}/data/{part}.tsv",
-        dictionary=PRETRAIN + "/{iteration}/data/dict.{part}.txt",
+        labels=cache_path("pretrain/{iteration}/data/{part}.km"),
+        manifest=cache_path("pretrain/{iteration}/data/{part}.tsv"),
+        dictionary=cache_path("pretrain/{iteration}/data/dict.{part}.txt"),
     log:
-        CACHE + "/logs/pretrain_labels-{iteration}-{part}.log",
+        cache_path("logs/pretrain_labels-{iteration}-{part}.log"),
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
@@ -104,17 +103,23 @@ rule pretrain_labels:
 
 rule pretrain_fairseq:
     input:
-        environment=FAIRSEQ + "/.ready",
+        environment=f"{FAIRSEQ}/.ready",
         script=resource("rules/scripts/fairseq_train.py"),
         config=resource("config/pretrain/hubert_tiny.yaml"),
-        data=expand(PRETRAIN + "/{{iteration}}/data/{part}.{ending}", part=("train", "dev"), ending=("tsv", "km")),
-        dictionary=PRETRAIN + "/{iteration}/data/dict.train.txt",
+        data=expand(
+            cache_path("pretrain/{{iteration}}/data/{part}.{ending}"), part=("train", "dev"), ending=("tsv", "km")
+        ),
+        dictionary=cache_path("pretrain/{iteration}/data/dict.train.txt"),
     output:
-        checkpoint=PRETRAIN + "/{iteration}/checkpoints/checkpoint_last.pt",
-        log=PRETRAIN + "/{iteration}/fairseq.log",
+        checkpoint=cache_path("pretrain/{iteration}/checkpoints/checkpoint_last.pt"),
+        log=cache_path("pretrain/{iteration}/fairseq.log"),
+    log:
+        cache_path("logs/pretrain_fairseq-{iteration}.log"),
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
-        fairseq=FAIRSEQ,
+        fairseq=lambda wildcards, input: os.path.dirname(input.environment),
         data=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/data"),
         checkpoints=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/checkpoints"),
         iteration=lambda wildcards: ITERATIONS[wildcards.iteration],
@@ -125,19 +130,21 @@ rule pretrain_fairseq:
         "task.data={params.data} task.label_dir={params.data} dataset.valid_subset=dev "
         "task.label_rate={params.iteration[rate]} model.label_rate={params.iteration[rate]} "
         "optimization.max_update={params.iteration[updates]} lr_scheduler.warmup_updates={params.iteration[warmup]} "
-        "checkpoint.save_dir={params.checkpoints} hydra.run.dir={params.checkpoints}/hydra 2>&1 | tee {output.log}"
+        "checkpoint.save_dir={params.checkpoints} hydra.run.dir={params.checkpoints}/hydra 2>&1 | tee {output.log} {log}"
 
 
 rule pretrained_model:
     input:
-        checkpoint=PRETRAIN + "/2/checkpoints/checkpoint_last.pt",
-        log=PRETRAIN + "/2/fairseq.log",
-        manifest=MANIFESTS["speech"] + "/train.tsv",
+        checkpoint=cache_path("pretrain/2/checkpoints/checkpoint_last.pt"),
+        log=cache_path("pretrain/2/fairseq.log"),
+        manifest=f"{MANIFESTS['speech']}/train.tsv",
     output:
-        model=PRETRAIN + "/hubert_tiny.safetensors",
-        card=PRETRAIN + "/hubert_tiny.md",
+        model=cache_path("pretrain/hubert_tiny.safetensors"),
+        card=cache_path("pretrain/hubert_tiny.md"),
     log:
-        CACHE + "/logs/pretrained_model.log",
+        cache_path("logs/pretrained_model.log"),
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(
             title="HuBERT tiny",

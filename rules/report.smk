@@ -2,18 +2,20 @@
 
 TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
 FIGURES = ("fig2_entropy", "fig3_tradeoff")
-TABLE_FILES = expand(RUN + "/tables/{name}.csv", name=TABLES)
-CARD = os.path.splitext(CHECKPOINT)[0] + ".md"
-FIGURE_FILES = expand(RUN + "/figures/{name}.{ending}", name=FIGURES, ending=("png", "svg"))
+TABLE_FILES = expand(results("tables/{name}.csv"), name=TABLES)
+CARD = f"{os.path.splitext(CHECKPOINT)[0]}.md"
+FIGURE_FILES = expand(results("figures/{name}.{ending}"), name=FIGURES, ending=("png", "svg"))
 
 
 rule resolved_config:
     output:
-        RUN + "/config.yaml",
+        results("config.yaml"),
     log:
-        RUN + "/logs/resolved_config.log",
+        results("logs/resolved_config.log"),
     benchmark:
-        RUN + "/benchmarks/resolved_config.tsv"
+        results("benchmarks/resolved_config.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(**config),
         code=code("daisy.config"),
@@ -24,24 +26,26 @@ rule resolved_config:
 rule tables:
     input:
         evaluations=expand(
-            RUN + "/evaluation/{task}/seed{seed}/{method}.json", task=config["tasks"], seed=SEEDS, method=METHODS
+            results("evaluation/{task}/seed{seed}/{method}.json"), task=config["tasks"], seed=SEEDS, method=METHODS
         ),
-        calibrations=expand(RUN + "/calibration/{task}/{rho}.json", task=config["tasks"], rho=RHOS),
+        calibrations=expand(results("calibration/{task}/{rho}.json"), task=config["tasks"], rho=RHOS),
     output:
         report(
-            RUN + "/tables/grid.csv",
+            results("tables/grid.csv"),
             caption="captions/grid.rst",
             category="Results",
         ),
         TABLE_FILES[1:],
     log:
-        RUN + "/logs/tables.log",
+        results("logs/tables.log"),
     benchmark:
-        RUN + "/benchmarks/tables.tsv"
+        results("benchmarks/tables.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(),
         code=code("daisy.tables"),
-        out=RUN + "/tables",
+        out=output_folder,
     shell:
         stage("tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}")
 
@@ -58,49 +62,45 @@ rule figures:
             )
             for name in FIGURES
         ],
-        expand(RUN + "/figures/{name}.svg", name=FIGURES),
+        expand(results("figures/{name}.svg"), name=FIGURES),
     log:
-        RUN + "/logs/figures.log",
+        results("logs/figures.log"),
     benchmark:
-        RUN + "/benchmarks/figures.tsv"
+        results("benchmarks/figures.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(),
         code=all_tasks_code("daisy.figures"),
-        tables=RUN + "/tables",
-        out=RUN + "/figures",
+        tables=folder_of(TABLE_FILES[0]),
+        out=output_folder,
     shell:
         stage("figures", "--tables {params.tables} --out {params.out}")
 
 
 # Listeners hear the full model, and DAISY at its largest scale, which stops the earliest.
 HEARD = ["full"] + ([f"daisy-{max(RHOS, key=RHOS.get)}"] if DAISY else [])
-EXAMPLES = expand(RUN + "/examples/{task}/examples.json", task=[task for task in config["tasks"] if TASKS[task].waves])
-
-
-def example_settings(wildcards):
-    systems = [{"name": "Full model", "fixed_layer": -1}]
-    if DAISY:
-        strategy = config["evaluation"]["strategies"][0]
-        name = f"DAISY ρ {max(RHOS.values()):g}, {strategy}"
-        q = config["tasks"][wildcards.task]["q"]
-        systems.append({"name": name, "fixed_layer": 0, "strategy": strategy, "q": q})
-    return settings(seed=SEED, systems=systems, **config["report"]["examples"])
+EXAMPLES = expand(
+    results("examples/{task}/examples.json"), task=[task for task in config["tasks"] if TASKS[task].waves]
+)
 
 
 rule examples:
     input:
         corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=BRANCHES + "/daisy.pt",
-        manifest=lambda wildcards: MANIFESTS[wildcards.task] + "/test.tsv",
-        models=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/model.safetensors", seed=SEEDS[0], method=HEARD),
-        exits=expand(RUN + "/downstream/{{task}}/seed{seed}/{method}/exits.json", seed=SEEDS[0], method=HEARD),
+        upstream=f"{BRANCHES}/daisy.pt",
+        manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/test.tsv",
+        models=expand(results("downstream/{{task}}/seed{seed}/{method}/model.safetensors"), seed=SEEDS[0], method=HEARD),
+        exits=expand(results("downstream/{{task}}/seed{seed}/{method}/exits.json"), seed=SEEDS[0], method=HEARD),
     output:
-        table=RUN + "/examples/{task}/examples.json",
-        audio=directory(RUN + "/examples/{task}/audio"),
+        table=results("examples/{task}/examples.json"),
+        audio=directory(results("examples/{task}/audio")),
     log:
-        RUN + "/logs/examples-{task}.log",
+        results("logs/examples-{task}.log"),
     benchmark:
-        RUN + "/benchmarks/examples-{task}.tsv"
+        results("benchmarks/examples-{task}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=example_settings,
         code=lambda wildcards: task_code("daisy.examples", wildcards.task),
@@ -119,32 +119,34 @@ rule report_page:
         NOISE_TABLES,
         NOISE_FIGURE_FILES,
         examples=EXAMPLES,
-        config=RUN + "/config.yaml",
+        config=results("config.yaml"),
         manifests=[f"{folder}/summary.csv" for folder in MANIFESTS.values()],
-        dropped=[] if DATA["corpora"].get("speech") else [CORPORA["speech"] + "/dropped.csv"],
-        history=BRANCHES + "/history.csv",
+        dropped=[] if DATA["corpora"].get("speech") else [f"{CORPORA['speech']}/dropped.csv"],
+        history=f"{BRANCHES}/history.csv",
         # Exits depend on no downstream weights, so one seed shows them all.
         histograms=expand(
-            RUN + "/downstream/{task}/seed{seed}/{method}/exits.json",
+            results("downstream/{task}/seed{seed}/{method}/exits.json"),
             task=config["tasks"],
             seed=SEEDS[0],
             method=METHODS,
         ),
     output:
         report(
-            RUN + "/report.html",
+            results("report.html"),
             caption="captions/report.rst",
             category="Results",
         ),
     log:
-        RUN + "/logs/report_page.log",
+        results("logs/report_page.log"),
     benchmark:
-        RUN + "/benchmarks/report_page.tsv"
+        results("benchmarks/report_page.tsv")
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
         code=all_tasks_code("daisy.report"),
-        tables=RUN + "/tables",
-        figures=RUN + "/figures",
+        tables=folder_of(TABLE_FILES[0]),
+        figures=folder_of(FIGURE_FILES[0]),
         dropped=lambda wildcards, input: f"--dropped {input.dropped}" if input.dropped else "",
         card=f"--checkpoint-card {CARD}" if os.path.exists(CARD) else "",
     shell:

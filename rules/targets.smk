@@ -4,48 +4,29 @@ SHARDS = config["targets"]["shards"]
 BATCH_SECONDS = config["upstream"]["batch_seconds"]
 
 
-def targets(kind, layer, clusters):
-    """Folder of the labels that branches are trained on; the stages before it are registered too."""
-    drawn = {key: config["targets"][key] for key in ("utterances", "share")}
-    reads = {"manifest": MANIFESTS["speech"], "hubert": CHECKPOINT}
-    if kind == "head":
-        return stored(
-            "targets", "daisy.label", settings={"kind": kind, "layer": 0, "batch_seconds": BATCH_SECONDS}, **reads
-        )
-    shards = stored(
-        f"shards-{SHARDS}",
-        "daisy.dump",
-        settings={"layer": layer, "seed": SEED, "batch_seconds": BATCH_SECONDS, **drawn},
-        **reads,
-    )
-    centroids = stored(
-        "kmeans", "daisy.kmeans", settings={"clusters": clusters, "seed": SEED, "layer": layer}, shards=shards
-    )
-    labels = {"kind": kind, "layer": layer, "batch_seconds": BATCH_SECONDS}
-    return stored("targets", "daisy.label", settings=labels, centroids=centroids, **reads)
-
-
 TARGETS = targets(**{key: config["targets"][key] for key in ("kind", "layer", "clusters")})
 
 
 rule dump_features:
     input:
         corpus=corpus("speech"),
-        manifest=of("manifest", "/train.tsv"),
+        manifest=of("manifest", "train.tsv"),
         checkpoint=ancient(CHECKPOINT),
     output:
-        expand(STORE + "/shards-{{nshard}}-{{key}}/train_{{rank}}_{{nshard}}.{ending}", ending=("npy", "len")),
+        expand(store_path("shards-{{nshard}}-{{key}}/train_{{rank}}_{{nshard}}.{ending}"), ending=("npy", "len")),
     log:
-        STORE + "/logs/dump_features-{key}-{rank}-{nshard}.log",
+        store_path("logs/dump_features-{key}-{rank}-{nshard}.log"),
     benchmark:
-        STORE + "/benchmarks/dump_features-{key}-{rank}-{nshard}.tsv"
+        store_path("benchmarks/dump_features-{key}-{rank}-{nshard}.tsv")
     wildcard_constraints:
         rank=r"\d+",
         nshard=r"\d+",
+    conda:
+        "../envs/daisy.yaml"
     params:
         settings=stored_settings,
         code=stored_code,
-        out=STORE + "/shards-{nshard}-{key}",
+        out=output_folder,
     shell:
         stage(
             "dump",
@@ -57,14 +38,19 @@ rule dump_features:
 rule kmeans:
     input:
         lambda wildcards: expand(
-            store[wildcards.key].inputs["shards"] + "/train_{rank}_{nshard}.npy", rank=range(SHARDS), nshard=SHARDS
+            "{folder}/train_{rank}_{nshard}.npy",
+            folder=store[wildcards.key].inputs["shards"],
+            rank=range(SHARDS),
+            nshard=SHARDS,
         ),
     output:
-        STORE + "/kmeans-{key}/kmeans.npz",
+        store_path("kmeans-{key}/kmeans.npz"),
     log:
-        STORE + "/logs/kmeans-{key}.log",
+        store_path("logs/kmeans-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/kmeans-{key}.tsv"
+        store_path("benchmarks/kmeans-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=stored_settings,
@@ -76,16 +62,18 @@ rule kmeans:
 rule labels:
     input:
         corpus=corpus("speech"),
-        manifest=of("manifest", "/train.tsv"),
+        manifest=of("manifest", "train.tsv"),
         checkpoint=ancient(CHECKPOINT),
-        centroids=of("centroids", "/kmeans.npz"),
+        centroids=of("centroids", "kmeans.npz"),
     output:
-        labels=STORE + "/targets-{key}/train.km",
-        dictionary=STORE + "/targets-{key}/dict.km.txt",
+        labels=store_path("targets-{key}/train.km"),
+        dictionary=store_path("targets-{key}/dict.km.txt"),
     log:
-        STORE + "/logs/labels-{key}.log",
+        store_path("logs/labels-{key}.log"),
     benchmark:
-        STORE + "/benchmarks/labels-{key}.tsv"
+        store_path("benchmarks/labels-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
     threads: 2
     params:
         settings=stored_settings,

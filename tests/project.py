@@ -55,6 +55,10 @@ class Project:
         """Run the command `daisy`."""
         return self._start([sys.executable, "-m", "daisy.cli.main", *arguments])
 
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python."""
+        return self._start([sys.executable, *arguments])
+
     def _start(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         # The folder's own package comes before the one that is installed.
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

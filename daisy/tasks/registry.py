@@ -11,18 +11,24 @@ class Entry:
 
     Attributes:
         module: Where it is written; the module has its class under the name `TASK`.
+        corpus: The corpus that it shares unless the config names one of its own; empty if it shares none.
         pooled: Whether its head takes each state's mean over time as a single frame.
         waves: Whether its predictions are signals, made from the recording itself.
+        known_speakers: Whether it takes speakers with enough recordings in every part, and no others.
+        transcribed: Whether it takes recordings with a text, and no others.
     """
 
     module: str
+    corpus: str = ""
     pooled: bool = False
     waves: bool = False
+    known_speakers: bool = False
+    transcribed: bool = False
 
 
 TASKS = {
-    "sid": Entry("daisy.tasks.sid", pooled=True),
-    "asr": Entry("daisy.tasks.asr"),
+    "sid": Entry("daisy.tasks.sid", corpus="speech", pooled=True, known_speakers=True),
+    "asr": Entry("daisy.tasks.asr", transcribed=True),
     "se": Entry("daisy.tasks.se", waves=True),
     "ss": Entry("daisy.tasks.ss", waves=True),
 }

@@ -1,0 +1,290 @@
+"""What the rules ask for: folders of the store, inputs and settings, stage by stage; no rule is here."""
+
+# Corpora and manifests
+
+
+@shown()
+def corpora():
+    """Folder of the corpus that every task uses: one of the user's own, or else an embedded one."""
+    own = DATA["corpora"]
+    embedded = stored("embedded", "daisy.corpora.embedded", settings={"packages": DATA["packages"]})
+    noise = stored(
+        "noise",
+        "daisy.corpora.noise",
+        settings={"seed": SEED, "sid_min_recordings": DATA["splits"]["sid_min_recordings"], **DATA["noise"]},
+        speech=embedded,
+    )
+    mixing = {"seed": SEED, "splits": SPLITS, "seconds": DATA["mixtures"]["seconds"]}
+    made = {
+        "speech": embedded,
+        "asr": stored("commands", "daisy.corpora.commands", settings={"seed": SEED, **DATA["commands"]}),
+        "se": stored(
+            "enhancement",
+            "daisy.corpora.enhancement",
+            settings=mixing | DATA["mixtures"]["enhancement"],
+            speech=embedded,
+            noise=noise,
+        ),
+        "ss": stored(
+            "separation",
+            "daisy.corpora.separation",
+            settings=mixing | DATA["mixtures"]["separation"],
+            speech=embedded,
+        ),
+        "noise": noise,
+    }
+    for name, folder in own.items():
+        if not os.path.exists(f"{resource(folder)}/recordings.csv"):
+            raise DaisyError(f"data.corpora.{name}: {folder} holds no recordings.csv", fix="Correct the path")
+    found = made | {name: resource(folder) for name, folder in own.items()}
+    return {task: found[TASKS[task].corpus] for task in config["tasks"] if TASKS[task].corpus} | found
+
+
+def corpus(name):
+    """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
+    return f"{CORPORA[name]}/recordings.csv"
+
+
+def source(name):
+    """A corpus as the store knows it: an embedded one by its folder's name, one of the user's own by its table."""
+    table = corpus(name)
+    folder = os.path.dirname(table)
+    return folder if folder.startswith(f"{STORE}/") else table
+
+
+def manifests(task):
+    """Folder of a task's manifests; of `speech` for the branches and their targets."""
+    chosen = {"task": task, "splits": SPLITS}
+    if task in TASKS:
+        entry = TASKS[task]
+        # Mixtures have the length that they were made with.
+        chosen |= {} if entry.waves else {"max_seconds": DATA["splits"]["max_seconds"]}
+        chosen |= {"min_recordings": DATA["splits"]["sid_min_recordings"]} if entry.known_speakers else {}
+        chosen |= {"transcribed": True} if entry.transcribed else {}
+    return stored(f"manifests-{task}", "daisy.manifests", settings=chosen, corpus=source(task))
+
+
+# Targets
+
+
+def targets(kind, layer, clusters):
+    """Folder of the labels that branches are trained on; the stages before it are registered too."""
+    drawn = {key: config["targets"][key] for key in ("utterances", "share")}
+    reads = {"manifest": MANIFESTS["speech"], "hubert": CHECKPOINT}
+    if kind == "head":
+        return stored(
+            "targets", "daisy.label", settings={"kind": kind, "layer": 0, "batch_seconds": BATCH_SECONDS}, **reads
+        )
+    shards = stored(
+        f"shards-{SHARDS}",
+        "daisy.dump",
+        settings={"layer": layer, "seed": SEED, "batch_seconds": BATCH_SECONDS, **drawn},
+        **reads,
+    )
+    centroids = stored(
+        "kmeans", "daisy.kmeans", settings={"clusters": clusters, "seed": SEED, "layer": layer}, shards=shards
+    )
+    labels = {"kind": kind, "layer": layer, "batch_seconds": BATCH_SECONDS}
+    return stored("targets", "daisy.label", settings=labels, centroids=centroids, **reads)
+
+
+# Branches
+
+
+def branches(labels):
+    """Folder of the model with branches that were trained on `labels`."""
+    return stored(
+        "branches",
+        "daisy.train_branches",
+        settings={"seed": SEED, **config["branches"]},
+        manifest=MANIFESTS["speech"],
+        labels=labels,
+        hubert=CHECKPOINT,
+    )
+
+
+# Features and thresholds
+
+
+def features(task, part, model):
+    """Folder of the states and entropies of a part, by the model with branches in the folder `model`."""
+    return stored(
+        f"features-{task}-{part}",
+        "daisy.extract",
+        settings={
+            "pooled": TASKS[task].pooled,
+            # Evaluation compares these with runs of the model itself; training does not mind rounding.
+            "storage": "float32" if part == "test" else "float16",
+            "batch_seconds": BATCH_SECONDS,
+        },
+        manifest=MANIFESTS[task],
+        model=model,
+    )
+
+
+def known_states(wildcards):
+    """States do not depend on branches: those of other branches on the same HuBERT take over the run's own."""
+    own = FEATURES[wildcards.task, wildcards.part]
+    return [] if own.endswith(wildcards.key) else f"{own}/states.npy"
+
+
+def calibration_settings(task, rho):
+    thresholds = config["thresholds"]
+    absolute = {task: thresholds["absolute"][task]} if task in thresholds["absolute"] else {}
+    return settings(task=task, rule=thresholds["rule"], rho=rho, absolute=absolute)
+
+
+# Downstream models
+
+
+def downstream_settings(name, method, seed):
+    task = config["tasks"][name]
+    # A floor concerns exits by entropy alone.
+    floor = {"floor": config["thresholds"]["floor"]} if method.startswith("daisy") else {}
+    return settings(
+        task=name,
+        fixed_layer=fixed_layer(method),
+        fusion=config["downstream"]["fusion"],
+        clip=config["downstream"]["clip"],
+        save_every=config["downstream"]["save_every"],
+        seed=seed,
+        **floor,
+        **{key: value for key, value in task.items() if key != "q"},
+    )
+
+
+def calibration_of(wildcards):
+    if not wildcards.method.startswith("daisy"):
+        return []
+    return f"{RUN}/calibration/{wildcards.task}/{wildcards.method.removeprefix('daisy-')}.json"
+
+
+# The bundle
+
+
+def calibrated(pattern):
+    """A file per task and rho, in one order; the histograms are the first seed's."""
+    return expand(results(pattern), task=sorted(config["tasks"]), rho=RHOS, seed=SEEDS[0]) if DAISY else []
+
+
+# Evaluation
+
+
+def evaluation_settings(task, method, seed, rho=None):
+    daisy = method.startswith("daisy")
+    return settings(
+        method="daisy" if daisy else method,
+        rho=rho,
+        fixed_layer=fixed_layer(method),
+        strategies=dict.fromkeys(config["evaluation"]["strategies"], config["tasks"][task]["q"]) if daisy else {},
+        draws=config["evaluation"]["bootstrap_draws"],
+        timed=config["evaluation"]["timed_recordings"],
+        rounds=config["evaluation"]["timing_rounds"],
+        seed=SEED,
+        training_seed=seed,
+    )
+
+
+# The noise study
+
+
+def noise_methods(task):
+    """Every method has a word error rate; for the exits of the other tasks DAISY is enough."""
+    return METHODS if task == WER_TASK else DAISY
+
+
+def noisy(task):
+    """Folder of the task's noisy test recordings."""
+    drawn = {"seed": SEED, **{key: NOISE[key] for key in ("recordings", "kinds", "snr_db")}}
+    return stored(f"noisy-{task}", "daisy.noisy", settings=drawn, manifest=MANIFESTS[task], noise=source("noise"))
+
+
+def noise_features(task):
+    """Folder of their states and entropies."""
+    return stored(
+        f"noise_features-{task}",
+        "daisy.extract",
+        settings={
+            # Of the other tasks the entropies alone are used: the states are kept as small as can be.
+            "pooled": task != WER_TASK or TASKS[task].pooled,
+            "storage": "float16",
+            "batch_seconds": BATCH_SECONDS,
+        },
+        manifest=NOISY[task],
+        model=BRANCHES,
+    )
+
+
+def noise_settings(wildcards):
+    daisy = wildcards.method.startswith("daisy")
+    q = config["tasks"][wildcards.task]["q"]
+    return settings(
+        method="daisy" if daisy else wildcards.method,
+        rho=RHOS[wildcards.method.removeprefix("daisy-")] if daisy else None,
+        fixed_layer=fixed_layer(wildcards.method),
+        strategies={name: q for name in config["evaluation"]["strategies"]} if daisy else {},
+        floor=config["thresholds"]["floor"],
+        floors=NOISE["floors"] if daisy else [],
+        draws=config["evaluation"]["bootstrap_draws"],
+        seed=SEED,
+    )
+
+
+def noise_model(wildcards):
+    return (
+        f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/{{method}}/model.safetensors" if wildcards.task == WER_TASK else []
+    )
+
+
+# Links into the store
+
+
+def clustered(labels):
+    """The folders of features and centroids that `labels` were made from; none for those of HuBERT's own head."""
+    centroids = store.at(labels).inputs.get("centroids")
+    return {"centroids": centroids, "shards": store.at(centroids).inputs["shards"]} if centroids else {}
+
+
+# The report
+
+
+def example_settings(wildcards):
+    systems = [{"name": "Full model", "fixed_layer": -1}]
+    if DAISY:
+        strategy = config["evaluation"]["strategies"][0]
+        name = f"DAISY ρ {max(RHOS.values()):g}, {strategy}"
+        q = config["tasks"][wildcards.task]["q"]
+        systems.append({"name": name, "fixed_layer": 0, "strategy": strategy, "q": q})
+    return settings(seed=SEED, systems=systems, **config["report"]["examples"])
+
+
+# The ablation of targets
+
+
+def target_variants():
+    """Each layer with the run's number of clusters, each number with the run's layer, and the head."""
+    own = config["targets"]
+    pairs = [(layer, own["clusters"]) for layer in ABLATED["layers"]]
+    pairs += [(own["layer"], clusters) for clusters in ABLATED["clusters"]]
+    variants = {
+        f"layer{layer}-c{clusters}": {"kind": "kmeans", "layer": layer, "clusters": clusters}
+        for layer, clusters in dict.fromkeys(pairs)
+    }
+    return variants | ({"head": {"kind": "head"}} if ABLATED["head"] else {})
+
+
+def variant_features(part, file):
+    """Input function: a file of a variant's features."""
+    return lambda wildcards: f"{VARIANT_FEATURES[wildcards.variant, wildcards.task, part]}/{file}"
+
+
+# Pre-training
+
+
+def previous_checkpoint(wildcards):
+    """An iteration clusters features of the one before; the first needs no model."""
+    return f"{PRETRAIN}/1/checkpoints/checkpoint_last.pt" if wildcards.iteration == "2" else []
+
+
+def checkpoint_option(wildcards, input):
+    return f"--checkpoint {input.checkpoint}" if input.checkpoint else ""

@@ -1,0 +1,130 @@
+"""The config: what is refused and in which words, and that pages, schema and shipped files are in step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from project import ROOT
+
+from daisy.config import SCHEMA, check_layers, resolve
+from daisy.depth import layers_of
+from daisy.errors import DaisyError
+
+MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
+
+
+def merged(*overlays: dict) -> dict:
+    """config/config.yaml with overlays, merged as Snakemake merges them."""
+    from snakemake.utils import update_config
+
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    for overlay in overlays:
+        update_config(config, overlay)
+    return config
+
+
+@pytest.mark.parametrize("name", ["test", "paper"])
+def test_shipped_configs_are_valid(name):
+    config = resolve(merged(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())))
+    check_layers(config, 12)
+    assert config["run"] == {"test": "nano", "paper": "paper"}[name]
+
+
+def test_every_field_is_described_and_typed():
+    def walk(part, place):
+        assert part.get("description"), place
+        assert "type" in part or "enum" in part, place
+        if "properties" in part:
+            assert part["additionalProperties"] is False, place
+            for name, item in part["properties"].items():
+                walk(item, f"{place}.{name}")
+        if "items" in part:
+            walk(part["items"], f"{place}[]")
+
+    schema = yaml.safe_load(SCHEMA.read_text())
+    walk(schema, "config")
+    published = json.loads((ROOT / "config/schema.json").read_text())
+    assert published["properties"]["tasks"]["properties"]["asr"]["properties"]["steps"]["default"] == 2000
+
+
+def test_generated_pages_are_in_step():
+    outcome = subprocess.run(
+        [sys.executable, str(ROOT / "docs/generate.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_a_task_set_to_null_is_left_out():
+    overlay = {"tasks": {"se": None, "ss": None}}
+    assert set(resolve(merged(overlay))["tasks"]) == {"asr", "sid"}
+
+
+CROSS_CHECKS = [
+    ({"targets": {"layr": 3}}, ["'layr'", "targets", "Did you mean 'layer'"]),
+    ({"taks": {}}, ["'taks'", "the top level", "Did you mean 'tasks'"]),
+    ({"tasks": {"asr": {"steps": "many"}}}, ["tasks.asr.steps", "'many'", "integer"]),
+    ({"tasks": {"asr": {"q": 1.5}}}, ["tasks.asr.q", "1.5", "0 to 1"]),
+    ({"tasks": {"asr": {"optimizer": "sgd"}}}, ["tasks.asr.optimizer", "'sgd'", "adamw"]),
+    ({"thresholds": {"rho": [-1]}}, ["thresholds.rho.0", "-1"]),
+    ({"thresholds": {"rho": []}}, ["thresholds.rho"]),
+    ({"thresholds": {"rho": [1.0, 1.0]}}, ["thresholds.rho"]),
+    ({"thresholds": {"rule": "absolute"}}, ["absolute", "asr", "thresholds.absolute.asr"]),
+    ({"thresholds": {"floor": 13}}, ["thresholds.floor", "13", "1 to 12"]),
+    ({"downstream": {"methods": ["daisy"]}}, ["full"]),
+    ({"downstream": {"methods": ["daisy", "full", "layer14"]}}, ["downstream.methods", "14", "1 to 12"]),
+    ({"targets": {"layer": 13}}, ["targets.layer", "13", "hubert_tiny.safetensors", "1 to 12"]),
+    ({"data": {"splits": {"dev": 0.6, "test": 0.6}}}, ["data.splits", "0.6"]),
+    ({"data": {"mixtures": {"enhancement": {"speakers": ["june"]}}}}, ["data.mixtures.enhancement", "june"]),
+    ({"evaluation": {"strategies": ["best"]}}, ["evaluation.strategies.0", "'best'"]),
+    ({"noise": {"tasks": ["sid"]}}, ["noise.tasks", "asr"]),
+    ({"noise": {"snr_db": [100]}}, ["noise.snr_db.0", "100"]),
+    ({"tasks": {"asr": None}}, ["ablation.tasks", "'asr'"]),
+]
+"""What is laid over the config, and what the error names."""
+
+
+@pytest.mark.parametrize(("overlay", "parts"), CROSS_CHECKS, ids=lambda value: json.dumps(value)[:60])
+def test_faults_are_named(overlay, parts):
+    with pytest.raises(DaisyError) as caught:
+        check_layers(resolve(merged(overlay)), 12)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "parts"),
+    [
+        ({"targets": {"layr": 3}}, ["'layr'", "'layer'"]),
+        ({"targets": {"layer": 13}}, ["targets.layer", "13", "1 to 12"]),
+        ({"upstream": {"checkpoint": "nowhere.pt"}}, ["upstream.checkpoint", "nowhere.pt", "Correct the path"]),
+        ({"data": {"corpora": {"asr": "nowhere"}}}, ["data.corpora.asr", "nowhere", "recordings.csv"]),
+        ({"noise": {"kinds": ["babble"]}}, ["babble", "data.noise.kinds"]),
+        ({"run": "old"}, ["results/old", "older version", "another name"]),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_what_a_user_sees(project, overlay, parts):
+    """At most five lines, without a traceback, and a plan says the same."""
+    (project.folder / "results/old/branches").mkdir(parents=True, exist_ok=True)
+    outcome = project.run("--dry-run", overlay=overlay, check=False)
+    said = (outcome.stdout + outcome.stderr).splitlines()
+    lines = [line for line in said if line and not line.startswith("Config file")]
+    text = "\n".join(lines)
+    assert outcome.returncode != 0 and len(lines) <= 5 and "Traceback" not in text, text
+    assert all(part in text for part in parts), text
+    planned = project.daisy("plan", "--configfile", "config/test.yaml", "overlay.yaml")
+    assert planned.returncode == 1 and all(part in planned.stderr for part in parts), planned.stderr
+    assert len(planned.stderr.splitlines()) <= 5
+
+
+def test_layers_of_a_checkpoint(tmp_path):
+    assert layers_of(MODEL) == 12
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 24}')
+    assert layers_of(tmp_path) == 24
+    for name, content in (("a.pt", b"PK\x03\x04 no header"), ("b.pt", b""), ("c.pt", b"\xff" * 40)):
+        (tmp_path / name).write_bytes(content)
+        assert layers_of(Path(tmp_path / name)) is None
