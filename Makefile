@@ -28,7 +28,7 @@ lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) snakefmt --check Snakefile rules
-	@$(RUN) snakemake --lint --quiet all
+	@$(RUN) snakemake --lint
 	@$(RUN) mypy daisy
 
 format: $(VENV)/.ready-dev  ## Format the code

@@ -3,7 +3,7 @@
 It covers the stage's module and all of this package that it imports, directly or not; comments,
 docstrings and layout do not count. What is imported by a name that only a run knows cannot be seen here, so
 such an import is an error, with one exception: `daisy.tasks.loading` loads the tasks' modules, and who runs it
-names the task. Standard library only: the Snakefile computes it while parsing.
+names the tasks. Standard library only: the Snakefile computes it while parsing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from daisy.errors import DaisyError
+from daisy.tasks.registry import TASKS
 
 PACKAGE = Path(__file__).parent
-LOADER = "daisy.tasks.loading"
+LOADER, REGISTRY = "daisy.tasks.loading", "daisy.tasks.registry"
 DYNAMIC = ("import_module", "__import__", "exec", "eval")
 """Calls that run what no text shows; as methods (`model.eval()`) the last two are something else."""
 
@@ -87,13 +89,20 @@ def closure(*modules: str) -> list[str]:
     return sorted(found)
 
 
-def code_digests(*modules: str) -> dict[str, str]:
-    """Eight hexadecimal digits per module of `closure(*modules)` that change if, and only if, its code does.
+def code_digests(*modules: str, tasks: Sequence[str] = ()) -> dict[str, str]:
+    """Eight hexadecimal digits per module of a stage that change if, and only if, its code does.
+
+    Args:
+        modules: The stage's module.
+        tasks: The tasks that it loads by name; their modules count, and of the registry their entries alone.
 
     Raises:
-        DaisyError: if a module imports what cannot be told from its text, or loads a task that is not named.
+        DaisyError: if a module imports what cannot be told from its text, or loads tasks and none is named.
     """
-    found = closure(*modules)
-    if LOADER in found and not any(name.startswith("daisy.tasks.") for name in modules):
-        raise DaisyError(f"{modules[0]} loads tasks by name", fix="Name the task's module beside it")
-    return {name: hashlib.sha256(_parsed(name)[0].encode()).hexdigest()[:8] for name in found}
+    found = closure(*modules, *(TASKS[task].module for task in tasks))
+    if LOADER in found and not tasks:
+        raise DaisyError(f"{modules[0]} loads tasks by name", fix="Name the tasks beside it")
+    texts = {name: _parsed(name)[0] for name in found}
+    if REGISTRY in texts and tasks:
+        texts[REGISTRY] = repr([(task, TASKS[task]) for task in sorted(tasks)])
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:8] for name, text in texts.items()}

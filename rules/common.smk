@@ -116,19 +116,19 @@ def settings(**values):
 
 
 @shown()
-def code(*modules):
+def code(*modules, tasks=()):
     """A digest for every module that a stage runs."""
-    return code_digests(*modules)
+    return code_digests(*modules, tasks=tasks)
 
 
 def task_code(module, task):
     """The code of a stage that runs a task's own module."""
-    return code(module, TASKS[task].module)
+    return code(module, tasks=[task])
 
 
 def all_tasks_code(module):
     """The code of a stage that names and sorts the results of every task."""
-    return code(module, *(entry.module for entry in TASKS.values()))
+    return code(module, tasks=config["tasks"])
 
 
 def output_folder(wildcards, output):

@@ -9,15 +9,26 @@ from pathlib import Path
 import pytest
 
 from daisy import code_digest
+from daisy.errors import DaisyError
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_closure_holds_what_a_stage_imports():
     closure = code_digest.closure("daisy.calibrate")
-    assert {"daisy.exits", "daisy.extract", "daisy.hubert.encoder", "daisy.files"} <= set(closure)
+    assert {"daisy.exits", "daisy.features", "daisy.files"} <= set(closure)
     assert "daisy.tasks.asr" not in code_digest.closure("daisy.downstream")
     assert "daisy.hubert.encoder" not in code_digest.closure("daisy.manifests")
+
+
+def small_package(folder, monkeypatch):
+    """A package of a stage and a part that it imports."""
+    package = folder / "daisy"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "stage.py").write_text("from daisy.part import x\n")
+    monkeypatch.setattr(code_digest, "PACKAGE", package)
+    return package
 
 
 @pytest.mark.parametrize(
@@ -31,18 +42,42 @@ def test_closure_holds_what_a_stage_imports():
     ],
 )
 def test_digest_sees_code_and_nothing_else(tmp_path, monkeypatch, before, after, changes):
-    package = tmp_path / "daisy"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "stage.py").write_text("from daisy.part import x\n")
-    monkeypatch.setattr(code_digest, "PACKAGE", package)
+    package = small_package(tmp_path, monkeypatch)
     digests = []
     for content in (before, after):
         (package / "part.py").write_text(content)
         code_digest._parsed.cache_clear()
-        digests.append(code_digest.code_digest("daisy.stage"))
+        digests.append(code_digest.code_digests("daisy.stage"))
     code_digest._parsed.cache_clear()
     assert (digests[0] != digests[1]) == changes
+    assert {name for name in digests[0] if digests[0][name] != digests[1][name]} == (
+        {"daisy.part"} if changes else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("import importlib\nx = importlib.import_module('daisy.' + 'a')\n", "line 2 calls import_module"),
+        ("x = __import__('daisy.a')\n", "calls __import__"),
+        ("x = 0\nexec('import daisy.a')\n", "line 2 calls exec"),
+        ("from . import a as x\n", "imports relatively"),
+    ],
+)
+def test_a_dynamic_import_is_an_error(tmp_path, monkeypatch, content, message):
+    package = small_package(tmp_path, monkeypatch)
+    (package / "part.py").write_text(content)
+    code_digest._parsed.cache_clear()
+    with pytest.raises(DaisyError, match=message) as caught:
+        code_digest.code_digests("daisy.stage")
+    code_digest._parsed.cache_clear()
+    assert "part.py" in str(caught.value)
+
+
+def test_tasks_are_loaded_by_name_only_where_a_task_is_named():
+    with pytest.raises(DaisyError, match="loads tasks by name"):
+        code_digest.code_digests("daisy.downstream")
+    assert "daisy.tasks.asr" in code_digest.code_digests("daisy.downstream", tasks=["asr"])
 
 
 def test_parsing_does_not_import_torch():

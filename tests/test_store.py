@@ -1,0 +1,108 @@
+"""The store: a folder's name changes with what decides its content, and with nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from daisy.contents import Contents, digest
+from daisy.errors import DaisyError
+from daisy.plan import changes, estimate
+from daisy.store import Store, unused
+
+
+@pytest.fixture
+def outside(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"weights")
+    return path
+
+
+def add(root, outside, module="daisy.kmeans", **changes):
+    store = Store(str(root))
+    first = store.add("manifests", "daisy.manifests", settings={"seed": changes.pop("seed", 1)})
+    settings = {"clusters": 20, "layer": 9} | changes
+    return store, store.add("kmeans", module, settings=settings, manifest=first, hubert=str(outside), centroids="")
+
+
+def test_equal_inputs_share_a_folder(tmp_path, outside):
+    store, folder = add(tmp_path / "store", outside)
+    assert folder == add(tmp_path / "store", outside)[1]
+    assert folder.startswith(f"{tmp_path}/store/kmeans-")
+    stage = store.at(folder)
+    assert json.loads(stage.settings) == {"clusters": 20, "layer": 9}
+    assert set(stage.inputs) == {"manifest", "hubert"} and "daisy.kmeans" in stage.code
+
+
+def test_whatever_decides_the_content_is_in_the_name(tmp_path, outside):
+    folders = [
+        add(tmp_path / "store", outside, **change)[1]
+        for change in ({}, {"clusters": 9, "layer": 20}, {"seed": 2}, {"module": "daisy.label"})
+    ]
+    outside.write_bytes(b"others!")
+    folders.append(add(tmp_path / "store", outside)[1])
+    assert len(set(folders)) == len(folders)
+
+
+def test_a_touched_file_is_the_same(tmp_path, outside):
+    before = add(tmp_path / "store", outside)[1]
+    os.utime(outside, (1, 1))
+    assert add(tmp_path / "store", outside)[1] == before
+
+
+def test_contents_are_read_once(tmp_path, outside, monkeypatch):
+    memory = tmp_path / "contents.json"
+    first = Contents(memory).digest(outside)
+    assert first == digest(outside)
+    monkeypatch.setattr("daisy.contents.digest", lambda path: pytest.fail("read again"))
+    assert Contents(memory).digest(outside) == first
+    monkeypatch.undo()
+    memory.write_text("damaged")
+    assert Contents(memory).digest(outside) == first
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DaisyError, match="nowhere.pt: cannot be read"):
+        add(tmp_path / "store", tmp_path / "nowhere.pt")
+
+
+def test_an_unknown_key_says_what_happened(tmp_path, outside):
+    with pytest.raises(DaisyError, match="changed while the workflow ran"):
+        add(tmp_path / "store", outside)[0]["0123456789ab"]
+
+
+def test_what_no_run_uses(tmp_path):
+    with pytest.raises(DaisyError, match="no run"):
+        unused(tmp_path / "store", tmp_path / "results")
+    for name in ("a-1", "b-2", "c-3", "logs"):
+        (tmp_path / "store" / name).mkdir(parents=True)
+    for run, folder in (("one", "a-1"), ("two/ablation", "c-3")):
+        (tmp_path / "results" / run).mkdir(parents=True)
+        (tmp_path / "results" / run / "store.csv").write_text(f"link,folder\nx,{tmp_path}/store/{folder}\n")
+    assert [path.name for path in unused(tmp_path / "store", tmp_path / "results")] == ["b-2"]
+
+
+def test_changes_name_keys_values_and_files():
+    old = [repr('{"seed": 1, "options": {"rate": 0.1}}'), repr({"daisy.a": "1", "daisy.b": "1"}), repr("a/path")]
+    new = [
+        repr('{"seed": 1, "options": {"rate": 0.2}, "x": 3}'),
+        repr({"daisy.a": "2", "daisy.b": "1"}),
+        repr("b/path"),
+    ]
+    assert changes(old, new) == ["options.rate: 0.1 → 0.2", "x: none → 3", "code of daisy/a.py"]
+    assert changes(old, old) == []
+
+
+def test_estimates_come_from_the_job_or_else_its_rule(tmp_path):
+    for name, seconds in (
+        ("branches-0123456789ab", 10),
+        ("features-asr-0123456789ab", 2),
+        ("features-se-0123456789ab", 4),
+    ):
+        (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\n{seconds}.0\t0:00:01\n")
+    assert estimate(tmp_path / "branches-ba9876543210.tsv", "branches") == 10
+    assert estimate(tmp_path / "features-asr-ba9876543210.tsv", "features") == 2
+    assert estimate(tmp_path / "features-ss-ba9876543210.tsv", "features") == 3
+    assert estimate(tmp_path / "kmeans-ba9876543210.tsv", "kmeans") is None and estimate(None, "all") is None
