@@ -12,38 +12,24 @@ from pathlib import Path
 import numpy as np
 
 from daisy import stage
-from daisy.corpora.mixtures import Mixture, Reader, usable, write_part
-from daisy.corpora.partition import PARTS, Splits, partition
-from daisy.corpora.table import Recording, read_table, write_table
+from daisy.corpora.mixtures import Mixing, Mixture, Reader, usable, write_corpus
+from daisy.corpora.partition import partition
+from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
 from daisy.noise import excerpt, mix
 from daisy.seeds import generator
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Mixing):
     """Config of this stage.
 
     Attributes:
-        seed: Seed of all draws.
-        splits: How recordings are divided.
-        seconds: Shortest and longest recording that is mixed.
-        train: Mixtures to train on.
-        dev: Mixtures to choose the model by.
-        test: Mixtures to test on.
         speakers: Who speaks in train and dev.
-        test_speakers: Who speaks in test.
         snr_db: Signal-to-noise ratios, each as often as the others.
     """
 
-    seed: int
-    splits: Splits
-    seconds: tuple[float, float]
-    train: int
-    dev: int
-    test: int
     speakers: tuple[str, ...]
-    test_speakers: tuple[str, ...]
     snr_db: tuple[float, ...]
 
 
@@ -97,12 +83,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parts = partition(read_table(arguments.speech), settings.splits)
     noise = read_table(arguments.noise)
     readers = Reader(arguments.speech), Reader(arguments.noise, keep=True)
-    rows: list[Recording] = []
-    for part in PARTS:
+
+    def make(part: str) -> Iterator[Mixture]:
         own = [item for item in noise if item.split == part]
-        mixtures = noisy_mixtures(part, parts[part], own, settings, readers)
-        rows += write_part(arguments.out.parent, part, mixtures, "noisy", getattr(settings, part))
-    write_table(arguments.out, rows)
+        return noisy_mixtures(part, parts[part], own, settings, readers)
+
+    write_corpus(arguments.out, settings, "noisy", make)
 
 
 if __name__ == "__main__":

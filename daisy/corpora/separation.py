@@ -5,16 +5,15 @@ Speakers of the test mixtures speak in no mixture of train and dev.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from daisy import stage
-from daisy.corpora.mixtures import Mixture, Reader, usable, write_part
-from daisy.corpora.partition import PARTS, Splits, partition
-from daisy.corpora.table import Recording, read_table, write_table
+from daisy.corpora.mixtures import Mixing, Mixture, Reader, usable, write_corpus
+from daisy.corpora.partition import partition
+from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
 from daisy.noise import PEAK, power
 from daisy.seeds import generator
@@ -26,30 +25,7 @@ TRIES = 1000
 """Draws of two recordings before the corpus counts as too small."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        seed: Seed of all draws.
-        splits: How recordings are divided.
-        seconds: Shortest and longest recording that is mixed.
-        train: Mixtures to train on.
-        dev: Mixtures to choose the model by.
-        test: Mixtures to test on.
-        test_speakers: Who speaks in test; all others speak in train and dev.
-    """
-
-    seed: int
-    splits: Splits
-    seconds: tuple[float, float]
-    train: int
-    dev: int
-    test: int
-    test_speakers: tuple[str, ...]
-
-
-def two_speakers(part: str, speech: Sequence[Recording], settings: Settings, read: Reader) -> Iterator[Mixture]:
+def two_speakers(part: str, speech: Sequence[Recording], settings: Mixing, read: Reader) -> Iterator[Mixture]:
     """Mixtures of two speakers of one part, from recordings drawn alike; no pair of recordings twice."""
     tested = set(settings.test_speakers)
     chosen = [item for item in usable(speech, settings.seconds) if (item.speaker in tested) == (part == "test")]
@@ -99,14 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--speech", type=Path, required=True, help="table of the embedded corpus; audio/ beside it")
     parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(Mixing, arguments.settings)
     parts = partition(read_table(arguments.speech), settings.splits)
     read = Reader(arguments.speech)
-    rows: list[Recording] = []
-    for part in PARTS:
-        mixtures = two_speakers(part, parts[part], settings, read)
-        rows += write_part(arguments.out.parent, part, mixtures, "mix", getattr(settings, part))
-    write_table(arguments.out, rows)
+    write_corpus(arguments.out, settings, "mix", lambda part: two_speakers(part, parts[part], settings, read))
 
 
 if __name__ == "__main__":
