@@ -54,7 +54,7 @@ def extract(model: Checkpoint, manifest: Manifest, settings: Settings, out: Path
     counts = [1 if settings.pooled else config.frames(item.samples) for item in manifest.utterances]
     ends = np.cumsum(counts)
     entropies = np.zeros((len(manifest), model.encoder.config.layers))
-    progress = Progress(f"features {out.parent.name} {out.stem}", manifest.seconds, "s of audio")
+    progress = Progress(out.parent.name, manifest.seconds, "s of audio")
     shape = (int(ends[-1]), model.encoder.config.layers + 1, config.dim)
     with atomic(out) as temporary:
         states = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.storage), shape)
@@ -96,7 +96,7 @@ def extract_entropies(model: Checkpoint, manifest: Manifest, settings: Settings,
     if len(known) != len(manifest):
         raise DaisyError(f"states of {len(known)} utterances for {len(manifest)}", file=like, fix="Extract them again")
     entropies = np.zeros((len(manifest), model.encoder.config.layers))
-    progress = Progress(f"entropies {out.parent.name} {out.stem}", manifest.seconds, "s of audio")
+    progress = Progress(f"entropies, {out.parent.name}", manifest.seconds, "s of audio")
     for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
         for index, item in _run(model, manifest, batch):
             entropies[index] = item.entropies

@@ -93,7 +93,7 @@ def make(manifest: Manifest, table: Path, settings: Settings, out: Path) -> None
     """
     noises = noise_recordings(table, settings.kinds)
     drawn = generator(settings.seed, "noisy").permutation(len(manifest))[: settings.recordings]
-    progress = Progress(f"noisy speech {out.name}", len(drawn), "recordings")
+    progress = Progress(out.name, len(drawn), "recordings")
     rows, utterances = [], []
     for index in sorted(drawn.tolist()):
         item = manifest.utterances[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -10,13 +11,14 @@ class Progress:
     """Counts work done and reports it on standard error.
 
     Args:
-        label: What is being done, for example ``"labels"``.
+        label: What is being done, for example ``"labels"``; the key of a folder of the store is left away.
         total: The amount of work, in `unit`.
         unit: What is counted.
         every: Seconds between two lines.
     """
 
     def __init__(self, label: str, total: float, unit: str = "items", every: float = 5.0) -> None:
+        label = re.sub("-[0-9a-f]{12}$", "", label)
         self.label, self.total, self.unit, self.every = label, total, unit, every
         self.done = 0.0
         self._start = self._last = time.monotonic()

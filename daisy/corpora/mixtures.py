@@ -91,7 +91,7 @@ class Reader:
 def write_part(out: Path, part: str, mixtures: Iterator[Mixture], folder: str, count: int) -> list[Recording]:
     """Write mixtures and references of one part under ``out/audio``, and describe them."""
     rows = []
-    progress = Progress(f"{out.name} {part}", count, "mixtures")
+    progress = Progress(f"{part}, {out.name}", count, "mixtures")
     for item in mixtures:
         audio.write(out / "audio" / part / folder / f"{item.name}.flac", item.mixture)
         names = {kind: f"{part}/{kind}/{item.name}.flac" for kind in item.references}
