@@ -41,8 +41,6 @@ rule ablation:
 
 
 use rule links as ablation_links with:
-    input:
-        [f"{folder}/states.npz" for folder in VARIANT_FEATURES.values()],
     output:
         results("ablation/store.csv"),
     log:

@@ -1,4 +1,4 @@
-"""Links: a run's folder shows the stages of the store that it uses; removing it removes links and nothing else."""
+"""Links: a run's folder names the stages of the store that it uses; removing it removes links and nothing else."""
 
 LINKS = {
     **{f"corpora/{name}": folder for name, folder in CORPORA.items() if folder.startswith(f"{STORE}/")},
@@ -13,17 +13,14 @@ LINKS = {
 
 
 rule links:
-    input:
-        [f"{MANIFESTS[task]}/summary.csv" for task in MANIFESTS],
-        f"{TARGETS}/train.km",
-        f"{BRANCHES}/daisy.pt",
-        [f"{folder}/states.npz" for folder in (*FEATURES.values(), *NOISE_FEATURES.values())],
     output:
         results("store.csv"),
     log:
         results("logs/links.log"),
     benchmark:
         results("benchmarks/links.tsv")
+    # Before anything is made, so that an unfinished run's stages are known to be in use.
+    priority: 100
     conda:
         "../envs/daisy.yaml"
     params:

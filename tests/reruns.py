@@ -102,6 +102,11 @@ EDITS = (
     Edit("`tasks.sid.q`", CONFIG | {"bundle"} | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
     Edit("`tasks.ss: null`: a task less", CONFIG | {"bundle", "links"} | PAGES, {"tasks": {"ss": None}}),
     Edit(
+        "only speaker identification: `tasks: {asr: null, se: null, ss: null}`, no noise study",
+        CONFIG | {"bundle", "links"} | PAGES - {"noise_figures"},
+        {"tasks": {"asr": None, "se": None, "ss": None}, "noise": {"tasks": []}, "ablation": {"tasks": ["sid"]}},
+    ),
+    Edit(
         "`evaluation.strategies`: one less", CONFIG | SCORES | NOISE, {"evaluation": {"strategies": ["avg", "min-max"]}}
     ),
     Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE, {"evaluation": {"bootstrap_draws": 60}}),

@@ -73,6 +73,11 @@ def test_the_store_is_cleaned_of_what_no_run_uses(project, nano):
     assert outcome.returncode == 0 and unused.name in outcome.stdout and unused.exists()
     assert project.daisy("clean-store").returncode == 0
     assert not unused.exists() and not project.would_run()
+    lock = project.folder / ".snakemake/locks/0.input.lock"
+    lock.touch()
+    outcome = project.daisy("clean-store")
+    lock.unlink()
+    assert outcome.returncode == 1 and "a run is going on here" in outcome.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Remove, or list, the folders."""
     import shutil
 
+    from daisy.errors import DaisyError
     from daisy.store import unused
 
+    locks = Path(".snakemake/locks")
+    if locks.is_dir() and any(locks.iterdir()):
+        raise DaisyError("a run is going on here", file=locks, fix="Wait for its end, or run snakemake --unlock")
     total = 0
     for folder in unused(arguments.cache / "store", arguments.results):
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
