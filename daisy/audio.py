@@ -8,28 +8,29 @@ import numpy as np
 import soundfile
 import torch
 
-from daisy.errors import DaisyError
+from daisy.errors import DaisyError, WriteError
 
 SAMPLE_RATE = 16_000
 """HuBERT's sample rate in hertz."""
 
 
-def read(path: str | Path, *, samples: int | None = None) -> torch.Tensor:
+def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RATE) -> torch.Tensor:
     """Read a WAV or FLAC file.
 
     Args:
         path: The file.
         samples: How many samples the manifest promises; None skips that check.
+        rate: What its sample rate must be, in hertz.
 
     Returns:
         (samples,) float32.
 
     Raises:
-        DaisyError: if the file is missing, damaged, empty, not mono, not at 16 kHz, or not as long
+        DaisyError: if the file is missing, damaged, empty, not mono, not at `rate`, or not as long
             as the manifest says.
     """
     try:
-        wave, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        wave, found = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         if not Path(path).exists():
             raise DaisyError(
@@ -38,9 +39,11 @@ def read(path: str | Path, *, samples: int | None = None) -> torch.Tensor:
         raise DaisyError(
             f"the recording cannot be read ({error})", file=path, fix="Replace the file, or drop it from the manifest"
         ) from None
-    if rate != SAMPLE_RATE:
+    if found != rate:
         raise DaisyError(
-            f"the sample rate is {rate} Hz, not {SAMPLE_RATE}", file=path, fix="Resample the recording to 16 kHz"
+            f"the sample rate is {found} Hz, not {rate}",
+            file=path,
+            fix=f"Resample the recording to {rate / 1000:g} kHz",
         )
     if wave.shape[1] != 1:
         raise DaisyError(f"{wave.shape[1]} channels, not one", file=path, fix="Mix the recording down to mono")
@@ -56,7 +59,16 @@ def read(path: str | Path, *, samples: int | None = None) -> torch.Tensor:
 
 
 def write(path: str | Path, wave: np.ndarray) -> None:
-    """Write float samples between -1 and 1 as 16-bit FLAC or WAV (by the file's ending) at 16 kHz."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    """Write float samples between -1 and 1 as 16-bit FLAC or WAV (by the file's ending) at 16 kHz.
+
+    Raises:
+        WriteError: if it cannot be written, as on a full disk.
+    """
     clipped = np.clip(np.asarray(wave, dtype=np.float32), -1.0, 32767 / 32768)
-    soundfile.write(str(path), clipped, SAMPLE_RATE, subtype="PCM_16")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(str(path), clipped, SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError, RuntimeError) as error:
+        raise WriteError(
+            f"the recording cannot be written ({error})", file=path, fix="Free some space, or correct the path"
+        ) from None

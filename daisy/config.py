@@ -31,6 +31,35 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     return resolved
 
 
+def read_layers(*paths: Path) -> dict[str, Any]:
+    """The config of some files, each laid over those before it, as Snakemake does; checked.
+
+    Raises:
+        DaisyError: if a file is missing or is not YAML, or the config is wrong.
+    """
+    config: dict[str, Any] = {}
+    for path in paths:
+        try:
+            layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except FileNotFoundError:
+            raise DaisyError("the config file does not exist", file=path, fix="Correct the path") from None
+        except yaml.YAMLError as error:
+            problem = " ".join(str(error).split())
+            raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Correct the file") from None
+        if not isinstance(layer, dict):
+            raise DaisyError("it holds no mapping", file=path, fix="Write `key: value` lines")
+        config = _laid_over(config, layer)
+    return resolve(config)
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _laid_over(result[key], value) if both else value
+    return result
+
+
 def check(config: Mapping[str, Any]) -> None:
     """Check a whole config against the schema, and its parts against each other.
 

@@ -19,3 +19,7 @@ class DaisyError(Exception):
         where = f"{file}: " if file is not None else ""
         end = "" if fix.endswith("?") else "."
         super().__init__(f"{where}{problem.rstrip('.')}. {fix.rstrip('.')}{end}")
+
+
+class WriteError(DaisyError):
+    """Something could not be written: no fault of what was read."""

@@ -72,7 +72,7 @@ def choose(parts: dict[str, list[Recording]], settings: Settings) -> dict[str, l
 def utterance(item: Recording) -> Utterance:
     """A recording as a manifest has it."""
     references = tuple(name for name in item.references.split(";") if name)
-    return Utterance(item.id, f"{item.id}.flac", item.samples, item.speaker, item.text, references)
+    return Utterance(item.id, item.path, item.samples, item.speaker, item.text, references)
 
 
 def summary(task: str, part: str, recordings: Sequence[Recording]) -> dict[str, object]:

@@ -67,7 +67,7 @@ def noise_for(
     if kind == WHITE:
         return white(samples, chance), None
     chosen = recordings[int(chance.integers(len(recordings)))]
-    wave = audio.read(folder / f"{chosen.id}.flac", samples=chosen.samples).numpy()
+    wave = audio.read(folder / chosen.path, samples=chosen.samples).numpy()
     return excerpt(wave, samples, chance), chosen.id
 
 

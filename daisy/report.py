@@ -44,6 +44,9 @@ FIGURES = {
     ),
 }
 
+MOST_REASONS = 20
+"""So many reasons are shown one by one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -128,19 +131,24 @@ def inline_figures(folder: Path, figures: Mapping[str, tuple[str, str]]) -> list
     return result
 
 
-def data_section(manifests: Sequence[Path], dropped: Path | None) -> dict[str, Any]:
+def data_section(manifests: Sequence[Path], dropped: Sequence[Path]) -> dict[str, Any]:
     """The recordings that were used, and how many were left out and why."""
     columns = ("corpus", "split", "recordings", "speakers", "minutes")
     rows = [[row[name] for name in columns] for path in manifests for row in read_csv(path, columns=columns)]
     tables = [html.table([name.capitalize() for name in columns], rows)]
-    if dropped is None:
+    if not dropped:
         return html.section("The recordings", "", tables)
     # Reasons that name a file or an error count as one.
     reasons = collections.Counter(
-        re.sub("(as|decoded:) .*", r"\1 …", row["reason"]) for row in read_csv(dropped, columns=("id", "reason"))
+        re.sub("(as|decoded:) .*", r"\1 …", row["reason"])
+        for path in dropped
+        for row in read_csv(path, columns=("id", "reason"))
     )
     if reasons:
-        ranked = [[reason, html.number(str(count))] for reason, count in reasons.most_common()]
+        ranked = [[reason, html.number(str(count))] for reason, count in reasons.most_common(MOST_REASONS)]
+        if len(reasons) > MOST_REASONS:
+            rest = reasons.total() - sum(count for _, count in reasons.most_common(MOST_REASONS))
+            ranked.append(["other reasons", html.number(str(rest))])
         tables.append(html.table(("Left out because", "Recordings"), ranked))
     text = f"{reasons.total()} recordings were left out before the corpora were divided."
     return html.section("The recordings", text, tables)
@@ -245,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--manifests", type=Path, nargs="+", required=True, help="recordings, speakers, minutes per split"
     )
-    parser.add_argument("--dropped", type=Path, help="recordings left out, and why")
+    parser.add_argument("--dropped", type=Path, nargs="*", default=[], help="recordings left out, and why")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
     parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
     parser.add_argument("--examples", type=Path, nargs="*", default=[], help="<task>/examples.json")

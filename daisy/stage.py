@@ -39,6 +39,11 @@ def settings(kind: type[Settings], text: str) -> Settings:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise DaisyError(f"--settings is not valid JSON ({error})", fix="Pass one JSON object") from None
+    return build(kind, value)
+
+
+def build(kind: type[Settings], value: Any) -> Settings:
+    """The dataclass `kind` from the values of one JSON object; see `settings`."""
     return _build(kind, value, "settings")
 
 

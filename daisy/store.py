@@ -85,6 +85,10 @@ class Store:
             )
         return self._stages[key]
 
+    def name(self, folder: str) -> str:
+        """The name of the stage that writes `folder`; empty if it is none of the store's."""
+        return Path(folder).name.rpartition("-")[0] if folder in self._folders else ""
+
     def at(self, folder: str) -> Stored:
         """The stage that writes `folder`."""
         return self[folder.rpartition("-")[2]]

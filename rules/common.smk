@@ -10,6 +10,8 @@ from daisy.code_digest import code_digests
 from daisy.config import check_layers, resolve
 from daisy.depth import layers_of
 from daisy.errors import DaisyError
+from daisy.published.archives import archives_of
+from daisy.published.catalogue import CORPORA as PUBLISHED, module_of, settings_of
 from daisy.store import Store
 from daisy.tasks.registry import TASKS
 
@@ -103,6 +105,7 @@ METHODS = DAISY + BASELINES
 
 wildcard_constraints:
     key="[0-9a-f]{12}",
+    published="|".join(PUBLISHED),
     task="|".join(TASKS),
     part="|".join(PARTS),
     seed=r"\d+",

@@ -7,6 +7,9 @@ SPLITS = {"seed": SEED, **{key: DATA["splits"][key] for key in ("dev", "test", "
 CORPORA = corpora()
 
 
+LEFT_OUT = left_out()
+
+
 MANIFESTS = {task: manifests(task) for task in ("speech", *config["tasks"])}
 
 
@@ -108,6 +111,46 @@ rule separation_mixtures:
         code=stored_code,
     shell:
         stage("corpora.separation", "--speech {input} --out {output.table}")
+
+
+rule download:
+    output:
+        cache_path("downloads/{published}/{archive}.json"),
+    log:
+        cache_path("downloads/logs/{published}/{archive}.log"),
+    benchmark:
+        cache_path("downloads/benchmarks/{published}/{archive}.tsv")
+    retries: 2
+    conda:
+        "../envs/daisy.yaml"
+    params:
+        settings=lambda wildcards: settings(corpus=wildcards.published, archive=wildcards.archive),
+        code=code("daisy.published.download"),
+        root=lambda wildcards: DATA["published"][wildcards.published]["root"],
+    shell:
+        stage("published.download", "--root {params.root:q} --out {output}")
+
+
+rule published_corpus:
+    input:
+        downloads,
+    output:
+        audio=directory(store_path("{published}-{key}/audio")),
+        table=store_path("{published}-{key}/recordings.csv"),
+        dropped=store_path("{published}-{key}/dropped.csv"),
+    log:
+        store_path("logs/{published}-{key}.log"),
+    benchmark:
+        store_path("benchmarks/{published}-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    threads: DATA["published"]["threads"]
+    params:
+        settings=stored_settings,
+        code=stored_code,
+        module=lambda wildcards: module_of(wildcards.published).removeprefix("daisy."),
+    shell:
+        stage("{params.module}", "--table {output.table} --threads {threads}")
 
 
 rule manifests:

@@ -3,9 +3,22 @@
 # Corpora and manifests
 
 
+def published(name):
+    """Folder of a published corpus, read where its makers' archives were unpacked."""
+    return stored(name, module_of(name), settings=settings_of(name, DATA["published"]))
+
+
+def downloads(wildcards):
+    """What says that a published corpus's archives are there; nothing unless the config asks for downloads."""
+    if not DATA["published"]["download"]:
+        return []
+    needed = archives_of(wildcards.published, DATA["published"])
+    return [cache_path(f"downloads/{corpus}/{archive}.json") for corpus, archive in needed]
+
+
 @shown()
 def corpora():
-    """Folder of the corpus that every task uses: one of the user's own, or else an embedded one."""
+    """Folder of the corpus that every task uses: a published one, one of the user's own, or else an embedded one."""
     own = DATA["corpora"]
     embedded = stored("embedded", "daisy.corpora.embedded", settings={"packages": DATA["packages"]})
     noise = stored(
@@ -34,10 +47,22 @@ def corpora():
         "noise": noise,
     }
     for name, folder in own.items():
-        if not os.path.exists(f"{resource(folder)}/recordings.csv"):
-            raise DaisyError(f"data.corpora.{name}: {folder} holds no recordings.csv", fix="Correct the path")
-    found = made | {name: resource(folder) for name, folder in own.items()}
+        if folder not in PUBLISHED and not os.path.exists(f"{resource(folder)}/recordings.csv"):
+            known = ", ".join(PUBLISHED)
+            raise DaisyError(
+                f"data.corpora.{name}: {folder} holds no recordings.csv",
+                fix=f"Correct the path, or name a published corpus: {known}",
+            )
+    given = {name: published(folder) if folder in PUBLISHED else resource(folder) for name, folder in own.items()}
+    found = made | given
     return {task: found[TASKS[task].corpus] for task in config["tasks"] if TASKS[task].corpus} | found
+
+
+def left_out():
+    """The tables of recordings that the corpora in use leave out."""
+    used = [CORPORA[name] for name in ("speech", *config["tasks"])]
+    listing = [folder for folder in used if store.name(folder) in ("embedded", *PUBLISHED)]
+    return [f"{folder}/dropped.csv" for folder in dict.fromkeys(listing)]
 
 
 def corpus(name):

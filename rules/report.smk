@@ -121,7 +121,7 @@ rule report_page:
         examples=EXAMPLES,
         config=results("config.yaml"),
         manifests=[f"{folder}/summary.csv" for folder in MANIFESTS.values()],
-        dropped=[] if DATA["corpora"].get("speech") else [f"{CORPORA['speech']}/dropped.csv"],
+        dropped=LEFT_OUT,
         history=f"{BRANCHES}/history.csv",
         # Exits depend on no downstream weights, so one seed shows them all.
         histograms=expand(
@@ -147,12 +147,11 @@ rule report_page:
         code=all_tasks_code("daisy.report"),
         tables=folder_of(TABLE_FILES[0]),
         figures=folder_of(FIGURE_FILES[0]),
-        dropped=lambda wildcards, input: f"--dropped {input.dropped}" if input.dropped else "",
         card=f"--checkpoint-card {CARD}" if os.path.exists(CARD) else "",
     shell:
         stage(
             "report",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
-            "--manifests {input.manifests} {params.dropped} --history {input.history} "
+            "--manifests {input.manifests} --dropped {input.dropped} --history {input.history} "
             "--histograms {input.histograms} {params.card} --examples {input.examples} --out {output}",
         )

@@ -37,10 +37,14 @@ class Project:
         return self.folder / "results/nano"
 
     def run(
-        self, *arguments: str, overlay: Mapping[str, Any] | None = None, check: bool = True
+        self,
+        *arguments: str,
+        overlay: Mapping[str, Any] | None = None,
+        check: bool = True,
+        config: str = "config/test.yaml",
     ) -> subprocess.CompletedProcess[str]:
-        """Run `snakemake` on the nano config, with `overlay` laid over it."""
-        configs = ["config/test.yaml"]
+        """Run `snakemake` on the nano config, or another one, with `overlay` laid over it."""
+        configs = [config]
         if overlay:
             configs.append("overlay.yaml")
             (self.folder / "overlay.yaml").write_text(yaml.safe_dump(dict(overlay), sort_keys=False))
@@ -65,9 +69,9 @@ class Project:
         environment = {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)}
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
 
-    def would_run(self, *options: str, overlay: Mapping[str, Any] | None = None) -> dict[str, int]:
-        """The jobs per rule of a dry run; none if there is nothing to do."""
-        outcome = self.run("--dry-run", *options, overlay=overlay)
+    def would_run(self, *options: str, **given: Any) -> dict[str, int]:
+        """The jobs per rule of a dry run, by the arguments of `run`; none if there is nothing to do."""
+        outcome = self.run("--dry-run", *options, **given)
         lines = (outcome.stdout + outcome.stderr).splitlines()
         pairs = [line.split() for line in lines]
         jobs = {words[0]: int(words[1]) for words in pairs if len(words) == 2 and words[1].isdigit()}

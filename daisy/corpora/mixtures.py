@@ -82,7 +82,7 @@ class Reader:
         """(samples,) of one recording."""
         if item.id in self._kept:
             return self._kept[item.id]
-        wave = audio.read(self.folder / f"{item.id}.flac", samples=item.samples).numpy()
+        wave = audio.read(self.folder / item.path, samples=item.samples).numpy()
         if self.keep:
             self._kept[item.id] = wave
         return wave

@@ -22,6 +22,7 @@ class Recording:
         split: ``train``, ``dev`` or ``test`` where the corpus fixes it; otherwise empty.
         source: Where the recording is from.
         references: For a mixture, what it was mixed from: files under ``audio/``, separated by semicolons.
+        file: The audio file under ``audio/``, where it is not ``<id>.flac``.
     """
 
     id: str
@@ -31,15 +32,24 @@ class Recording:
     split: str = ""
     source: str = ""
     references: str = ""
+    file: str = ""
+
+    @property
+    def path(self) -> str:
+        """The audio file under ``audio/``."""
+        return self.file or f"{self.id}.flac"
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Recording) if field.name != "references")
-"""Columns of every table; that of a corpus of mixtures has ``references`` too."""
+OPTIONAL = ("references", "file")
+"""Columns of those tables alone that need them."""
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Recording) if field.name not in OPTIONAL)
+"""Columns of every table."""
 
 
 def write_table(path: Path, recordings: Sequence[Recording]) -> None:
     """Write `recordings`, sorted by id."""
-    header = (*COLUMNS, "references") if any(item.references for item in recordings) else COLUMNS
+    header = (*COLUMNS, *(name for name in OPTIONAL if any(getattr(item, name) for item in recordings)))
     ordered = sorted(recordings, key=lambda item: item.id)
     write_csv(path, header, [{name: getattr(item, name) for name in header} for item in ordered])
 
@@ -56,6 +66,6 @@ def read_table(path: Path) -> list[Recording]:
         if row["id"] in seen or not row["samples"].isdigit():
             raise DaisyError(f"line {number} is damaged: {row}", file=path, fix="Delete the file and run again")
         seen.add(row["id"])
-        known = {name: row[name] or "" for name in (*COLUMNS, "references") if name in row and name != "samples"}
+        known = {name: row[name] or "" for name in (*COLUMNS, *OPTIONAL) if name in row and name != "samples"}
         recordings.append(Recording(samples=int(row["samples"]), **known))
     return recordings

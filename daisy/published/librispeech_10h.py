@@ -1,0 +1,76 @@
+"""Libri-light's ten hours of transcribed LibriSpeech to train on, with LibriSpeech's own dev and test sets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from daisy import stage
+from daisy.published import librispeech
+from daisy.published.catalogue import CORPORA
+from daisy.published.librispeech import chapters
+from daisy.published.stages import run_stage
+from daisy.published.tree import Fault, Listed, Tree, count, differences, in_place, root_of
+
+NAME = "librispeech-10h"
+FOLDER = "librispeech_finetuning"
+PARTS = {"1h": "1h/*/*", "9h": "9h/*"}
+"""Folders of speakers: ``1h/0`` to ``1h/5`` and ``9h``, each ``clean`` and ``other``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        root: The folder ``librispeech_finetuning``, or the one that holds it.
+        librispeech: That of LibriSpeech.
+        dev: LibriSpeech's subsets to choose models by.
+        test: LibriSpeech's subsets to test on.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    librispeech: str
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    faults: Literal["stop", "leave-out"]
+
+
+def read(settings: Settings) -> Tree:
+    """The ten hours for training, and the subsets for dev and test.
+
+    Raises:
+        DaisyError: if a part is not there at all.
+    """
+    corpus = CORPORA[NAME]
+    listed: list[Listed] = []
+    faults: list[Fault] = []
+    folder = Path(settings.root)
+    for part, pattern in PARTS.items():
+        folder = root_of(settings.root, part, f"data.published.{NAME}.root", corpus.obtain)
+        for speakers in sorted(path for path in folder.glob(pattern) if path.is_dir()):
+            inside = f"{FOLDER}/{speakers.relative_to(folder)}"
+            items, wrong = chapters(speakers, inside, part, "train")
+            listed, faults = listed + items, faults + wrong
+    census = count(listed, PARTS)
+    faults += differences(census, corpus.sizes)
+    splits = {**dict.fromkeys(settings.dev, "dev"), **dict.fromkeys(settings.test, "test")}
+    held_out = librispeech.read(settings.librispeech, splits)
+    return Tree(
+        listed + held_out.listed,
+        faults + held_out.faults,
+        {**census, **held_out.census},
+        {FOLDER: folder, **held_out.roots},
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    run_stage(NAME, argv, Settings, read, lambda _, __: in_place)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,126 @@
+"""VoiceBank-DEMAND with 28 speakers: clean and noisy speech in pairs, at 48 kHz or prepared at 16 kHz."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from daisy import audio, stage
+from daisy.audio import SAMPLE_RATE
+from daisy.errors import DaisyError
+from daisy.published.catalogue import CORPORA
+from daisy.published.draw import drawn
+from daisy.published.stages import run_stage
+from daisy.published.tree import Fault, Listed, Made, Tree, count, decoded, differences, files_below, promised, root_of
+from daisy.torchaudio_shim import torchaudio
+
+NAME = "voicebank-demand"
+SETS = {"trainset_28spk": "train", "testset": "test"}
+ENDINGS = ("_wav_16k", "_wav")
+"""Folders prepared at 16 kHz go before the original ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        root: The folder with ``clean_trainset_28spk_wav`` and its three fellows, or with the same at 16 kHz.
+        dev_speakers: Speakers of the training set who are for dev.
+        train: Recordings drawn from the rest to train on; 0 for all.
+        seed: Seed of the draw.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    dev_speakers: tuple[str, ...]
+    train: int
+    seed: int
+    faults: Literal["stop", "leave-out"]
+
+
+def pairs(root: str, name: str, split: str) -> tuple[list[Listed], list[Fault]]:
+    """Noisy recordings of a set with their clean references.
+
+    Raises:
+        DaisyError: if its folders are not there.
+    """
+    folders = []
+    for kind in ("noisy", "clean"):
+        names = [f"{kind}_{name}{ending}" for ending in ENDINGS]
+        there = next((folder for folder in names if (Path(root) / folder).is_dir()), names[-1])
+        key = f"data.published.{NAME}.root"
+        folders.append(root_of(root, there, key, CORPORA[NAME].obtain) / there)
+    noisy, clean = ({path.stem: path for path in files_below(folder, ".wav")} for folder in folders)
+    both = sorted(set(noisy) & set(clean))
+    listed = [Listed(f"{name}/{stem}", noisy[stem], "", name, split, stem.split("_")[0]) for stem in both]
+    listed = [dataclasses.replace(item, sources=(clean[item.path.stem],)) for item in listed]
+    alone = [(stem, "clean") for stem in set(noisy) - set(clean)] + [
+        (stem, "noisy") for stem in set(clean) - set(noisy)
+    ]
+    return listed, [Fault(f"{name}/{stem}", f"its {kind} recording is not there") for stem, kind in sorted(alone)]
+
+
+def read(settings: Settings) -> Tree:
+    """The pairs of all three splits, the training set drawn as MiniSUPERB draws it.
+
+    Raises:
+        DaisyError: if folders are missing, or the dev speakers are none of the training set's.
+    """
+    listed: list[Listed] = []
+    faults: list[Fault] = []
+    for name, split in SETS.items():
+        items, wrong = pairs(settings.root, name, split)
+        listed, faults = listed + items, faults + wrong
+    census = count(listed, SETS)
+    faults += differences(census, CORPORA[NAME].sizes)
+    dev = [item for item in listed if item.split == "train" and item.speaker in settings.dev_speakers]
+    if not dev:
+        raise DaisyError(
+            f"no training recording is by {' or '.join(settings.dev_speakers)}",
+            file=settings.root,
+            fix=f"Correct data.published.{NAME}.dev_speakers",
+        )
+    rest = [item for item in listed if item.split == "train" and item.speaker not in settings.dev_speakers]
+    train = drawn([item.path.stem for item in rest], settings.train, settings.seed)
+    chosen = [item for item in rest if item.path.stem in train]
+    chosen += [dataclasses.replace(item, split="dev") for item in dev]
+    return Tree(chosen + [item for item in listed if item.split == "test"], faults, census)
+
+
+def at_16_khz(path: Path) -> torch.Tensor:
+    """(samples,) of a recording of any rate, resampled.
+
+    Raises:
+        DaisyError: if it cannot be read, or is not mono.
+    """
+    _, rate = promised(path)
+    return torchaudio.functional.resample(decoded(path, rate), rate, SAMPLE_RATE)
+
+
+def resampled(settings: Settings, out: Path) -> Callable[[Listed], Made]:
+    """What writes a pair at 16 kHz below `out`."""
+
+    def make(item: Listed) -> Made:
+        noisy, clean = at_16_khz(item.path), at_16_khz(item.sources[0])
+        if len(noisy) != len(clean):
+            raise DaisyError(f"{len(noisy)} samples, but {len(clean)} in {item.sources[0]}", file=item.path, fix="-")
+        reference = f"{item.id}-clean.flac"
+        audio.write(out / f"{item.id}.flac", noisy.numpy())
+        audio.write(out / reference, clean.numpy())
+        return len(noisy), (reference,)
+
+    return make
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    run_stage(NAME, argv, Settings, read, resampled)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,137 @@
+"""The paper in miniature: config/paper.yaml from real-layout trees of its corpora to the report."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import trees
+
+from daisy.hubert.config import BASE_CONV_LAYERS, HubertConfig
+from daisy.hubert.encoder import Hubert
+
+LAYERS = 3
+CONFIG = "config/paper.yaml"
+
+PUBLISHED_JOBS = {"published_corpus": 6, "manifests": 5, "links": 1, "kmeans": 1, "branches": 1}
+
+
+def base_shaped(path: Path) -> Path:
+    """A file as fairseq writes it, of HuBERT Base's widths but few layers, with random weights."""
+    torch.manual_seed(7)
+    shape = HubertConfig(layers=LAYERS)
+    encoder = Hubert(shape)
+    state = dict(encoder.state_dict())
+    model = {
+        "_name": "hubert",
+        "conv_feature_layers": BASE_CONV_LAYERS,
+        "extractor_mode": "default",
+        "encoder_embed_dim": shape.dim,
+        "encoder_ffn_embed_dim": shape.ffn_dim,
+        "encoder_attention_heads": shape.heads,
+        "encoder_layers": LAYERS,
+        "conv_pos": shape.pos_kernel,
+        "conv_pos_groups": shape.pos_groups,
+        "final_dim": 256,
+    }
+    kernel = state.pop("encoder.pos_conv.0.weight")
+    norm = kernel.norm(dim=(0, 1), keepdim=True)
+    state |= {"encoder.pos_conv.0.weight_v": kernel, "encoder.pos_conv.0.weight_g": norm}
+    state |= {"mask_emb": torch.rand(768), "label_embs_concat": torch.rand(504, 256)}
+    state |= {"final_proj.weight": torch.randn(256, 768) / 28, "final_proj.bias": torch.zeros(256)}
+    cfg = {"model": model, "task": {"_name": "hubert_pretraining", "normalize": False, "sample_rate": 16_000}}
+    torch.save({"args": None, "cfg": cfg, "model": state, "extra_state": {}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def overlay(tmp_path_factory) -> dict[str, Any]:
+    """What a user with these corpora writes: where they and the checkpoint lie."""
+    folder = tmp_path_factory.mktemp("corpora")
+    published = trees.all_of_them(folder) | {"faults": "leave-out", "threads": 2}
+    checkpoint = base_shaped(folder / "hubert_base_ls960.pt")
+    return {"data": {"published": published}, "upstream": {"checkpoint": str(checkpoint)}}
+
+
+SMALL = {
+    "results": "results",
+    "upstream": {"batch_seconds": 20},
+    "targets": {"layer": 2, "clusters": 8, "utterances": 1.0, "share": 0.5, "shards": 2},
+    "branches": {"steps": 4, "save_every": 2, "batch_seconds": 10.0},
+    "thresholds": {"rho": [1.0]},
+    "downstream": {"methods": ["daisy", "full", "layer1"], "save_every": 2},
+    "tasks": {
+        "sid": {"steps": 4, "batch_size": 4, "dev_every": 2, "options": {"projection": 8}},
+        "asr": {"steps": 2, "batch_size": 4, "dev_every": 2, "options": {"projection": 8, "hidden": 8, "layers": 2}},
+        "se": {"steps": 2, "batch_size": 2, "dev_every": 2, "options": {"hidden": 8, "layers": 2}},
+        "ss": {"steps": 2, "batch_size": 2, "dev_every": 2, "options": {"hidden": 8, "layers": 2}},
+    },
+    "evaluation": {"timed_recordings": 2, "timing_rounds": 1, "bootstrap_draws": 20},
+    "ablation": {"layers": [1, 2], "clusters": [8]},
+    "noise": {"recordings": 2, "snr_db": [10], "floors": [1]},
+    "report": {"examples": {"count": 1}},
+}
+"""Sizes alone; every rule and every corpus is the paper's."""
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: merged(one[key], other[key])
+        if key in one and key in other and isinstance(one[key], dict)
+        else other.get(key, one.get(key))
+        for key in {**one, **other}
+    }
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_whole_graph_is_built_from_what_lies_there(project, overlay):
+    deep = {"upstream": {"checkpoint": "daisy/models/hubert_tiny.safetensors"}}
+    started = time.monotonic()
+    jobs = project.would_run("--cores", "32", config=CONFIG, overlay=merged(overlay, deep))
+    assert time.monotonic() - started < 60
+    assert jobs.items() >= PUBLISHED_JOBS.items()
+    assert jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
+    assert jobs["features"] == 12 and "download" not in jobs and "embedded_speech" not in jobs
+
+
+def test_downloads_are_jobs_when_asked_for(project, overlay):
+    asked = merged(overlay, {"data": {"published": {"download": True}, "corpora": {"noise": "musan"}}})
+    asked["upstream"] = {"checkpoint": "daisy/models/hubert_tiny.safetensors"}
+    jobs = project.would_run("--cores", "32", config=CONFIG, overlay=asked)
+    # Three subsets of LibriSpeech here, one archive of Libri-light and of MUSAN, three of VoxCeleb1 and Libri2Mix.
+    assert jobs["download"] == 3 + 1 + 3 + 4 + 3 + 1
+
+
+def test_a_corpus_that_is_not_whole_stops_the_run(project, overlay):
+    strict = merged(merged(overlay, SMALL), {"run": "strict", "data": {"published": {"faults": "stop"}}})
+    outcome = project.run(config=CONFIG, overlay=strict, check=False)
+    assert outcome.returncode != 0
+    assert "LibriSpeech is not whole" in outcome.stdout + outcome.stderr
+    assert not list((project.folder / ".cache/store").glob("librispeech-*/recordings.csv"))
+
+
+def test_every_rule_of_the_paper_runs(project, overlay):
+    small = merged(overlay, SMALL)
+    project.run(config=CONFIG, overlay=small)
+    results = project.folder / "results/paper"
+    grid = table(results / "tables/grid.csv")
+    methods = {(row["task"], row["method"]) for row in grid if row["method"] != "input"}
+    assert methods == {(task, method) for task in ("asr", "se", "sid", "ss") for method in ("daisy", "full", "layer1")}
+    assert {row["task"]: row["n_utterances"] for row in grid} == {"asr": "12", "se": "8", "sid": "6", "ss": "6"}
+    noises = {row["kind"] for row in table(results / "tables/noise.csv")}
+    assert noises == {"clean", "music", "speech", "noise"}
+    branches = torch.load(results / "branches/daisy.pt", weights_only=True)
+    assert branches["model_cfg"]["cls_pred_position"] == "before-norm"
+    assert branches["model_weight"][f"final_proj.{LAYERS - 1}.weight"].shape == (8, 768)
+    report = (results / "report.html").read_text()
+    assert "are published" in report and "recordings were left out" in report
+    outcome = project.run(config=CONFIG, overlay=small)
+    assert "Nothing to be done" in outcome.stdout + outcome.stderr
