@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo plan test test-peers lint format docs pretrain clean help
+BENCH ?=
+
+.PHONY: demo plan bench test test-peers lint format docs pretrain clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +25,9 @@ test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pi
 
 test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio and transformers, in an environment of its own
 	@$(VENV)-peers/bin/python -m pytest tests/peers
+
+bench: $(VENV)/.ready  ## How fast this machine runs the paper's costly stages, as ratios of one run
+	@$(RUN) python benchmarks/throughput.py --threads $(CORES) $(BENCH)
 
 lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) ruff check .

@@ -1,6 +1,6 @@
 """Train one downstream model: a task, and one way of choosing each utterance's exit layer.
 
-The upstream's states are read from the feature stage. While training, every layer is a candidate; the
+The upstream's states are read from the feature stage, or streamed. While training, every layer is a candidate; the
 exit layers of all training utterances are counted, and the histogram is an output of its own.
 """
 
@@ -19,21 +19,22 @@ from torch import Tensor, nn
 
 from daisy import stage
 from daisy.batches import batches
-from daisy.cached import KEPT_SECONDS, Cached
+from daisy.compute import Compute
 from daisy.contents import digest
-from daisy.errors import DaisyError
-from daisy.exits import all_candidates, exit_layers, histogram
-from daisy.features import Features, load_features
+from daisy.exits import histogram
 from daisy.files import read_json, write_csv, write_json
 from daisy.fusion import Kind
-from daisy.manifest import Manifest, read_manifest
+from daisy.hubert.checkpoint import load
+from daisy.manifest import read_manifest
 from daisy.model_file import Downstream, save_downstream
-from daisy.progress import Progress
 from daisy.resume import Resumable, check_finite
 from daisy.seeds import generator
-from daisy.tasks.base import Score, Task, set_metric
+from daisy.split import Split, load_split
+from daisy.streamed import open_features
+from daisy.tasks.base import Score, set_metric
 from daisy.tasks.loading import task_class
-from daisy.tasks.registry import TASKS
+from daisy.training import Loop
+from daisy.workers import Workers, start_workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Settings:
         save_every: Steps between two saved states.
         floor: No utterance stops below this layer. The layers of the training exits are the candidates at
             inference, so the floor reaches there too.
+        accumulate: Parts of a batch that run one after the other, for less memory.
+        compute: Where, and how precisely; dev sets are scored in float32.
     """
 
     task: str
@@ -72,60 +75,8 @@ class Settings:
     seed: int
     save_every: int
     floor: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """One split as training sees it: features, exit layers, examples, and recordings if the task needs them."""
-
-    features: Features
-    exits: np.ndarray
-    examples: Sequence[Any]
-    waves: Sequence[Tensor] = ()
-
-    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, list[Any]]:
-        """States (B, T, n, D), exit layers (B,), frames (B,), and the examples."""
-        deepest = int(self.exits[list(indices)].max())
-        states = [self.features.utterance(index, deepest) for index in indices]
-        frames = torch.tensor([len(item) for item in states])
-        padded = nn.utils.rnn.pad_sequence(states, batch_first=True)
-        return padded, torch.from_numpy(self.exits[list(indices)]), frames, [self.examples[i] for i in indices]
-
-
-def last_if_negative(fixed_layer: int, layers: int) -> int:
-    """The layer that `fixed_layer` of the settings stands for in a model of `layers` layers.
-
-    Raises:
-        DaisyError: if the model has no such layer.
-    """
-    if fixed_layer > layers:
-        raise DaisyError(f"the method layer{fixed_layer} on a model of {layers} layers", fix="Choose a smaller layer")
-    return layers if fixed_layer < 0 else fixed_layer
-
-
-def load_split(
-    task: Task, manifest: Manifest, features: Features, fixed_layer: int, tau: float | None, floor: int = 1
-) -> Split:
-    """Join a manifest with its features, and find every utterance's exit layer.
-
-    Raises:
-        DaisyError: if the features are of another manifest, or the floor is above the last layer.
-    """
-    if len(features) != len(manifest):
-        raise DaisyError(
-            f"features of {len(features)} utterances for {len(manifest)} recordings",
-            file=manifest.root,
-            fix="Run the feature stage again",
-        )
-    layers = features.entropies.shape[1]
-    if fixed_layer:
-        exits = np.full(len(features), last_if_negative(fixed_layer, layers))
-    else:
-        assert tau is not None
-        exits = exit_layers(features.entropies, all_candidates(floor, layers), tau)
-    keep = manifest.seconds <= KEPT_SECONDS
-    waves = Cached(manifest.wave, len(manifest), keep=keep) if TASKS[task.name].waves else ()
-    return Split(features, exits, task.examples(manifest), waves)
+    accumulate: int = 1
+    compute: Compute = Compute()
 
 
 def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]:
@@ -166,7 +117,8 @@ def evaluate(
     for places in batches([int(split.features.frames[index]) * 320 for index in missing], batch_seconds):
         indices = [missing[place] for place in places]
         states, exits, frames, examples = split.batch(indices)
-        output = model(states, exits, frames)
+        device = model.fusion.scalars.device
+        output = model(states.to(device), exits.to(device), frames)
         waves = [split.waves[index] for index in indices] if split.waves else []
         predictions = model.task.predict(output, frames, waves)
         for index, exit, prediction, example in zip(indices, exits.tolist(), predictions, examples, strict=True):
@@ -182,35 +134,41 @@ class Trainer:
         train: The training split.
         dev: The split by which the model is chosen.
         settings: Config of the stage.
+        workers: The processes that train together.
     """
 
-    def __init__(self, model: Downstream, train: Split, dev: Split, settings: Settings) -> None:
-        self.model, self.train, self.dev, self.settings = model, train, dev, settings
+    def __init__(self, model: Downstream, train: Split, dev: Split, settings: Settings, workers: Workers) -> None:
+        self.model, self.train, self.dev, self.settings, self.workers = model, train, dev, settings, workers
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         decay = {"weight_decay": 0.0} if settings.optimizer == "adamw" else {}
         self.optimizer = kinds[settings.optimizer](model.parameters(), lr=settings.learning_rate, **decay)
+        self.device = model.fusion.scalars.device
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.best_value: float | None = None
         self.losses: list[float] = []
 
     def step(self, indices: Sequence[int], step: int) -> float:
-        """One update."""
+        """One update; the mean loss of the whole batch."""
         self.model.train()
         if self.settings.schedule == "linear":
             # A function of the step alone: there is no state to resume.
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
-        states, exits, frames, examples = self.train.batch(indices)
-        output = self.model(states, exits, frames)
-        loss = self.model.task.loss(output, frames, examples)
-        check_finite(loss.item(), step, f"tasks.{self.settings.task}.learning_rate")
         self.optimizer.zero_grad()
-        loss.backward()
+        loss, _ = self.workers.backward(indices, self.settings.accumulate, len, self.loss, self.model.parameters())
+        check_finite(loss, step, f"tasks.{self.settings.task}.learning_rate")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         check_finite(float(norm), step, f"tasks.{self.settings.task}.learning_rate")
         self.optimizer.step()
-        return loss.item()
+        return loss
+
+    def loss(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """The mean loss of some utterances; nothing else is reported."""
+        states, exits, frames, examples = self.train.batch(indices)
+        with self.settings.compute.autocast():
+            output = self.model(states.to(self.device), exits.to(self.device), frames)
+        return self.model.task.loss(output.float(), frames, examples), torch.zeros(0)
 
     def look_at_dev(self, step: int) -> None:
         """Score the dev set, and keep the model if it is the best so far."""
@@ -223,28 +181,26 @@ class Trainer:
         if self.best_value is None or sign * value > sign * self.best_value:
             self.best_value, self.best = value, copy.deepcopy(self.model.state_dict())
 
-    def run(self, saved: Resumable) -> None:
+    def run(self, loop: Loop) -> None:
         """Train to the last step, from where an earlier run stopped; the best model is loaded at the end."""
-        settings = self.settings
-        done, extra = saved.restore()
+        settings, metric = self.settings, self.model.task.metrics[0].name
+        done, extra = loop.saved.restore()
         for name, value in extra.items():
             setattr(self, name, value)
-        progress = Progress(f"{settings.task} training", settings.steps, "steps")
-        progress.resume_at(done)
-        names = ("history", "best", "best_value", "losses")
-        for step, indices in enumerate(order(self.train.features.frames, settings.batch_size, settings.seed), start=1):
-            if step > settings.steps:
-                break
-            if step <= done:
-                continue
-            self.losses.append(self.step(indices, step))
+
+        def update(step: int, indices: list[int]) -> tuple[dict[str, float], str]:
+            loss = self.step(indices, step)
+            self.losses.append(loss)
+            values = {"loss": loss}
             if step % settings.dev_every == 0 or step == settings.steps:
                 self.look_at_dev(step)
-            if step % settings.save_every == 0:
-                saved.save(step, {name: getattr(self, name) for name in names})
-            metric = self.model.task.metrics[0].name
+                values[f"dev_{metric}"] = self.history[-1][f"dev_{metric}"]
             best = "" if self.best_value is None else f", best dev {metric} {self.best_value:.1f}"
-            progress.add(1, f"loss {self.losses[-1] if self.losses else self.history[-1]['loss']:.3f}{best}")
+            return values, f"loss {loss:.3f}{best}"
+
+        names = ("history", "best", "best_value", "losses")
+        batches = order(self.train.features.frames, settings.batch_size, settings.seed)
+        loop.run(batches, update, lambda: {name: getattr(self, name) for name in names}, done)
         self.model.load_state_dict(self.best)
 
 
@@ -254,40 +210,54 @@ def main(argv: Sequence[str] | None = None) -> None:
     for split in ("train", "dev"):
         parser.add_argument(f"--{split}-manifest", type=Path, required=True)
         parser.add_argument(f"--{split}-features", type=Path, required=True)
+    parser.add_argument("--upstream", type=Path, help="DAISY checkpoint (not needed where states are kept)")
     parser.add_argument("--calibration", type=Path, help="threshold (not needed for a fixed layer)")
     parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
+    parser.add_argument("--curves", type=Path, help="folder for TensorBoard")
     parser.add_argument("--out", type=Path, required=True, help="output: the trained model (.safetensors)")
     parser.add_argument("--exits", type=Path, required=True, help="output: training exit histogram and threshold")
     parser.add_argument("--history", type=Path, required=True, help="output: loss and dev metric")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
+    workers = start_workers()
     tau = None if settings.fixed_layer else read_json(arguments.calibration)["tau"]
     manifest = read_manifest(arguments.train_manifest)
     kind = task_class(settings.task)
     task = kind(settings.options, kind.learn_vocabulary(manifest))
+    upstream = load(arguments.upstream).to(settings.compute.place()) if arguments.upstream else None
     train, dev = (
-        load_split(task, read_manifest(name), load_features(features), settings.fixed_layer, tau, settings.floor)
-        for name, features in (
-            (arguments.train_manifest, arguments.train_features),
-            (arguments.dev_manifest, arguments.dev_features),
+        load_split(
+            task, recordings, open_features(path, recordings, upstream), settings.fixed_layer, tau, settings.floor
+        )
+        for recordings, path in (
+            (manifest, arguments.train_features),
+            (read_manifest(arguments.dev_manifest), arguments.dev_features),
         )
     )
     torch.manual_seed(settings.seed)
-    _, states, dim = train.features.states.shape
-    model = Downstream(task, states - 1, dim, settings.fusion)
-    trainer = Trainer(model, train, dev, settings)
+    layers, dim = train.features.shape
+    model = Downstream(task, layers, dim, settings.fusion).to(settings.compute.place())
+    if not workers.first:
+        # Weights start alike in all processes; dropout must not.
+        torch.manual_seed(generator(settings.seed, "worker", workers.rank).integers(2**31).item())
+    trainer = Trainer(model, train, dev, settings, workers)
     inputs = (arguments.train_manifest, arguments.train_features.with_suffix(".npz"))
     saved = Resumable(
         arguments.state,
         {"model": model, "optimizer": trainer.optimizer},
         {"settings": dataclasses.asdict(settings), "tau": tau, "inputs": [digest(path) for path in inputs]},
+        workers,
     )
-    trainer.run(saved)
-    counts = histogram(train.exits, states - 1)
+    label, size = f"{settings.task} training", f"tasks.{settings.task}.batch_size"
+    trainer.run(Loop(label, settings.steps, settings.save_every, size, saved, workers, arguments.curves))
+    workers.end()
+    if not workers.first:
+        return
+    counts = histogram(train.exits, layers)
     write_csv(arguments.history, list(trainer.history[0]), trainer.history)
     write_json(arguments.exits, {"task": settings.task, "tau": tau, "counts": counts})
-    save_downstream(arguments.out, model)
+    save_downstream(arguments.out, model.cpu())
     saved.finish()
     print(f"{settings.task}: best dev {task.metrics[0].name} {trainer.best_value:.2f}, exits {json.dumps(counts)}")
 

@@ -16,6 +16,7 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.compute import Compute
 from daisy.errors import DaisyError
 from daisy.files import atomic, write_text
 from daisy.manifest import Manifest, read_manifest
@@ -36,6 +37,7 @@ class Settings:
         utterances: The share of utterances that are run through the model at all, above 0 and at most 1.
         seed: Seed of the draw.
         batch_seconds: Audio in one forward pass.
+        compute: Where, and how precisely.
     """
 
     layer: int | str
@@ -43,6 +45,7 @@ class Settings:
     utterances: float = 1.0
     seed: int = 0
     batch_seconds: float = 60.0
+    compute: Compute = Compute()
 
 
 def mfcc(wave: torch.Tensor) -> torch.Tensor:
@@ -55,7 +58,7 @@ def mfcc(wave: torch.Tensor) -> torch.Tensor:
 
 
 def features(
-    manifest: Manifest, layer: int | str, checkpoint: Path | None, batch_seconds: float
+    manifest: Manifest, layer: int | str, checkpoint: Path | None, batch_seconds: float, compute: Compute
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (index, (T, D) float32) for every utterance, in an order that makes full batches.
 
@@ -64,6 +67,7 @@ def features(
         layer: A layer from 1, or ``"mfcc"`` (D is then 39 and the rate 100 Hz).
         checkpoint: HuBERT; not needed for MFCC.
         batch_seconds: Audio in one forward pass.
+        compute: Where the frames are computed, and stay.
     """
     if layer == MFCC:
         for index in range(len(manifest)):
@@ -73,19 +77,20 @@ def features(
 
     if checkpoint is None:
         raise DaisyError(f"layer {layer} needs a checkpoint", fix="Pass --checkpoint")
-    hubert = load(checkpoint).encoder
+    device = compute.place()
+    hubert = load(checkpoint).to(device).encoder
     if not 1 <= int(layer) <= hubert.config.layers:
         raise DaisyError(
             f"layer {layer} does not exist", file=checkpoint, fix=f"Choose a layer from 1 to {hubert.config.layers}"
         )
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
-        with torch.inference_mode():
-            frames = hubert.front_end([manifest.wave(index) for index in batch])
+        with torch.inference_mode(), compute.autocast():
+            frames = hubert.front_end([manifest.wave(index).to(device) for index in batch])
             x = hubert.before_layers(frames)
             for k in range(1, int(layer) + 1):
                 x, _ = hubert.layer(k, x, frames.mask)
         for row, index in enumerate(batch):
-            yield index, x[row, : frames.lengths[row]]
+            yield index, x[row, : frames.lengths[row]].float()
 
 
 def drawn(count: int, share: float, seed: int, name: str) -> np.ndarray:
@@ -114,9 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    whole = read_manifest(arguments.manifest)
-    first, last = (len(whole) * rank // arguments.nshard for rank in (arguments.rank, arguments.rank + 1))
-    rank = dataclasses.replace(whole, utterances=whole.utterances[first:last])
+    rank = read_manifest(arguments.manifest).part(arguments.rank, arguments.nshard)
     places = drawn_utterances(rank, settings.utterances, settings.seed)
     if not places:
         raise DaisyError(
@@ -125,9 +128,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     part = dataclasses.replace(rank, utterances=tuple(rank.utterances[place] for place in places))
     progress = Progress("features", part.seconds, "s of audio")
     kept: dict[int, np.ndarray] = {}
-    for index, frames in features(part, settings.layer, arguments.checkpoint, settings.batch_seconds):
+    stream = features(part, settings.layer, arguments.checkpoint, settings.batch_seconds, settings.compute)
+    for index, frames in stream:
         item = part.utterances[index]
-        kept[places[index]] = frames.numpy()[drawn(len(frames), settings.share, settings.seed, item.id)]
+        kept[places[index]] = frames.cpu().numpy()[drawn(len(frames), settings.share, settings.seed, item.id)]
         progress.add(item.samples / 16_000)
     name = f"{arguments.manifest.stem}_{arguments.rank}_{arguments.nshard}"
     with atomic(arguments.out / f"{name}.npy") as temporary:

@@ -19,10 +19,10 @@ import torch
 from daisy import stage
 from daisy.audio import SAMPLE_RATE
 from daisy.bootstrap import interval
-from daisy.downstream import Judged, Split, evaluate, last_if_negative, load_split
+from daisy.compute import Compute
+from daisy.downstream import Judged, evaluate
 from daisy.errors import DaisyError
 from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
-from daisy.features import load_features
 from daisy.files import read_json, write_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
@@ -31,6 +31,8 @@ from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import Downstream, load_downstream
 from daisy.seeds import generator
 from daisy.speed import interleaved
+from daisy.split import Split, last_if_negative, load_split
+from daisy.streamed import open_features
 from daisy.tasks.base import Score, Task, set_metric
 
 
@@ -48,6 +50,7 @@ class Settings:
         rounds: Timed runs of each.
         seed: Seed of bootstrap and sample.
         training_seed: Seed that the downstream model was trained with.
+        compute: Where; speed is measured there too.
     """
 
     method: str
@@ -59,6 +62,7 @@ class Settings:
     rounds: int
     seed: int
     training_seed: int
+    compute: Compute = Compute()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,11 +219,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    upstream = EarlyExitHubert(load(arguments.upstream))
-    manifest = read_manifest(arguments.manifest)
-    model, full = load_downstream(arguments.model), load_downstream(arguments.full)
+    device = settings.compute.place()
+    checkpoint, manifest = load(arguments.upstream).to(device), read_manifest(arguments.manifest)
+    upstream = EarlyExitHubert(checkpoint)
+    model, full = load_downstream(arguments.model).to(device), load_downstream(arguments.full).to(device)
     trained = read_json(arguments.exits)
-    split = load_split(model.task, manifest, load_features(arguments.features), upstream.layers, None)
+    features = open_features(arguments.features, manifest, checkpoint)
+    split = load_split(model.task, manifest, features, upstream.layers, None)
     judged: Judged = {}
     outcomes = {key: run_cell(cell, split, settings, judged) for key, cell in cells(settings, model, trained).items()}
     indices = sample(manifest, settings.timed, settings.seed)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from daisy import audio, stage
-from daisy.downstream import last_if_negative
 from daisy.errors import DaisyError
 from daisy.exits import candidate_layers
 from daisy.files import atomic, read_json, write_json
@@ -23,6 +22,7 @@ from daisy.inference import Cell, predict
 from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import load_downstream
 from daisy.seeds import generator
+from daisy.split import last_if_negative
 from daisy.tasks.audio_metrics import best_order, si_sdr
 
 PEAK = 0.99

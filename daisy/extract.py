@@ -2,7 +2,7 @@
 
 All methods of a task, and all cells of its evaluation, share what one forward pass gives here. Two
 files per split: ``NAME.npy`` with the states, (frames, K + 1, D), and ``NAME.npz`` with the frames of
-each utterance and its entropies (utterances, K).
+each utterance and its entropies (utterances, K). Where states are streamed, the first holds no frame.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.compute import Compute
 from daisy.errors import DaisyError
 from daisy.features import load_features, normalise
 from daisy.files import atomic
@@ -36,15 +37,19 @@ class Settings:
         pooled: Keep the mean over time of each normalised state instead of all frames (SID).
         storage: Number format on the disk. `float32` where results must equal a run of the model itself.
         batch_seconds: Audio in one forward pass.
+        keep: Whether the states are kept on the disk; otherwise they are streamed when they are needed.
+        compute: Where; evaluation compares with runs of the model itself, so that the precision is float32.
     """
 
     pooled: bool
     storage: Literal["float16", "float32"]
     batch_seconds: float
+    keep: bool = True
+    compute: Compute = Compute()
 
 
 def _run(model: Checkpoint, manifest: Manifest, batch: Sequence[int]) -> Iterator[tuple[int, Layers]]:
-    waves = [manifest.wave(index) for index in batch]
+    waves = [manifest.wave(index).to(model.device) for index in batch]
     return zip(batch, every_layer(model.encoder, model.branches, model.position, waves), strict=True)
 
 
@@ -55,7 +60,7 @@ def extract(model: Checkpoint, manifest: Manifest, settings: Settings, out: Path
     ends = np.cumsum(counts)
     entropies = np.zeros((len(manifest), model.encoder.config.layers))
     progress = Progress(out.parent.name, manifest.seconds, "s of audio")
-    shape = (int(ends[-1]), model.encoder.config.layers + 1, config.dim)
+    shape = (int(ends[-1]) * settings.keep, model.encoder.config.layers + 1, config.dim)
     with atomic(out) as temporary:
         states = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.storage), shape)
         with open(temporary, "rb+") as file:
@@ -63,11 +68,12 @@ def extract(model: Checkpoint, manifest: Manifest, settings: Settings, out: Path
             os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
         for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
             for index, item in _run(model, manifest, batch):
-                kept = normalise(item.states)
-                if settings.pooled:
-                    kept = kept.mean(1, keepdim=True)
-                states[ends[index] - counts[index] : ends[index]] = kept.transpose(0, 1).numpy()
                 entropies[index] = item.entropies
+                if settings.keep:
+                    kept = normalise(item.states)
+                    if settings.pooled:
+                        kept = kept.mean(1, keepdim=True)
+                    states[ends[index] - counts[index] : ends[index]] = kept.transpose(0, 1).cpu().numpy()
                 progress.add(manifest.utterances[index].samples / 16_000)
         states.flush()
         del states
@@ -103,7 +109,7 @@ def extract_entropies(model: Checkpoint, manifest: Manifest, settings: Settings,
             progress.add(manifest.utterances[index].samples / 16_000)
             if index == 0:
                 kept = normalise(item.states)
-                kept = (kept.mean(1, keepdim=True) if settings.pooled else kept).transpose(0, 1)
+                kept = (kept.mean(1, keepdim=True) if settings.pooled else kept).transpose(0, 1).cpu()
                 if not torch.allclose(kept, known.utterance(0, model.encoder.config.layers), rtol=0, atol=0.02):
                     raise DaisyError("these states are of another HuBERT", file=like, fix="Extract them again")
     link_states(like, out)
@@ -123,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    model, manifest = load(arguments.model), read_manifest(arguments.manifest)
+    model, manifest = load(arguments.model).to(settings.compute.place()), read_manifest(arguments.manifest)
     if arguments.like:
         extract_entropies(model, manifest, settings, arguments.like, arguments.out)
     else:

@@ -1,9 +1,14 @@
-"""Features of a split, as `daisy.extract` writes them and everything after reads them."""
+"""Features of a split, as `daisy.extract` writes them and everything after reads them.
+
+The states of a split are kept on the disk, or else streamed: made again from the recordings whenever they are asked
+for, by `daisy.streamed`. Frames and entropies are always kept.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +29,8 @@ class Features:
     """The features of one split.
 
     Attributes:
-        states: (frames, K + 1, D), layer-normalised, utterance after utterance; memory-mapped.
+        states: (frames, K + 1, D), layer-normalised, utterance after utterance; memory-mapped. Without a frame if
+            they are streamed.
         frames: (utterances,) frames of each; all 1 if pooled.
         entropies: (utterances, K) E_k in nats.
     """
@@ -38,6 +44,20 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the states are on the disk."""
+        return len(self.states) > 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """K and D."""
+        return self.states.shape[1] - 1, self.states.shape[2]
+
+    def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
+        """(T, layers + 1, D) float32 of some utterances."""
+        return [self.utterance(index, layers) for index in indices]
 
     def utterance(self, index: int, layers: int) -> Tensor:
         """(T, layers + 1, D) float32: the states 0 to `layers` of one utterance."""
@@ -58,7 +78,7 @@ def load_features(path: Path) -> Features:
             features = Features(states, file["frames"], file["entropies"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DaisyError(f"no features ({error})", file=path, fix="Run the feature stage again") from None
-    if int(features.frames.sum()) != len(states):
+    if features.kept and int(features.frames.sum()) != len(states):
         raise DaisyError(
             f"{len(states)} frames, but its table counts {features.frames.sum()}",
             file=path,

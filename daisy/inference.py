@@ -32,12 +32,12 @@ class Cell:
 @torch.inference_mode()
 def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, int]:
     """Run one recording (samples,) through upstream and downstream: the prediction and the exit layer."""
-    (item,) = upstream.run([wave], candidates=cell.candidates, tau=cell.tau)
+    (item,) = upstream.run([wave.to(upstream.device)], candidates=cell.candidates, tau=cell.tau)
     states = normalise(item.states).transpose(0, 1)
     if TASKS[cell.model.task.name].pooled:
         states = states.mean(0, keepdim=True)
     frames = torch.tensor([len(states)])
-    output = cell.model(states[None], torch.tensor([item.layer]), frames)
+    output = cell.model(states[None], torch.tensor([item.layer], device=states.device), frames)
     return cell.model.task.predict(output, frames, [wave])[0], item.layer
 
 

@@ -32,14 +32,37 @@ class Settings:
     layer: int | str
 
 
-def read_shards(paths: Sequence[Path]) -> np.ndarray:
-    """(frames, D) float32 of all shards, one below the other."""
+def read_shards(paths: Sequence[Path], memory_gib: float) -> np.ndarray:
+    """(frames, D) float32 of all shards, one below the other.
+
+    Args:
+        paths: The shards.
+        memory_gib: As much memory as they may take, in GiB.
+
+    Raises:
+        DaisyError: if a shard is damaged, or they take more.
+    """
     try:
-        return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
-    except (OSError, ValueError) as error:
+        shards = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+        frames, width = sum(map(len, shards)), shards[0].shape[1]
+    except (OSError, ValueError, IndexError) as error:
         raise DaisyError(
             f"a shard cannot be read ({error})", file=paths[0].parent, fix="Delete the shards and run again"
         ) from None
+    need = frames * width * 4 / 2**30
+    if need > memory_gib:
+        raise DaisyError(
+            f"the {frames:,} drawn frames take {need:.2f} GiB, more than targets.memory_gib, {memory_gib:g}",
+            file=paths[0].parent,
+            fix="Lower targets.utterances or targets.share, or raise targets.memory_gib",
+        )
+    # Filled shard by shard: joining loaded arrays would hold all of them twice.
+    whole = np.empty((frames, width), np.float32)
+    place = 0
+    for shard in shards:
+        whole[place : place + len(shard)] = shard
+        place += len(shard)
+    return whole
 
 
 def cluster(frames: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, float]:
@@ -91,11 +114,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="drawn frames (.npy)")
+    parser.add_argument("--memory-gib", type=float, default=8.0, help="memory for the frames, in GiB (default: 8)")
     parser.add_argument("--checkpoint-hash", default="", help="kept with the centroids")
     parser.add_argument("--out", type=Path, required=True, help="output: centroids and metadata (.npz)")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
-    frames = read_shards(arguments.shards)
+    frames = read_shards(arguments.shards, arguments.memory_gib)
     centroids, distance = cluster(frames, settings.clusters, settings.seed)
     print(f"k-means: {settings.clusters} clusters of {len(frames):,} frames, mean squared distance {distance:.3f}")
     with atomic(arguments.out) as temporary:

@@ -1,7 +1,7 @@
 """Label every frame with its target class while the audio streams through the model; nothing is dumped.
 
-Labels are fairseq's ``.km``: one line per utterance in manifest order, ids separated by spaces; beside
-them ``dict.km.txt`` with one ``id count`` line per class.
+Labels are fairseq's ``.km``: one line per utterance in manifest order, ids separated by spaces. Several jobs
+can label a part of the manifest each; `daisy.targets` joins what they wrote.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.compute import Compute
 from daisy.dump import features
 from daisy.errors import DaisyError
 from daisy.files import write_text
@@ -32,11 +33,13 @@ class Settings:
         kind: ``kmeans`` (nearest centroid) or ``head`` (the pre-training head's best class).
         layer: The layer whose frames are labelled, from 1, or ``"mfcc"``; unused for ``head``.
         batch_seconds: Audio in one forward pass.
+        compute: Where, and how precisely.
     """
 
     kind: Literal["kmeans", "head"]
     layer: int | str = 0
     batch_seconds: float = 60.0
+    compute: Compute = Compute()
 
 
 def nearest(centroids: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -46,10 +49,16 @@ def nearest(centroids: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
     """
     weight = -2 * torch.from_numpy(centroids).T
     bias = torch.from_numpy(np.square(centroids).sum(axis=1))
-    return lambda frames: torch.addmm(bias, frames, weight).argmin(dim=1)
+
+    def assign(frames: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(bias.to(frames.device), frames, weight.to(frames.device)).argmin(dim=1)
+
+    return assign
 
 
-def head_labels(manifest: Manifest, checkpoint: Path, batch_seconds: float) -> Iterator[tuple[int, torch.Tensor]]:
+def head_labels(
+    manifest: Manifest, checkpoint: Path, batch_seconds: float, compute: Compute
+) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (index, (T,) classes) by the checkpoint's own pre-training head.
 
     Raises:
@@ -62,9 +71,11 @@ def head_labels(manifest: Manifest, checkpoint: Path, batch_seconds: float) -> I
         raise DaisyError(
             "the checkpoint has no pre-training head", file=checkpoint, fix="Use targets.kind: kmeans instead"
         )
+    device = compute.place()
+    model.to(device)
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
-        with torch.inference_mode():
-            frames = model.encoder.front_end([manifest.wave(index) for index in batch])
+        with torch.inference_mode(), compute.autocast():
+            frames = model.encoder.front_end([manifest.wave(index).to(device) for index in batch])
             x = model.encoder.before_layers(frames)
             for k in range(1, model.encoder.config.layers + 1):
                 x, _ = model.encoder.layer(k, x, frames.mask)
@@ -119,30 +130,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, help="HuBERT (not needed for MFCC)")
     parser.add_argument("--centroids", type=Path, help="needed for kind kmeans")
+    parser.add_argument("--rank", type=int, default=0, help="which part of the manifest, from 0")
+    parser.add_argument("--nshard", type=int, default=1, help="how many parts")
     parser.add_argument("--out", type=Path, required=True, help="output: labels (.km)")
-    parser.add_argument("--dictionary", type=Path, required=True, help="output: id and count of every class")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    manifest = read_manifest(arguments.manifest)
+    manifest = read_manifest(arguments.manifest).part(arguments.rank, arguments.nshard)
     labels: dict[int, np.ndarray] = {}
     if settings.kind == "head":
-        stream = head_labels(manifest, arguments.checkpoint, settings.batch_seconds)
-        classes = 0
+        stream = head_labels(manifest, arguments.checkpoint, settings.batch_seconds, settings.compute)
     else:
-        centroids, _ = load_centroids(arguments.centroids)
-        classes = len(centroids)
-        assign = nearest(centroids)
-        frames = features(manifest, settings.layer, arguments.checkpoint, settings.batch_seconds)
+        assign = nearest(load_centroids(arguments.centroids)[0])
+        frames = features(manifest, settings.layer, arguments.checkpoint, settings.batch_seconds, settings.compute)
         stream = ((index, assign(item)) for index, item in frames)
     progress = Progress("labels", manifest.seconds, "s of audio")
     for index, item in stream:
-        labels[index] = item.numpy()
+        labels[index] = item.cpu().numpy()
         progress.add(manifest.utterances[index].samples / 16_000)
-    ordered = [labels[index] for index in range(len(manifest))]
-    counts = np.bincount(np.concatenate(ordered), minlength=classes)
-    write_text(arguments.dictionary, "".join(f"{index} {count}\n" for index, count in enumerate(counts)))
-    write_labels(arguments.out, ordered)
+    write_labels(arguments.out, [labels[index] for index in range(len(manifest))])
 
 
 if __name__ == "__main__":

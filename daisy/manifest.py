@@ -56,6 +56,11 @@ class Manifest:
         """The recordings' length in all."""
         return sum(item.samples for item in self.utterances) / audio.SAMPLE_RATE
 
+    def part(self, rank: int, parts: int) -> Manifest:
+        """The consecutive recordings that are job `rank`'s, from 0, of `parts` jobs side by side."""
+        first, last = (len(self) * place // parts for place in (rank, rank + 1))
+        return dataclasses.replace(self, utterances=self.utterances[first:last])
+
     def wave(self, index: int) -> torch.Tensor:
         """(samples,) float32 of one recording, checked against the length in the manifest."""
         item = self.utterances[index]

@@ -75,8 +75,8 @@ def utterance(item: Recording) -> Utterance:
     return Utterance(item.id, item.path, item.samples, item.speaker, item.text, references)
 
 
-def summary(task: str, part: str, recordings: Sequence[Recording]) -> dict[str, object]:
-    """Recordings, speakers and minutes of a part."""
+def summary(task: str, part: str, recordings: Sequence[Recording], left_out: int) -> dict[str, object]:
+    """Recordings, speakers and minutes of a part, and how many more the corpus has for it."""
     return {
         "corpus": task,
         "split": part,
@@ -84,7 +84,16 @@ def summary(task: str, part: str, recordings: Sequence[Recording]) -> dict[str, 
         # A mixture of speakers names them all.
         "speakers": len({name for item in recordings for name in item.speaker.split("+")}),
         "minutes": round(sum(item.samples for item in recordings) / SAMPLE_RATE / 60, 2),
+        "left_out": left_out,
     }
+
+
+def _why(left_out: object, settings: Settings) -> str:
+    """How many recordings of the corpus are not used, and what can be the reason."""
+    rules = [f"longer than {settings.max_seconds:g} s"] * bool(settings.max_seconds)
+    rules += [f"speakers with under {settings.min_recordings}, or none in some split"] * bool(settings.min_recordings)
+    rules += ["without a text"] * settings.transcribed
+    return f", {left_out} left out ({', or '.join(rules)})" if left_out else ""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -96,14 +105,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     try:
-        chosen = choose(partition(read_table(arguments.corpus), settings.splits), settings)
+        parts = partition(read_table(arguments.corpus), settings.splits)
+        chosen = choose(parts, settings)
     except DaisyError as error:
         raise DaisyError(error.problem, file=error.file or arguments.corpus, fix=error.fix) from None
     for part in PARTS:
         audio = arguments.corpus.parent / "audio"
         write_manifest(arguments.out / f"{part}.tsv", audio, [utterance(item) for item in chosen[part]])
-    rows = [summary(settings.task, part, chosen[part]) for part in PARTS]
+    rows = [summary(settings.task, part, chosen[part], len(parts[part]) - len(chosen[part])) for part in PARTS]
     write_csv(arguments.summary, list(rows[0]), rows)
+    for row in rows:
+        print(f"{settings.task} {row['split']}: {row['recordings']} recordings" + _why(row["left_out"], settings))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Daisy:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.checkpoint.encoder.layer_norm.weight.device
+        return self.checkpoint.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -90,9 +90,7 @@ class Daisy:
         Returns:
             The model itself.
         """
-        for part in (self.checkpoint.encoder, self.checkpoint.head, self.checkpoint.branches):
-            if part is not None:
-                part.to(device=device, dtype=dtype)
+        self.checkpoint.to(device, dtype)
         return self
 
     @torch.no_grad()

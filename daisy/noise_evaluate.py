@@ -16,15 +16,18 @@ import torch
 from daisy import stage
 from daisy.batches import batches
 from daisy.bootstrap import interval
+from daisy.compute import Compute
 from daisy.conditions import CLEAN, WHITE, ConditionRow
-from daisy.downstream import Split, last_if_negative, load_split
 from daisy.exits import all_candidates, candidate_layers, exit_layers
 from daisy.features import load_features
 from daisy.files import read_json
 from daisy.grid import read_table, write_table
+from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
 from daisy.model_file import Downstream, load_downstream
 from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
+from daisy.split import Split, last_if_negative, load_split
+from daisy.streamed import open_features
 from daisy.tasks.base import Score, set_metric
 
 BATCH_SECONDS = 120.0
@@ -43,6 +46,7 @@ class Settings:
         floors: Floors to compare, on clean speech and under white noise; empty for a baseline.
         draws: Bootstrap draws.
         seed: Seed of the bootstrap.
+        compute: Where.
     """
 
     method: str
@@ -53,6 +57,7 @@ class Settings:
     floors: tuple[int, ...]
     draws: int
     seed: int
+    compute: Compute = Compute()
 
 
 Condition = tuple[str, float | None]
@@ -98,7 +103,9 @@ class Scorer:
         for group in batches([int(split.features.frames[place]) * 320 for place in new], BATCH_SECONDS):
             indices = [new[number] for number in group]
             states, layers, frames, examples = split.batch(indices)
-            predictions = self.model.task.predict(self.model(states, layers, frames), frames)
+            device = self.model.fusion.scalars.device
+            output = self.model(states.to(device), layers.to(device), frames)
+            predictions = self.model.task.predict(output, frames)
             for place, prediction, example in zip(indices, predictions, examples, strict=True):
                 self.known[place, int(exits[place])] = self.model.task.score(prediction, example)
         return [self.known[place, int(exits[place])] for place in places]
@@ -144,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--conditions", type=Path, required=True, help="its table of conditions")
     parser.add_argument("--features", type=Path, required=True, help="its features")
     parser.add_argument("--exits", type=Path, required=True, help="the method's training exit histogram")
+    parser.add_argument("--upstream", type=Path, help="DAISY checkpoint (not needed where states are kept)")
     parser.add_argument("--model", type=Path, help="the downstream model; without it, exits alone")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of exits.csv, wer.csv and guard.csv")
     arguments = parser.parse_args(argv)
@@ -151,7 +159,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     stage.use_threads(arguments.threads)
     table = read_table(ConditionRow, arguments.conditions)
     groups = conditions(table)
-    features = load_features(arguments.features)
+    manifest = read_manifest(arguments.manifest)
+    # Without a downstream model the entropies are enough.
+    device = settings.compute.place()
+    upstream = load(arguments.upstream).to(device) if arguments.upstream else None
+    features = open_features(arguments.features, manifest, upstream) if upstream else load_features(arguments.features)
     trained = read_json(arguments.exits)
     layers = features.entropies.shape[1]
     by_strategy: dict[str | None, np.ndarray] = {}
@@ -168,8 +180,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             ]
     wer, guard = [], []
     if arguments.model:
-        model = load_downstream(arguments.model)
-        split = load_split(model.task, read_manifest(arguments.manifest), features, layers, None)
+        model = load_downstream(arguments.model).to(device)
+        split = load_split(model.task, manifest, features, layers, None)
         scorer = Scorer(model, split)
         wer = wer_rows(settings, scorer, groups, by_strategy)
         guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []

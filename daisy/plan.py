@@ -32,12 +32,14 @@ class Planned:
         reasons: Why, each as a short phrase.
         seconds: How long it took before, by its own benchmark or else those of its rule; None if nobody knows.
         threads: How many cores it takes.
+        disk_mb: What it writes, in MB, where that is much.
     """
 
     rule: str
     reasons: tuple[str, ...]
     seconds: float | None
     threads: int
+    disk_mb: int = 0
 
 
 def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], cores: int) -> list[Planned]:
@@ -97,7 +99,11 @@ class Records:
     def planned(self, job: Any) -> Planned:
         """A job with its reasons."""
         return Planned(
-            job.rule.name, tuple(dict.fromkeys(self._reasons(job))), estimate(job.benchmark, job.rule.name), job.threads
+            job.rule.name,
+            tuple(dict.fromkeys(self._reasons(job))),
+            estimate(job.benchmark, job.rule.name),
+            job.threads,
+            int(job.resources.get("disk_mb", 0)),
         )
 
     def _reasons(self, job: Any) -> Iterator[str]:
@@ -194,20 +200,26 @@ def render(jobs: Sequence[Planned], cores: int) -> str:
     groups: dict[tuple[str, tuple[str, ...]], list[Planned]] = collections.defaultdict(list)
     for job in jobs:
         groups[job.rule, job.reasons].append(job)
-    rows = [("stage", "jobs", "time", "because")]
+    rows = [("stage", "jobs", "time", "disk", "because")]
     for (rule, reasons), members in groups.items():
         first, *others = reasons or ("its input is made anew",)
-        rows.append((rule, str(len(members)), _time(members, cores), first))
-        rows += [("", "", "", other) for other in others]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        rows.append((rule, str(len(members)), _time(members, cores), _disk(members), first))
+        rows += [("", "", "", "", other) for other in others]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].rjust(widths[2]), row[3]]) for row in rows
+        "  ".join([row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in (1, 2, 3)), row[4]])
+        for row in rows
     ]
     unknown = sum(job.seconds is None for job in jobs)
     note = f" ({unknown} jobs were never timed)" if unknown else ""
-    return "\n".join(
-        [*(line.rstrip() for line in lines), "", f"{len(jobs)} jobs, {_time(jobs, cores)} on {cores} cores{note}"]
-    )
+    total = f"{len(jobs)} jobs, {_time(jobs, cores)} on {cores} cores{note}, {_disk(jobs) or 'little'} of disk"
+    return "\n".join([*(line.rstrip() for line in lines), "", total])
+
+
+def _disk(jobs: Sequence[Planned]) -> str:
+    """Disk that `jobs` take; nothing where it is hardly any."""
+    size = sum(job.disk_mb for job in jobs) / 1000
+    return f"{size:.1f} GB" if size >= 0.05 else ""
 
 
 def _time(jobs: Sequence[Planned], cores: int) -> str:

@@ -133,9 +133,9 @@ def inline_figures(folder: Path, figures: Mapping[str, tuple[str, str]]) -> list
 
 def data_section(manifests: Sequence[Path], dropped: Sequence[Path]) -> dict[str, Any]:
     """The recordings that were used, and how many were left out and why."""
-    columns = ("corpus", "split", "recordings", "speakers", "minutes")
+    columns = ("corpus", "split", "recordings", "speakers", "minutes", "left_out")
     rows = [[row[name] for name in columns] for path in manifests for row in read_csv(path, columns=columns)]
-    tables = [html.table([name.capitalize() for name in columns], rows)]
+    tables = [html.table([name.replace("_", " ").capitalize() for name in columns], rows)]
     if not dropped:
         return html.section("The recordings", "", tables)
     # Reasons that name a file or an error count as one.

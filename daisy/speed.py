@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -35,6 +36,8 @@ def interleaved(
             for name in names[shift:] + names[:shift]:
                 start = time.perf_counter()
                 systems[name](wave)
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 taken[name].append(time.perf_counter() - start)
         for name in names:
             totals[name] += statistics.median(taken[name][1:])

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.compute import Compute
 from daisy.contents import digest
 from daisy.files import write_csv
 from daisy.hubert.branches import Branches
@@ -21,9 +22,10 @@ from daisy.hubert.config import Position
 from daisy.hubert.writing import save_published
 from daisy.label import read_labels
 from daisy.manifest import Manifest, read_manifest
-from daisy.progress import Progress
 from daisy.resume import Resumable, check_finite
 from daisy.seeds import generator
+from daisy.training import Loop
+from daisy.workers import start_workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Settings:
         learning_rate: Adam's.
         seed: Seed of the weights and of the order of batches.
         save_every: Steps between two saved states.
+        accumulate: Parts of a batch that run one after the other, for less memory.
+        compute: Where, and how precisely.
     """
 
     position: Position
@@ -45,12 +49,14 @@ class Settings:
     learning_rate: float
     seed: int
     save_every: int
+    accumulate: int = 1
+    compute: Compute = Compute()
 
 
-def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor]) -> Tensor:
+def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Compute) -> Tensor:
     """h_1 to h_K on all valid frames of a batch: (K, frames, D), utterance after utterance."""
     encoder = checkpoint.encoder
-    with torch.no_grad():
+    with torch.no_grad(), compute.autocast():
         frames = encoder.front_end(waves)
         x = encoder.before_layers(frames)
         states = []
@@ -74,7 +80,7 @@ def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Te
     """
     logits = torch.baddbmm(branches.bias[:, None], states, branches.weight.transpose(1, 2))
     layers, count, _ = logits.shape
-    loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat(layers))
+    loss = F.cross_entropy(logits.float().flatten(0, 1), targets.repeat(layers))
     accuracy = (logits.detach().argmax(-1) == targets).float().mean(1)
     return loss, accuracy
 
@@ -90,37 +96,38 @@ def order(manifest: Manifest, settings: Settings) -> Iterator[list[int]]:
 
 
 def train(
-    checkpoint: Checkpoint, manifest: Manifest, labels: Sequence[np.ndarray], settings: Settings, saved: Resumable
+    checkpoint: Checkpoint, manifest: Manifest, labels: Sequence[np.ndarray], settings: Settings, loop: Loop
 ) -> list[dict[str, float]]:
     """Train `checkpoint.branches` in place; return the history of losses and accuracies.
 
     Raises:
-        DaisyError: if the loss is no number.
+        DaisyError: if the loss is no number, or a step needs more memory than there is.
     """
-    branches, optimizer = saved.parts["branches"], saved.parts["optimizer"]
+    branches, optimizer = loop.saved.parts["branches"], loop.saved.parts["optimizer"]
     assert isinstance(branches, Branches) and isinstance(optimizer, torch.optim.Optimizer)
-    done, extra = saved.restore()
+    device = branches.weight.device
+    done, extra = loop.saved.restore()
     history: list[dict[str, float]] = extra.get("history", [])
-    progress = Progress("branches", settings.steps, "steps")
-    progress.resume_at(done)
-    for step, batch in enumerate(order(manifest, settings), start=1):
-        if step > settings.steps:
-            break
-        if step <= done:
-            continue
-        states = frozen_states(checkpoint, [manifest.wave(index) for index in batch])
-        targets = torch.from_numpy(np.concatenate([labels[index] for index in batch]))
-        loss, accuracy = branch_loss(branches, states, targets)
-        check_finite(loss.item(), step, "branches.learning_rate")
+
+    def loss_of(part: list[int]) -> tuple[Tensor, Tensor]:
+        states = frozen_states(checkpoint, [manifest.wave(index).to(device) for index in part], settings.compute)
+        targets = torch.from_numpy(np.concatenate([labels[index] for index in part])).to(device)
+        with settings.compute.autocast():
+            return branch_loss(branches, states, targets)
+
+    def update(step: int, batch: list[int]) -> tuple[dict[str, float], str]:
         optimizer.zero_grad()
-        loss.backward()
+        loss, accuracy = loop.workers.backward(
+            batch, settings.accumulate, lambda part: sum(len(labels[i]) for i in part), loss_of, branches.parameters()
+        )
+        check_finite(loss, step, "branches.learning_rate")
         optimizer.step()
-        row = {"step": step, "loss": loss.item()}
-        row |= {f"accuracy_{k}": value for k, value in enumerate(accuracy.tolist(), start=1)}
-        history.append(row)
-        if step % settings.save_every == 0:
-            saved.save(step, {"history": history})
-        progress.add(1, f"loss {row['loss']:.3f}")
+        values = {"loss": loss}
+        values |= {f"accuracy_{k}": value for k, value in enumerate(accuracy.tolist(), start=1)}
+        history.append({"step": step, **values})
+        return values, f"loss {loss:.3f}"
+
+    loop.run(order(manifest, settings), update, lambda: {"history": history}, done)
     return history
 
 
@@ -132,11 +139,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, required=True, help="a class per frame (.km)")
     parser.add_argument("--dictionary", type=Path, required=True, help="all classes (dict.km.txt)")
     parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
+    parser.add_argument("--curves", type=Path, help="folder for TensorBoard")
     parser.add_argument("--out", type=Path, required=True, help="output: the model with branches, published format")
     parser.add_argument("--history", type=Path, required=True, help="output: loss and accuracies per step")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
+    workers = start_workers()
     checkpoint = load(arguments.checkpoint)
     manifest = read_manifest(arguments.manifest)
     config = checkpoint.encoder.config
@@ -145,6 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     branches = Branches(config.layers, len(symbols), config.dim)
     branches.reset(torch.Generator().manual_seed(settings.seed))
     checkpoint.branches, checkpoint.position, checkpoint.symbols = branches, settings.position, symbols
+    checkpoint.to(settings.compute.place())
     checkpoint.calibrations = {}  # an earlier set of branches was calibrated, not this one
     saved = Resumable(
         arguments.state,
@@ -153,11 +163,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             "settings": dataclasses.asdict(settings),
             "inputs": [digest(path) for path in (arguments.checkpoint, arguments.manifest, arguments.labels)],
         },
+        workers,
     )
-    history = train(checkpoint, manifest, labels, settings, saved)
-    write_csv(arguments.history, list(history[0]), history)
-    save_published(arguments.out, checkpoint)
+    loop = Loop(
+        "branches", settings.steps, settings.save_every, "branches.batch_seconds", saved, workers, arguments.curves
+    )
+    history = train(checkpoint, manifest, labels, settings, loop)
+    if workers.first:
+        write_csv(arguments.history, list(history[0]), history)
+        save_published(arguments.out, checkpoint.to("cpu"))
     saved.finish()
+    workers.end()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ VARIANT_FEATURES = {
 
 VARIANT_LINKS = {
     **{f"{name}/targets": labels for name, labels in VARIANT_TARGETS.items()},
-    **{f"{name}/{key}": path for name, labels in VARIANT_TARGETS.items() for key, path in clustered(labels).items()},
+    **{f"{name}/{key}": path for name, labels in VARIANT_TARGETS.items() for key, path in behind(labels).items()},
     **{f"{name}/branches": folder for name, folder in VARIANT_BRANCHES.items()},
     **{f"{name}/features/{task}/{part}": folder for (name, task, part), folder in VARIANT_FEATURES.items()},
 }
@@ -76,6 +76,7 @@ use rule downstream as ablation_downstream with:
         dev_features=variant_features("dev", "states.npy"),
         dev_table=variant_features("dev", "states.npz"),
         calibration=results("ablation/{variant}/calibration/{task}.json"),
+        upstream=lambda wildcards: streaming(wildcards.task, "train", "dev", model=VARIANT_BRANCHES[wildcards.variant]),
     output:
         model=results("ablation/{variant}/downstream/{task}/model.safetensors"),
         exits=results("ablation/{variant}/downstream/{task}/exits.json"),
@@ -93,6 +94,8 @@ use rule downstream as ablation_downstream with:
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=lambda wildcards, input: f"--calibration {input.calibration}",
+        upstream=lambda wildcards, input: f"--upstream {input.upstream}" if input.upstream else "",
+        curves=lambda wildcards, output: results(f"tensorboard/{os.path.relpath(os.path.dirname(output.model), RUN)}"),
 
 
 use rule evaluation as ablation_evaluation with:

@@ -29,10 +29,11 @@ rule branches:
         settings=stored_settings,
         code=stored_code,
         state=store_path("state/branches-{key}"),
+        curves=store_path("tensorboard/branches-{key}"),
     shell:
-        stage(
+        training(
             "train_branches",
             "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --labels {input.labels} "
-            "--dictionary {input.dictionary} --state {params.state} --out {output.model} --history {output.history} "
+            "--dictionary {input.dictionary} --state {params.state} --curves {params.curves} --out {output.model} --history {output.history} "
             "--threads {threads}",
         )

@@ -6,12 +6,13 @@ import json
 import os
 from pathlib import Path
 
+from daisy import disk
 from daisy.code_digest import code_digests
 from daisy.config import check_layers, resolve
-from daisy.depth import layers_of
 from daisy.errors import DaisyError
 from daisy.published.archives import archives_of
 from daisy.published.catalogue import CORPORA as PUBLISHED, module_of, settings_of
+from daisy.shape import shape_of
 from daisy.store import Store
 from daisy.tasks.registry import TASKS
 
@@ -85,11 +86,16 @@ CHECKPOINT = resource(config["upstream"]["checkpoint"])
 with shown():
     if not os.path.exists(CHECKPOINT):
         raise DaisyError(f"upstream.checkpoint: {CHECKPOINT} does not exist", fix="Correct the path")
-    LAYERS = layers_of(Path(CHECKPOINT))
-    if LAYERS is not None:
-        check_layers(config, LAYERS)
+    SHAPE = shape_of(Path(CHECKPOINT))
+    if SHAPE is not None:
+        check_layers(config, SHAPE.layers)
     if os.path.isdir(f"{RUN}/branches") and not os.path.islink(f"{RUN}/branches"):
         raise DaisyError(f"{RUN} was made by an older version", fix="Move it away, or give the run another name")
+
+
+COMPUTE = config["compute"]
+EXACT = {**COMPUTE, "precision": "float32"}
+"""Where the tables' exits come from: rounding moves an entropy across a threshold now and then."""
 
 
 def rho_name(rho):
@@ -156,6 +162,18 @@ def state(name, *parts):
     return f"{RUN}/state/{name}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
-def stage(module, arguments):
-    """The command of a stage; what it says goes to the terminal and to the rule's log."""
-    return f"python -m daisy.{module} --settings {{params.settings:q}} {arguments} 2>&1 | tee {{log}}"
+def stage(module, arguments, launcher="python"):
+    """The command of a stage; what it says goes to the terminal and to the rule's log.
+
+    A notice that the time is up reaches every process of a job. Who writes the log must outlive it, or the stage could
+    not say that it saved its state.
+    """
+    log = "(trap '' TERM USR1; exec tee {log})"
+    return f"{launcher} -m daisy.{module} --settings {{params.settings:q}} {arguments} 2>&1 | {log}"
+
+
+def training(module, arguments):
+    """The command of a training, by torch's launcher where several processes train together."""
+    alone = config["workers"] == 1
+    launcher = f"python -m torch.distributed.run --standalone --nproc-per-node {config['workers']}"
+    return stage(module, arguments, "python" if alone else launcher)

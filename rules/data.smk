@@ -120,7 +120,6 @@ rule download:
         cache_path("downloads/logs/{published}/{archive}.log"),
     benchmark:
         cache_path("downloads/benchmarks/{published}/{archive}.tsv")
-    retries: 2
     conda:
         "../envs/daisy.yaml"
     params:
@@ -145,6 +144,8 @@ rule published_corpus:
     conda:
         "../envs/daisy.yaml"
     threads: DATA["published"]["threads"]
+    resources:
+        disk_mb=made_mb,
     params:
         settings=stored_settings,
         code=stored_code,

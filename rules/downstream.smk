@@ -10,6 +10,7 @@ rule downstream:
         dev_features=lambda wildcards: f"{FEATURES[wildcards.task, 'dev']}/states.npy",
         dev_table=lambda wildcards: f"{FEATURES[wildcards.task, 'dev']}/states.npz",
         calibration=calibration_of,
+        upstream=lambda wildcards: streaming(wildcards.task, "train", "dev"),
     output:
         model=results("downstream/{task}/seed{seed}/{method}/model.safetensors"),
         exits=results("downstream/{task}/seed{seed}/{method}/exits.json"),
@@ -29,11 +30,13 @@ rule downstream:
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
+        upstream=lambda wildcards, input: f"--upstream {input.upstream}" if input.upstream else "",
+        curves=lambda wildcards, output: results(f"tensorboard/{os.path.relpath(os.path.dirname(output.model), RUN)}"),
     shell:
-        stage(
+        training(
             "downstream",
             "--train-manifest {input.train_manifest} --train-features {input.train_features} "
-            "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.calibration} "
-            "--state {params.state} --out {output.model} --exits {output.exits} --history {output.history} "
+            "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.upstream} {params.calibration} "
+            "--state {params.state} --curves {params.curves} --out {output.model} --exits {output.exits} --history {output.history} "
             "--threads {threads}",
         )

@@ -18,6 +18,8 @@ rule features:
         store_path("benchmarks/features-{task}-{part}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        disk_mb=states_mb,
     params:
         settings=stored_settings,
         code=stored_code,

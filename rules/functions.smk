@@ -92,25 +92,31 @@ def manifests(task):
 # Targets
 
 
+def labelled(kind, layer, classes, **reads):
+    """Folder of labels, made side by side and then joined."""
+    chosen = {"kind": kind, "layer": layer, "batch_seconds": BATCH_SECONDS, "compute": COMPUTE}
+    labels = stored(f"labels-{SHARDS}", "daisy.label", settings=chosen, **reads)
+    return stored(
+        "targets", "daisy.targets", settings={"classes": classes}, labels=labels, manifest=MANIFESTS["speech"]
+    )
+
+
 def targets(kind, layer, clusters):
     """Folder of the labels that branches are trained on; the stages before it are registered too."""
     drawn = {key: config["targets"][key] for key in ("utterances", "share")}
     reads = {"manifest": MANIFESTS["speech"], "hubert": CHECKPOINT}
     if kind == "head":
-        return stored(
-            "targets", "daisy.label", settings={"kind": kind, "layer": 0, "batch_seconds": BATCH_SECONDS}, **reads
-        )
+        return labelled(kind, 0, 0, **reads)
     shards = stored(
         f"shards-{SHARDS}",
         "daisy.dump",
-        settings={"layer": layer, "seed": SEED, "batch_seconds": BATCH_SECONDS, **drawn},
+        settings={"layer": layer, "seed": SEED, "batch_seconds": BATCH_SECONDS, "compute": COMPUTE, **drawn},
         **reads,
     )
     centroids = stored(
         "kmeans", "daisy.kmeans", settings={"clusters": clusters, "seed": SEED, "layer": layer}, shards=shards
     )
-    labels = {"kind": kind, "layer": layer, "batch_seconds": BATCH_SECONDS}
-    return stored("targets", "daisy.label", settings=labels, centroids=centroids, **reads)
+    return labelled(kind, layer, clusters, centroids=centroids, **reads)
 
 
 # Branches
@@ -121,11 +127,53 @@ def branches(labels):
     return stored(
         "branches",
         "daisy.train_branches",
-        settings={"seed": SEED, **config["branches"]},
+        settings={"seed": SEED, "compute": COMPUTE, **config["branches"]},
         manifest=MANIFESTS["speech"],
         labels=labels,
         hubert=CHECKPOINT,
     )
+
+
+# Disk: what a job writes, in MB, for the plan and for schedulers
+
+
+def audio_of(task, part):
+    """The recordings of a split, by its manifest or by what is expected."""
+    named = DATA["corpora"].get(task) or DATA["corpora"].get(TASKS[task].corpus if task in TASKS else "", "")
+    return disk.audio_of(Path(f"{MANIFESTS[task]}/summary.csv"), named, part)
+
+
+def noisy_audio(task):
+    """The recordings of the noise study: each clean, and with every noise at every ratio."""
+    every = audio_of(task, "test")
+    count = min(NOISE["recordings"], every.recordings)
+    versions = 1 + len(NOISE["kinds"]) * len(NOISE["snr_db"])
+    return disk.Audio(count * versions, every.seconds * count / max(1, every.recordings) * versions)
+
+
+def states_mb(wildcards):
+    """States of a task's split, or of its noisy recordings."""
+    chosen = json.loads(store[wildcards.key].settings)
+    audio = audio_of(wildcards.task, wildcards.part) if hasattr(wildcards, "part") else noisy_audio(wildcards.task)
+    return disk.megabytes(disk.states(audio, SHAPE, chosen["storage"], pooled=chosen["pooled"], keep=chosen["keep"]))
+
+
+def drawn_mb(wildcards):
+    """One shard of the frames that k-means sees."""
+    share = [config["targets"][key] for key in ("utterances", "share", "shards")]
+    return disk.megabytes(disk.drawn_frames(audio_of("speech", "train"), SHAPE, *share))
+
+
+def labels_mb(shards):
+    """Labels of the speech that branches are trained on, or of one shard of it."""
+    return lambda wildcards: disk.megabytes(disk.labels(audio_of("speech", "train")) / shards)
+
+
+def made_mb(wildcards):
+    """The audio that is made of a published corpus; most are read where they lie."""
+    signals = {"libri2mix": 3, "voicebank-demand": 2}.get(wildcards.published, 0)
+    parts = disk.EXPECTED[wildcards.published]
+    return disk.megabytes(sum(disk.flac(audio, signals) for audio in parts.values()))
 
 
 # Features and thresholds
@@ -141,6 +189,8 @@ def features(task, part, model):
             # Evaluation compares these with runs of the model itself; training does not mind rounding.
             "storage": "float32" if part == "test" else "float16",
             "batch_seconds": BATCH_SECONDS,
+            "keep": part in config["tasks"][task]["keep_states"],
+            "compute": EXACT,
         },
         manifest=MANIFESTS[task],
         model=model,
@@ -150,7 +200,14 @@ def features(task, part, model):
 def known_states(wildcards):
     """States do not depend on branches: those of other branches on the same HuBERT take over the run's own."""
     own = FEATURES[wildcards.task, wildcards.part]
-    return [] if own.endswith(wildcards.key) else f"{own}/states.npy"
+    kept = wildcards.part in config["tasks"][wildcards.task]["keep_states"]
+    return f"{own}/states.npy" if kept and not own.endswith(wildcards.key) else []
+
+
+def streaming(task, *parts, model=None):
+    """The model with branches that makes the states of some splits, unless all of these are kept."""
+    kept = set(parts) <= set(config["tasks"][task]["keep_states"])
+    return [] if kept else f"{model or BRANCHES}/daisy.pt"
 
 
 def calibration_settings(task, rho):
@@ -173,8 +230,9 @@ def downstream_settings(name, method, seed):
         clip=config["downstream"]["clip"],
         save_every=config["downstream"]["save_every"],
         seed=seed,
+        compute=COMPUTE,
         **floor,
-        **{key: value for key, value in task.items() if key != "q"},
+        **{key: value for key, value in task.items() if key not in ("q", "keep_states")},
     )
 
 
@@ -207,6 +265,7 @@ def evaluation_settings(task, method, seed, rho=None):
         rounds=config["evaluation"]["timing_rounds"],
         seed=SEED,
         training_seed=seed,
+        compute=EXACT,
     )
 
 
@@ -234,6 +293,8 @@ def noise_features(task):
             "pooled": task != WER_TASK or TASKS[task].pooled,
             "storage": "float16",
             "batch_seconds": BATCH_SECONDS,
+            "keep": "test" in config["tasks"][task]["keep_states"],
+            "compute": EXACT,
         },
         manifest=NOISY[task],
         model=BRANCHES,
@@ -252,6 +313,7 @@ def noise_settings(wildcards):
         floors=NOISE["floors"] if daisy else [],
         draws=config["evaluation"]["bootstrap_draws"],
         seed=SEED,
+        compute=EXACT,
     )
 
 
@@ -264,10 +326,12 @@ def noise_model(wildcards):
 # Links into the store
 
 
-def clustered(labels):
-    """The folders of features and centroids that `labels` were made from; none for those of HuBERT's own head."""
+def behind(targets):
+    """What `targets` were made from: labels, and the features and centroids behind them, if they were clustered."""
+    labels = store.at(targets).inputs["labels"]
     centroids = store.at(labels).inputs.get("centroids")
-    return {"centroids": centroids, "shards": store.at(centroids).inputs["shards"]} if centroids else {}
+    found = {"centroids": centroids, "shards": store.at(centroids).inputs["shards"]} if centroids else {}
+    return {"labels": labels, **found}
 
 
 # The report

@@ -3,7 +3,7 @@
 LINKS = {
     **{f"corpora/{name}": folder for name, folder in CORPORA.items() if folder.startswith(f"{STORE}/")},
     **{f"manifests/{task}": folder for task, folder in MANIFESTS.items()},
-    **clustered(TARGETS),
+    **behind(TARGETS),
     "targets": TARGETS,
     "branches": BRANCHES,
     **{f"features/{task}/{part}": folder for (task, part), folder in FEATURES.items()},

@@ -36,6 +36,8 @@ rule noisy_speech:
         store_path("benchmarks/noisy_speech-{task}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        disk_mb=lambda wildcards: disk.megabytes(disk.flac(noisy_audio(wildcards.task))),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -59,6 +61,8 @@ rule noise_features:
     conda:
         "../envs/daisy.yaml"
     threads: 2
+    resources:
+        disk_mb=states_mb,
     params:
         settings=stored_settings,
         code=stored_code,
@@ -74,6 +78,7 @@ rule noise_evaluation:
         table=lambda wildcards: f"{NOISE_FEATURES[wildcards.task]}/states.npz",
         exits=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/{{method}}/exits.json",
         model=noise_model,
+        upstream=lambda wildcards: streaming(wildcards.task, "test") if noise_model(wildcards) else [],
     output:
         expand(results("noise/{{task}}/{{method}}/{name}.csv"), name=("exits", "wer", "guard")),
     log:
@@ -86,12 +91,13 @@ rule noise_evaluation:
         settings=noise_settings,
         code=lambda wildcards: task_code("daisy.noise_evaluate", wildcards.task),
         model=lambda wildcards, input: f"--model {input.model}" if input.model else "",
+        upstream=lambda wildcards, input: f"--upstream {input.upstream}" if input.upstream else "",
         out=output_folder,
     shell:
         stage(
             "noise_evaluate",
             "--manifest {input.manifest} --conditions {input.conditions} --features {input.features} "
-            "--exits {input.exits} {params.model} --out {params.out} --threads {threads}",
+            "--exits {input.exits} {params.model} {params.upstream} --out {params.out} --threads {threads}",
         )
 
 

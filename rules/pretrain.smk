@@ -81,9 +81,7 @@ rule pretrain_labels:
         centroids=cache_path("pretrain/{iteration}/kmeans.npz"),
         checkpoint=previous_checkpoint,
     output:
-        labels=cache_path("pretrain/{iteration}/data/{part}.km"),
-        manifest=cache_path("pretrain/{iteration}/data/{part}.tsv"),
-        dictionary=cache_path("pretrain/{iteration}/data/dict.{part}.txt"),
+        cache_path("pretrain/{iteration}/labels/{part}.km"),
     log:
         cache_path("logs/pretrain_labels-{iteration}-{part}.log"),
     conda:
@@ -93,11 +91,33 @@ rule pretrain_labels:
         settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
         checkpoint=checkpoint_option,
     shell:
-        "cp {input.manifest} {output.manifest} && "
-        + stage(
+        stage(
             "label",
             "--manifest {input.manifest} {params.checkpoint} --centroids {input.centroids} "
-            "--out {output.labels} --dictionary {output.dictionary} --threads {threads}",
+            "--out {output} --threads {threads}",
+        )
+
+
+rule pretrain_targets:
+    input:
+        manifest=expand("{folder}/{{part}}.tsv", folder=MANIFESTS["speech"]),
+        labels=cache_path("pretrain/{iteration}/labels/{part}.km"),
+    output:
+        labels=cache_path("pretrain/{iteration}/data/{part}.km"),
+        manifest=cache_path("pretrain/{iteration}/data/{part}.tsv"),
+        dictionary=cache_path("pretrain/{iteration}/data/dict.{part}.txt"),
+    log:
+        cache_path("logs/pretrain_targets-{iteration}-{part}.log"),
+    conda:
+        "../envs/daisy.yaml"
+    params:
+        settings=lambda wildcards: settings(classes=ITERATIONS[wildcards.iteration]["clusters"]),
+    shell:
+        "cp {input.manifest} {output.manifest} && "
+        + stage(
+            "targets",
+            "--manifest {input.manifest} --labels {input.labels} --out {output.labels} "
+            "--dictionary {output.dictionary}",
         )
 
 

@@ -23,6 +23,8 @@ rule dump_features:
         nshard=r"\d+",
     conda:
         "../envs/daisy.yaml"
+    resources:
+        disk_mb=drawn_mb,
     params:
         settings=stored_settings,
         code=stored_code,
@@ -52,11 +54,14 @@ rule kmeans:
     conda:
         "../envs/daisy.yaml"
     threads: 2
+    resources:
+        # A bound, not a setting: nothing is computed again when it changes.
+        frames_gib=config["targets"]["memory_gib"],
     params:
         settings=stored_settings,
         code=stored_code,
     shell:
-        stage("kmeans", "--shards {input} --out {output}")
+        stage("kmeans", "--shards {input} --memory-gib {resources.frames_gib} --out {output}")
 
 
 rule labels:
@@ -66,15 +71,18 @@ rule labels:
         checkpoint=ancient(CHECKPOINT),
         centroids=of("centroids", "kmeans.npz"),
     output:
-        labels=store_path("targets-{key}/train.km"),
-        dictionary=store_path("targets-{key}/dict.km.txt"),
+        store_path("labels-{nshard}-{key}/train_{rank}_{nshard}.km"),
     log:
-        store_path("logs/labels-{key}.log"),
+        store_path("logs/labels-{key}-{rank}-{nshard}.log"),
     benchmark:
-        store_path("benchmarks/labels-{key}.tsv")
+        store_path("benchmarks/labels-{key}-{rank}-{nshard}.tsv")
+    wildcard_constraints:
+        rank=r"\d+",
+        nshard=r"\d+",
     conda:
         "../envs/daisy.yaml"
-    threads: 2
+    resources:
+        disk_mb=labels_mb(SHARDS),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -83,5 +91,36 @@ rule labels:
         stage(
             "label",
             "--manifest {input.manifest} --checkpoint {input.checkpoint:q} {params.centroids} "
-            "--out {output.labels} --dictionary {output.dictionary} --threads {threads}",
+            "--rank {wildcards.rank} --nshard {wildcards.nshard} --out {output} --threads {threads}",
+        )
+
+
+rule targets:
+    input:
+        manifest=of("manifest", "train.tsv"),
+        labels=lambda wildcards: expand(
+            "{folder}/train_{rank}_{nshard}.km",
+            folder=store[wildcards.key].inputs["labels"],
+            rank=range(SHARDS),
+            nshard=SHARDS,
+        ),
+    output:
+        labels=store_path("targets-{key}/train.km"),
+        dictionary=store_path("targets-{key}/dict.km.txt"),
+    log:
+        store_path("logs/targets-{key}.log"),
+    benchmark:
+        store_path("benchmarks/targets-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    resources:
+        disk_mb=labels_mb(1),
+    params:
+        settings=stored_settings,
+        code=stored_code,
+    shell:
+        stage(
+            "targets",
+            "--manifest {input.manifest} --labels {input.labels} --out {output.labels} "
+            "--dictionary {output.dictionary}",
         )

@@ -26,7 +26,7 @@ PLAYED = {"examples"}
 FEATURES = {"features", "calibration", "links"} | HEADS
 ALL_FEATURES = {"noise_features"} | FEATURES | NOISE | PLAYED
 BRANCHES = {"branches"} | ALL_FEATURES
-CLUSTERS = {"kmeans", "labels"} | BRANCHES
+CLUSTERS = {"kmeans", "labels", "targets"} | BRANCHES
 COMMANDS = {"manifests", "noisy_speech", "noise_features"} | FEATURES | NOISE
 """What follows from the recordings of ASR."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from project import ROOT
 
 from daisy.config import SCHEMA, check_layers, resolve
-from daisy.depth import layers_of
 from daisy.errors import DaisyError
+from daisy.shape import shape_of
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
 
@@ -121,10 +123,17 @@ def test_what_a_user_sees(project, overlay, parts):
     assert len(planned.stderr.splitlines()) <= 5
 
 
-def test_layers_of_a_checkpoint(tmp_path):
-    assert layers_of(MODEL) == 12
-    (tmp_path / "config.json").write_text('{"num_hidden_layers": 24}')
-    assert layers_of(tmp_path) == 24
+def test_shape_of_a_checkpoint(tmp_path):
+    assert shape_of(MODEL) == (12, 128)
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 24, "hidden_size": 1024}')
+    assert shape_of(tmp_path) == (24, 1024)
+    model = {"_name": "hubert", "encoder_layers": 7, "encoder_embed_dim": 768, "extractor_mode": "encoder_layers"}
+    old = argparse.Namespace(encoder_layers=300, encoder_embed_dim=70_000)
+    for name, content in (("new.pt", {"args": None, "cfg": {"model": model}}), ("old.pt", {"args": old, "cfg": None})):
+        torch.save({**content, "model": {"a": torch.zeros(3)}}, tmp_path / name)
+    assert shape_of(tmp_path / "new.pt") == (7, 768) and shape_of(tmp_path / "old.pt") == (300, 70_000)
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "bare.pt")
     for name, content in (("a.pt", b"PK\x03\x04 no header"), ("b.pt", b""), ("c.pt", b"\xff" * 40)):
         (tmp_path / name).write_bytes(content)
-        assert layers_of(Path(tmp_path / name)) is None
+    for name in ("a.pt", "b.pt", "c.pt", "bare.pt", "nothing.pt"):
+        assert shape_of(Path(tmp_path / name)) is None

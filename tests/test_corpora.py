@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from daisy import manifests
 from daisy.corpora import commands, embedded
 from daisy.corpora.partition import PARTS, Splits, partition
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
+from daisy.files import read_csv
 from daisy.manifests import known_speakers
 
 SETTINGS = commands.Settings(seed=5, train=600, dev=60, test=90)
@@ -105,3 +108,21 @@ def test_one_person_is_one_speaker():
     )
     assert embedded.speaker_of("klettres-data", Path("de/alpha/a.ogg")) == "klettres-de"
     assert embedded.speaker_of("ktuberling-data", Path("sr@latin/a.ogg")) == "ktuberling-sr-latin"
+
+
+def test_what_a_task_leaves_out_is_told(tmp_path, capsys):
+    """Too long, without a text, of too few recordings: never less data without a word."""
+    rows = [
+        Recording(f"{who}/{number}", 16_000 * (9 if number == 0 else 1), who, "" if number == 1 else "a", split)
+        for who, count in (("often", 9), ("also", 9), ("rare", 2))
+        for number, split in zip(range(count), ("train", "train", "train", "dev", "test") * 2, strict=False)
+    ]
+    write_table(tmp_path / "recordings.csv", rows)
+    settings = {"task": "x", "splits": {"seed": 1, "dev": 0.1, "test": 0.1}, "max_seconds": 5, "min_recordings": 3}
+    command = ["--settings", json.dumps({**settings, "transcribed": True}), "--out", str(tmp_path / "out")]
+    manifests.main([*command, "--corpus", str(tmp_path / "recordings.csv"), "--summary", str(tmp_path / "summary.csv")])
+    told = {row["split"]: row["left_out"] for row in read_csv(tmp_path / "summary.csv")}
+    # Of each common speaker one is too long and one has no text; both of the rare one's are left out.
+    assert told == {"train": "6", "dev": "0", "test": "0"}
+    said = capsys.readouterr().out
+    assert "x train: 8 recordings, 6 left out (longer than 5 s, or speakers with under 3" in said and "text)" in said

@@ -14,7 +14,7 @@ from daisy.claims import exits_later, noise_claims, withstands_noise
 from daisy.conditions import ConditionRow
 from daisy.corpora.table import Recording
 from daisy.corpora.table import write_table as write_recordings
-from daisy.downstream import Split, evaluate, load_split
+from daisy.downstream import evaluate
 from daisy.errors import DaisyError
 from daisy.exits import all_candidates, candidate_layers, exit_layers, histogram
 from daisy.features import Features
@@ -24,6 +24,7 @@ from daisy.model_file import Downstream, save_downstream
 from daisy.noise_grid import NoiseExitRow, NoiseGuardRow, NoiseWerRow, exit_layers_of, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
 from daisy.noise_report import guard_sentence, lost_sentence, noise_section, white_sentence
+from daisy.split import Split, load_split
 from daisy.tasks.asr import SpeechRecognition
 
 RNG = np.random.default_rng(0)

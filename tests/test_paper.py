@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 import trees
+import yaml
 
 from daisy.hubert.config import BASE_CONV_LAYERS, HubertConfig
 from daisy.hubert.encoder import Hubert
 
 LAYERS = 3
+PARTS = ("train", "dev", "test")
 CONFIG = "config/paper.yaml"
 
 PUBLISHED_JOBS = {"published_corpus": 6, "manifests": 5, "links": 1, "kmeans": 1, "branches": 1}
@@ -102,6 +105,24 @@ def test_the_whole_graph_is_built_from_what_lies_there(project, overlay):
     assert jobs["features"] == 12 and "download" not in jobs and "embedded_speech" not in jobs
 
 
+def test_the_whole_paper_fits_on_a_disk_of_100_gb(project, overlay, tmp_path):
+    """By the plan: HuBERT Base, 960 hours, four tasks and the noise study."""
+    model = {"encoder_layers": 12, "encoder_embed_dim": 768}
+    torch.save({"args": None, "cfg": {"model": model}, "model": {}}, tmp_path / "hubert_base_ls960.pt")
+    base = merged(overlay, {"run": "base", "upstream": {"checkpoint": str(tmp_path / "hubert_base_ls960.pt")}})
+    (project.folder / "base.yaml").write_text(yaml.safe_dump(base))
+    outcome = project.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    sizes: dict[str, float] = {}
+    for job in json.loads(outcome.stdout):
+        sizes[job["rule"]] = sizes.get(job["rule"], 0) + job["disk_mb"] / 1000
+    # 10 h of 13 states of 768 half-precision numbers, 50 times a second, are 36 GB; 1% of 960 h at one layer 5.3 GB.
+    assert 36 < sizes["features"] < 50 and 5 < sizes["dump_features"] < 6
+    assert sum(sizes.values()) < 100
+    text = project.daisy("plan", "--configfile", CONFIG, "base.yaml").stdout
+    assert "GB of disk" in text.splitlines()[-1]
+
+
 def test_downloads_are_jobs_when_asked_for(project, overlay):
     asked = merged(overlay, {"data": {"published": {"download": True}, "corpora": {"noise": "musan"}}})
     asked["upstream"] = {"checkpoint": "daisy/models/hubert_tiny.safetensors"}
@@ -131,6 +152,8 @@ def test_every_rule_of_the_paper_runs(project, overlay):
     branches = torch.load(results / "branches/daisy.pt", weights_only=True)
     assert branches["model_cfg"]["cls_pred_position"] == "before-norm"
     assert branches["model_weight"][f"final_proj.{LAYERS - 1}.weight"].shape == (8, 768)
+    kept = {path.parts[-3:-1] for path in (results / "features").glob("*/*/states.npy") if path.stat().st_size > 1000}
+    assert kept == {("asr", "train"), *(("sid", part) for part in PARTS), *(("se", part) for part in PARTS)}
     report = (results / "report.html").read_text()
     assert "are published" in report and "recordings were left out" in report
     outcome = project.run(config=CONFIG, overlay=small)

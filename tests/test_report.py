@@ -57,7 +57,9 @@ def arguments(tmp_path, drawn):
     (tmp_path / "config.yaml").write_text(
         f'run: test\nnote: "{EVIL}"\nupstream: {{checkpoint: daisy/models/hubert_tiny.safetensors}}\n'
     )
-    (tmp_path / "summary.csv").write_text("corpus,split,recordings,speakers,minutes\nspeech,train,123,7,9.5\n")
+    (tmp_path / "summary.csv").write_text(
+        "corpus,split,recordings,speakers,minutes,left_out\nspeech,train,123,7,9.5,4\n"
+    )
     (tmp_path / "dropped.csv").write_text(
         f"id,reason\na,silence\nb,silence\nc,the same recording as x\nd,the same recording as y\ne,{EVIL}\n"
     )

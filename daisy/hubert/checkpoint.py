@@ -66,6 +66,18 @@ class Checkpoint:
     calibrations: dict[str, Calibration] = dataclasses.field(default_factory=dict)
     format: str = "safetensors"
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.layer_norm.weight.device
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
+        """Move all weights to a device, or to another precision; the checkpoint itself."""
+        for part in (self.encoder, self.head, self.branches):
+            if part is not None:
+                part.to(device=device, dtype=dtype)
+        return self
+
 
 def load(path: str | Path) -> Checkpoint:
     """Read a HuBERT or DAISY checkpoint of any known format, as float32 on the CPU.

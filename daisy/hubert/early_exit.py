@@ -49,6 +49,11 @@ class EarlyExitHubert:
         self.encoder, self.branches, self.position = checkpoint.encoder, checkpoint.branches, checkpoint.position
         self.layers = self.encoder.config.layers
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.layer_norm.weight.device
+
     @torch.no_grad()
     def run(
         self,

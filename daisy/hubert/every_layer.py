@@ -21,8 +21,8 @@ class Layers:
     """What one utterance gives.
 
     Attributes:
-        states: (K + 1, T, D): state 0, then h_1 to h_K.
-        entropies: (K,) E_k in nats; NaN without branches.
+        states: (K + 1, T, D): state 0, then h_1 to h_K, or to the last one that was wanted.
+        entropies: (K,) E_k in nats, likewise; NaN without branches.
     """
 
     states: Tensor
@@ -31,7 +31,11 @@ class Layers:
 
 @torch.no_grad()
 def every_layer(
-    encoder: Hubert, branches: Branches | None, position: Position, waves: Sequence[Tensor]
+    encoder: Hubert,
+    branches: Branches | None,
+    position: Position,
+    waves: Sequence[Tensor],
+    last: int | None = None,
 ) -> list[Layers]:
     """Run a batch through all layers; no utterance changes what another one gets.
 
@@ -40,8 +44,9 @@ def every_layer(
         branches: Its exit branches, if it has any.
         position: Which tensor of a layer is its hidden state.
         waves: One (N,) float tensor at 16 kHz per utterance.
+        last: The layer behind which nothing is wanted; the model's last one if not given.
     """
-    layers = encoder.config.layers
+    layers = last or encoder.config.layers
     frames = encoder.front_end(waves)
     states = [frames.states]
     entropies = [[float("nan")] * layers for _ in waves]

@@ -99,12 +99,14 @@ class SpeechRecognition(Task):
         targets = [torch.tensor([place[character] for character in text]) for text in examples]
         sizes = torch.tensor([len(item) for item in targets])
         reduced = steps(lengths, self.options["stride"])
-        return F.ctc_loss(output.transpose(0, 1), torch.cat(targets), reduced, sizes, BLANK, zero_infinity=True)
+        return F.ctc_loss(
+            output.transpose(0, 1), torch.cat(targets).to(output.device), reduced, sizes, BLANK, zero_infinity=True
+        )
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[str]:
         """Greedy decoding: the best character per frame, repeats and blanks taken out."""
         texts = []
-        for best, length in zip(output.argmax(-1), steps(lengths, self.options["stride"]).tolist(), strict=True):
+        for best, length in zip(output.argmax(-1).cpu(), steps(lengths, self.options["stride"]).tolist(), strict=True):
             kept = torch.unique_consecutive(best[:length])
             texts.append("".join(self.vocabulary[number - 1] for number in kept.tolist() if number != BLANK))
         return texts

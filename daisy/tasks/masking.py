@@ -51,7 +51,7 @@ class Stft:
     def __call__(self, signals: Tensor) -> Tensor:
         """(..., samples) to the complex spectrum (..., T, F)."""
         flat = signals.reshape(-1, signals.shape[-1])
-        window = torch.hann_window(self.window, dtype=signals.dtype)
+        window = torch.hann_window(self.window, dtype=signals.dtype, device=signals.device)
         spectrum = torch.stft(
             flat, self.n_fft, self.hop, self.window, window, pad_mode="constant", return_complex=True
         ).transpose(1, 2)
@@ -59,7 +59,7 @@ class Stft:
 
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
         """The complex spectrum (N, T, F) to signals (N, samples)."""
-        window = torch.hann_window(self.window, dtype=spectrum.real.dtype)
+        window = torch.hann_window(self.window, dtype=spectrum.real.dtype, device=spectrum.device)
         return torch.istft(spectrum.transpose(1, 2), self.n_fft, self.hop, self.window, window, length=samples)
 
 
@@ -181,15 +181,18 @@ class MaskingTask(Task):
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[Sources]) -> Tensor:
         """The loss in log1p amplitude, summed over bins and averaged over frames, sources and utterances."""
         samples = [len(example.mixture) for example in examples]
-        frames = torch.tensor([self.stft.frames(count) for count in samples])
-        masks = self._stretched(output, lengths, int(frames.max()))
-        mixtures = nn.utils.rnn.pad_sequence([example.mixture for example in examples], batch_first=True)
+        counts = [self.stft.frames(count) for count in samples]
+        masks = self._stretched(output, lengths, max(counts))
+        frames = torch.tensor(counts, device=output.device)
+        mixtures = nn.utils.rnn.pad_sequence([example.mixture for example in examples], batch_first=True).to(
+            output.device
+        )
         parts = [example.references.T for example in examples]
-        references = nn.utils.rnn.pad_sequence(parts, batch_first=True).transpose(1, 2)
+        references = nn.utils.rnn.pad_sequence(parts, batch_first=True).transpose(1, 2).to(output.device)
         mixture, wanted = self.stft(mixtures)[:, None], self.stft(references)
         target = torch.log1p(self.targets(wanted, mixture))
         estimate = masks.transpose(1, 2) * torch.log1p(mixture.abs())
-        valid = torch.arange(masks.shape[1]) < frames[:, None]
+        valid = torch.arange(masks.shape[1], device=output.device) < frames[:, None]
         errors = self.errors(estimate[:, :, None] - target[:, None]).sum(-1)
         pairwise = torch.where(valid[:, None, None], errors, 0).sum(-1) / frames[:, None, None]
         return permuted(pairwise).mean()
@@ -198,9 +201,9 @@ class MaskingTask(Task):
         """The estimated signals (S, samples) of every utterance."""
         results = []
         for place, wave in enumerate(waves):
-            spectrum = self.stft(wave)
+            spectrum = self.stft(wave.to(output.device))
             masks = self._stretched(output[place : place + 1], lengths[place : place + 1], len(spectrum))[0]
-            results.append(self.stft.inverse(apply(masks.transpose(0, 1), spectrum), len(wave)))
+            results.append(self.stft.inverse(apply(masks.transpose(0, 1), spectrum), len(wave)).cpu())
         return results
 
     def unprocessed(self, example: Sources) -> Score:

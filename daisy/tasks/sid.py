@@ -26,7 +26,8 @@ class SpeakerHead(Head):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to logits (B, speakers)."""
-        valid = (torch.arange(features.shape[1], device=lengths.device) < lengths[:, None]).unsqueeze(-1)
+        lengths = lengths.to(features.device)
+        valid = (torch.arange(features.shape[1], device=features.device) < lengths[:, None]).unsqueeze(-1)
         pooled = torch.where(valid, features, 0).sum(1) / lengths[:, None]
         return self.classifier(self.projection(pooled))
 
@@ -63,7 +64,7 @@ class SpeakerIdentification(Task):
 
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[int]) -> Tensor:
         """Cross-entropy."""
-        return F.cross_entropy(output, torch.tensor(examples))
+        return F.cross_entropy(output, torch.tensor(examples, device=output.device))
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[int]:
         """The best class of every utterance."""

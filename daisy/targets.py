@@ -1,0 +1,90 @@
+"""Join the labels that several jobs made, and count every class: the targets of the exit branches.
+
+Beside the labels lies fairseq's ``dict.km.txt``, with one ``id count`` line per class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daisy import stage
+from daisy.errors import DaisyError
+from daisy.files import atomic, write_text
+from daisy.manifest import Manifest, read_manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Config of this stage.
+
+    Attributes:
+        classes: C, where it is known; 0 for as many as occur.
+    """
+
+    classes: int = 0
+
+
+def lines_of(manifest: Manifest, shards: Sequence[Path]) -> Iterator[str]:
+    """The lines of all shards, each shard found to be as long as its part of the manifest.
+
+    Raises:
+        DaisyError: if one is missing, or is of another length.
+    """
+    for rank, path in enumerate(shards):
+        expected = len(manifest.part(rank, len(shards)))
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise DaisyError("the labels do not exist", file=path, fix="Run the labelling stage") from None
+        if len(lines) != expected:
+            raise DaisyError(
+                f"labels of {len(lines)} utterances, but this part of the manifest has {expected}",
+                file=path,
+                fix="Make the labels again from this manifest",
+            )
+        yield from lines
+
+
+def join(manifest: Manifest, shards: Sequence[Path], out: Path, classes: int) -> np.ndarray:
+    """Write all labels to one file, a line at a time; how often every class occurs.
+
+    Raises:
+        DaisyError: if a line holds anything but numbers of classes, or a shard does not fit the manifest.
+    """
+    counts = np.zeros(classes, np.int64)
+    with atomic(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for number, line in enumerate(lines_of(manifest, shards), start=1):
+            try:
+                found = np.bincount(np.array(line.split(), dtype=np.int64), minlength=len(counts))
+            except ValueError as error:
+                raise DaisyError(f"label {number} of {out.name}: {error}", file=out, fix="Make them again") from None
+            if classes and len(found) > classes:
+                problem = f"utterance {number} has the class {len(found) - 1}, but there are {classes}"
+                raise DaisyError(problem, file=out, fix="Make the labels again with these centroids")
+            found[: len(counts)] += counts
+            counts = found
+            file.write(line + "\n")
+    return counts
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, nargs="+", required=True, help="labels (.km), part by part")
+    parser.add_argument("--out", type=Path, required=True, help="output: all labels (.km)")
+    parser.add_argument("--dictionary", type=Path, required=True, help="output: id and count of every class")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(Settings, arguments.settings)
+    counts = join(read_manifest(arguments.manifest), arguments.labels, arguments.out, settings.classes)
+    write_text(arguments.dictionary, "".join(f"{index} {count}\n" for index, count in enumerate(counts)))
+    rare = int((counts == 0).sum())
+    print(f"targets: {counts.sum():,} frames of {len(counts)} classes" + (f", {rare} of them never" if rare else ""))
+
+
+if __name__ == "__main__":
+    stage.run(main)

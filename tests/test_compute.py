@@ -1,0 +1,164 @@
+"""Devices and precisions: nothing is left behind on another device, and bfloat16 gives nearly the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from daisy import audio, downstream, dump, extract, label, train_branches
+from daisy.compute import Compute
+from daisy.errors import DaisyError
+from daisy.hubert.branches import Branches
+from daisy.hubert.checkpoint import load
+from daisy.hubert.every_layer import every_layer
+from daisy.hubert.writing import save_published
+from daisy.kmeans import cluster
+from daisy.manifest import Utterance, write_manifest
+from daisy.model_file import Downstream
+from daisy.tasks.loading import task_class
+from daisy.tasks.masking import Sources
+
+GOLDEN = Path(__file__).parent / "golden"
+MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
+LSTM = {"hidden": 8, "layers": 2, "dropout": 0.1}
+OPTIONS = {
+    "sid": {"projection": 8},
+    "asr": {
+        "projection": 8,
+        "stride": 2,
+        "specaugment": {"time_masks": 1, "time_frames": 5, "time_share": 0.5, "feature_masks": 1, "feature_dims": 4},
+        **LSTM,
+    },
+    "se": LSTM,
+    "ss": LSTM,
+}
+
+
+def examples_of(task: str) -> list[object]:
+    if task == "sid":
+        return [0, 1]
+    if task == "asr":
+        return ["ab", "ba"]
+    sources = 1 if task == "se" else 2
+    return [Sources(torch.randn(count), torch.randn(sources, count)) for count in (4000, 3300)]
+
+
+@pytest.mark.parametrize("task", ["sid", "se", "ss", "asr"])
+def test_heads_and_losses_follow_the_weights(task):
+    """On torch's device without data, where an operation with a tensor of the CPU is an error."""
+    model = Downstream(task_class(task)(OPTIONS[task], ["a", "b"]), 4, 16, "dynamic").to("meta")
+    frames = torch.tensor([12, 10])
+    output = model(torch.empty(2, 12, 4, 16, device="meta"), torch.tensor([3, 2], device="meta"), frames)
+    assert output.device.type == "meta"
+    if task != "asr":  # CTC has no such kernel
+        loss = model.task.loss(output, frames, examples_of(task))
+        loss.backward()
+        assert loss.device.type == "meta" and all(value.grad is not None for value in model.head.parameters())
+
+
+def test_the_encoder_follows_its_weights():
+    encoder = load(MODEL).encoder.to("meta")
+    frames = encoder.front_end([torch.empty(count, device="meta") for count in (9000, 6000)])
+    x = encoder.before_layers(frames)
+    for k in range(1, 7):
+        x, inner = encoder.layer(k, x, frames.mask)
+        assert x.device.type == inner.device.type == "meta"
+
+
+def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Compute("auto").place().type == Compute("cpu").place().type == "cpu"
+    with pytest.raises(DaisyError, match=r"compute.device is cuda, but torch finds no GPU. Set it to auto"):
+        Compute("cuda").place()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert Compute("auto").place().type == Compute("cuda").place().type == "cuda"
+    assert Compute("cpu").place().type == "cpu"
+
+
+@pytest.fixture
+def speech(tmp_path, waves, checkpoint):
+    """A manifest, a model, centroids."""
+    items = []
+    for number, wave in enumerate(waves):
+        audio.write(tmp_path / f"{number}.flac", wave.numpy())
+        items.append(Utterance(f"u{number}", f"{number}.flac", len(wave), f"speaker{number % 2}", "a b"))
+    write_manifest(tmp_path / "train.tsv", tmp_path, items)
+    save_published(tmp_path / "daisy.pt", checkpoint)
+    return tmp_path
+
+
+def run(stage, settings: dict, precision: str, **options: object) -> None:
+    chosen = {**settings, "compute": {"device": "cpu", "precision": precision}}
+    pairs = [text for key, value in options.items() for text in (f"--{key.replace('_', '-')}", str(value))]
+    stage.main(["--settings", json.dumps(chosen), *pairs])
+
+
+def test_targets_and_branches_in_bfloat16(speech):
+    manifest = speech / "train.tsv"
+    frames, labels, losses = {}, {}, {}
+    for precision in ("float32", "bfloat16"):
+        out = speech / precision
+        run(dump, {"layer": 4}, precision, manifest=manifest, checkpoint=MODEL, out=out)
+        frames[precision] = np.load(out / "train_0_1.npy")
+        assert frames[precision].dtype == np.float32
+        if precision == "float32":
+            centroids, _ = cluster(frames[precision], 12, seed=0)
+            np.savez(speech / "kmeans.npz", centroids=centroids)
+        settings = {"kind": "kmeans", "layer": 4}
+        given = {"manifest": manifest, "checkpoint": MODEL}
+        run(label, settings, precision, **given, centroids=speech / "kmeans.npz", out=out / "train.km")
+        labels[precision] = np.array((out / "train.km").read_text().split(), dtype=int)
+        settings = {"position": "after-norm", "steps": 5, "batch_seconds": 9, "learning_rate": 0.01, "seed": 1}
+        (speech / "dict").write_text("".join(f"{number} 1\n" for number in range(12)))
+        files = {"labels": speech / "float32/train.km", "dictionary": speech / "dict", "state": out / "state"}
+        results = {"out": out / "daisy.pt", "history": out / "history.csv"}
+        run(train_branches, {**settings, "save_every": 9}, precision, **given, **files, **results)
+        with open(out / "history.csv", newline="") as file:
+            losses[precision] = [float(row["loss"]) for row in csv.DictReader(file)]
+        assert load(out / "daisy.pt").encoder.layer_norm.weight.dtype == torch.float32
+    scale = np.abs(frames["float32"]).mean()
+    assert 0 < np.abs(frames["float32"] - frames["bfloat16"]).mean() < 0.05 * scale
+    assert (labels["float32"] == labels["bfloat16"]).mean() > 0.9
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"] != losses["float32"]
+
+
+@pytest.mark.parametrize("task", ["sid", "asr"])
+def test_downstream_in_bfloat16(speech, task):
+    settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
+    files = {"model": speech / "daisy.pt", "manifest": speech / "train.tsv"}
+    run(extract, settings, "float32", **files, out=speech / "states.npy")
+    shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {}), "fixed_layer": 3}
+    if task == "asr":
+        shared["options"]["specaugment"] = {**OPTIONS["asr"]["specaugment"], "time_masks": 0, "feature_masks": 0}
+    shared |= {"fusion": "dynamic", "steps": 5, "batch_size": 3, "optimizer": "adam", "learning_rate": 0.01}
+    shared |= {"schedule": "constant", "clip": 1.0, "dev_every": 5, "seed": 1, "save_every": 9}
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        out = speech / precision
+        given = {
+            f"{part}_{what}": path
+            for part in ("train", "dev")
+            for what, path in (("manifest", speech / "train.tsv"), ("features", speech / "states.npy"))
+        }
+        results = {"out": out / "model.safetensors", "exits": out / "exits.json", "history": out / "history.csv"}
+        run(downstream, shared, precision, **given, state=out / "state", **results)
+        with open(out / "history.csv", newline="") as file:
+            losses += [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03) and losses[1] != losses[0]
+
+
+def test_entropies_are_computed_in_float32(checkpoint, waves):
+    """Whatever the layers are computed in."""
+    branches = checkpoint.branches
+    assert isinstance(branches, Branches)
+    exact = every_layer(checkpoint.encoder, branches, "after-norm", waves[:2])
+    with Compute("cpu", "bfloat16").autocast():
+        rough = every_layer(checkpoint.encoder, branches, "after-norm", waves[:2])
+    for one, other in zip(exact, rough, strict=True):
+        assert other.entropies == pytest.approx(one.entropies, rel=0.1) and other.entropies != one.entropies

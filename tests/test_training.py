@@ -1,0 +1,240 @@
+"""The loop of all trainings: parts of a batch, several processes, notices, curves, and what fails in plain words."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from daisy import audio
+from daisy.curves import Curves
+from daisy.errors import DaisyError
+from daisy.hubert.checkpoint import load
+from daisy.label import write_labels
+from daisy.manifest import Utterance, write_manifest
+from daisy.notice import RESUBMIT
+from daisy.training import memory
+from daisy.workers import Workers
+
+GOLDEN = Path(__file__).parent / "golden"
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+BRANCHES = {"position": "after-norm", "steps": 6, "batch_seconds": 8, "learning_rate": 0.01, "seed": 7, "save_every": 2}
+WORDS = ("call home", "stop", "light on", "go")
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """A manifest of the golden recordings with labels, texts and features."""
+    files = sorted(GOLDEN.glob("*.wav"))
+    items = [
+        Utterance(path.stem, path.name, len(audio.read(path)), f"speaker{index % 2}", WORDS[index % 4])
+        for index, path in enumerate(files)
+    ]
+    write_manifest(tmp_path / "train.tsv", GOLDEN, items)
+    config = load(GOLDEN / "daisy_tiny_after_norm.pt").encoder.config
+    rng = np.random.default_rng(0)
+    write_labels(tmp_path / "train.km", [rng.integers(10, size=config.frames(item.samples)) for item in items])
+    (tmp_path / "dict.km.txt").write_text("".join(f"{index} 1\n" for index in range(10)))
+    return tmp_path
+
+
+def branches(speech: Path, name: str, settings: dict, *launcher: str) -> list[str]:
+    out = speech / name
+    options = {
+        "checkpoint": GOLDEN / "daisy_tiny_after_norm.pt",
+        "manifest": speech / "train.tsv",
+        "labels": speech / "train.km",
+        "dictionary": speech / "dict.km.txt",
+        "state": out / "state",
+        "out": out / "daisy.pt",
+        "history": out / "history.csv",
+        "curves": out / "curves",
+    }
+    pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    return [sys.executable, *launcher, "-m", "daisy.train_branches", "--settings", json.dumps(settings), *pairs]
+
+
+def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    return outcome
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    with open(folder / "history.csv", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "daisy.pt", weights_only=True)["model_weight"]
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    for row, same in zip(history(one), history(other), strict=True):
+        assert row == pytest.approx(same, rel=1e-4)
+    first, second = weights(one), weights(other)
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_parts_and_processes_see_the_same_batches(speech):
+    """One process, the same in three parts, and two processes: the same training up to rounding."""
+    finish(branches(speech, "whole", BRANCHES))
+    finish(branches(speech, "parts", BRANCHES | {"accumulate": 3}))
+    finish(branches(speech, "two", BRANCHES | {"accumulate": 2}, *LAUNCHER))
+    assert len(history(speech / "whole")) == 6
+    assert_alike(speech / "whole", speech / "parts")
+    assert_alike(speech / "whole", speech / "two")
+
+
+def test_two_processes_train_a_downstream_model(speech):
+    """Speaker identification, which draws no random numbers."""
+    extracted = json.dumps({"pooled": True, "storage": "float32", "batch_seconds": 9.0})
+    model = str(GOLDEN / "daisy_tiny_after_norm.pt")
+    files = ["--manifest", str(speech / "train.tsv"), "--out", str(speech / "states.npy")]
+    finish([sys.executable, "-m", "daisy.extract", "--settings", extracted, "--model", model, *files])
+    settings = {"task": "sid", "options": {"projection": 8}, "fixed_layer": 4, "fusion": "dynamic", "steps": 9}
+    settings |= {"batch_size": 3, "optimizer": "adam", "learning_rate": 0.01, "schedule": "linear", "clip": 1.0}
+    settings |= {"dev_every": 3, "seed": 5, "save_every": 4}
+    found = []
+    # Three utterances in four parts: one process has nothing to do in half of its turns.
+    for name, launcher, accumulate in (("one", (), 1), ("two", LAUNCHER, 2)):
+        out = speech / name
+        options = {f"{part}-manifest": speech / "train.tsv" for part in ("train", "dev")}
+        options |= {f"{part}-features": speech / "states.npy" for part in ("train", "dev")}
+        options |= {"state": out / "state", "out": out / "model.safetensors", "exits": out / "exits.json"}
+        pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+        given = ["--settings", json.dumps(settings | {"accumulate": accumulate}), "--history", str(out / "history.csv")]
+        finish([sys.executable, *launcher, "-m", "daisy.downstream", *given, *pairs])
+        found.append(safetensors.torch.load_file(out / "model.safetensors"))
+        assert [row["step"] for row in history(out)] == [3, 6, 9] and not (out / "state").exists()
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, rtol=1e-3, atol=1e-4)
+    assert [row["loss"] for row in history(speech / "one")] == pytest.approx(
+        [row["loss"] for row in history(speech / "two")], rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_every_utterance_is_in_one_part(size, accumulate):
+    parts = [part for rank in range(size) for part in Workers(rank, size).share(list(range(7)), accumulate)]
+    assert sorted(index for part in parts for index in part) == list(range(7)) and all(parts)
+
+
+def test_the_sum_of_parts_is_the_gradient_of_the_whole():
+    torch.manual_seed(0)
+    weight, data = torch.randn(5, requires_grad=True), torch.randn(9, 5)
+
+    def loss(part: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        value = (data[part] @ weight).square()
+        return value.mean(), value.detach().mean()[None]
+
+    found = []
+    for accumulate in (1, 2, 4, 20):
+        weight.grad = None
+        value, means = Workers().backward(range(9), accumulate, len, loss, [weight])
+        assert value == pytest.approx(means.item())
+        found.append((value, weight.grad.clone()))
+    for value, gradient in found[1:]:
+        assert value == pytest.approx(found[0][0], rel=1e-5)
+        torch.testing.assert_close(gradient, found[0][1])
+
+
+def start_until_saved(command: list[str], state: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (state / "state.pt").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    return process
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notice_saves_and_asks_to_be_run_again(speech, kind):
+    settings = BRANCHES | {"steps": 90, "save_every": 3}
+    finish(branches(speech, "one", settings))
+    command = branches(speech, "two", settings)
+    process = start_until_saved(command, speech / "two/state")
+    process.send_signal(kind)
+    _, said = process.communicate()
+    assert process.returncode == RESUBMIT, said
+    step = int(said.split("saved at step ")[1].split(",")[0])
+    assert torch.load(speech / "two/state/state.pt", weights_only=True)["step"] == step
+    assert f"resumed at step {step}" in finish(command).stderr
+    one, two = weights(speech / "one"), weights(speech / "two")
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_a_rule_outlives_its_notice(speech):
+    """As a job of a cluster: the signal goes to every process of the group, the one that writes the log too."""
+    settings = BRANCHES | {"steps": 90, "save_every": 3}
+    log = speech / "log"
+    line = shlex.join(branches(speech, "three", settings))
+    shell = f"set -euo pipefail; {line} 2>&1 | (trap '' TERM USR1; exec tee {log})"
+    process = subprocess.Popen(["bash", "-c", shell], start_new_session=True, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (speech / "three/state/state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    while "saved at step" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "told to end; saved at step" in log.read_text()
+
+
+def test_curves(speech):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    finish(branches(speech, "curves", BRANCHES))
+    events = EventAccumulator(str(speech / "curves/curves"))
+    events.Reload()
+    rows = history(speech / "curves")
+    found = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert found == [(int(row["step"]), pytest.approx(row["loss"])) for row in rows]
+    assert "accuracy_6" in events.Tags()["scalars"]
+
+
+def test_curves_of_a_resumed_training_hold_every_step_once(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for done, last, value in ((0, 5, 1.0), (3, 6, 2.0)):
+        curves = Curves(tmp_path, done)
+        for step in range(done + 1, last + 1):
+            curves.add(step, {"loss": value})
+        curves.close()
+        time.sleep(1.1)  # files are told apart by the second
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert found == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0), (6, 2.0)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_names_the_setting(error):
+    match = r"out of memory at step 7.*Lower tasks.ss.batch_size, or raise accumulate"
+    with pytest.raises(DaisyError, match=match), memory(7, "tasks.ss.batch_size"):
+        raise error
+
+
+def test_other_errors_pass():
+    with pytest.raises(RuntimeError, match="shapes"), memory(7, "tasks.ss.batch_size"):
+        raise RuntimeError("shapes do not match")
