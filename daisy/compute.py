@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 
 from daisy.errors import DaisyError
+
+BATCH = "upstream.batch_seconds"
+"""The setting that decides how much memory a pass of the frozen model takes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +44,28 @@ class Compute:
         if self.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.place().type, torch.bfloat16)
+
+
+@contextlib.contextmanager
+def memory(where: str, setting: str) -> Iterator[None]:
+    """Turn a failed allocation, of a GPU or of the machine, into an error that names the setting.
+
+    Args:
+        where: What was computed.
+        setting: What to lower.
+
+    Raises:
+        DaisyError: in its place.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = " ".join(str(error).split())
+        scarce = ("out of memory", "can't allocate memory", "not enough memory")
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text.lower() for word in scarce)
+        if not known:
+            raise
+        raise DaisyError(
+            f"out of memory at {where} ({text[:120]})",
+            fix=f"Lower {setting}; what was saved before is kept, and the next run goes on from it",
+        ) from None

@@ -16,7 +16,7 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
-from daisy.compute import Compute
+from daisy.compute import BATCH, Compute, memory
 from daisy.errors import DaisyError
 from daisy.files import atomic, write_text
 from daisy.manifest import Manifest, read_manifest
@@ -84,7 +84,7 @@ def features(
             f"layer {layer} does not exist", file=checkpoint, fix=f"Choose a layer from 1 to {hubert.config.layers}"
         )
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
-        with torch.inference_mode(), compute.autocast():
+        with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
             frames = hubert.front_end([manifest.wave(index).to(device) for index in batch])
             x = hubert.before_layers(frames)
             for k in range(1, int(layer) + 1):

@@ -19,7 +19,7 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
-from daisy.compute import Compute
+from daisy.compute import BATCH, Compute, memory
 from daisy.errors import DaisyError
 from daisy.features import load_features, normalise
 from daisy.files import atomic
@@ -49,8 +49,9 @@ class Settings:
 
 
 def _run(model: Checkpoint, manifest: Manifest, batch: Sequence[int]) -> Iterator[tuple[int, Layers]]:
-    waves = [manifest.wave(index).to(model.device) for index in batch]
-    return zip(batch, every_layer(model.encoder, model.branches, model.position, waves), strict=True)
+    with memory(manifest.utterances[batch[0]].id, BATCH):
+        waves = [manifest.wave(index).to(model.device) for index in batch]
+        return zip(batch, every_layer(model.encoder, model.branches, model.position, waves), strict=True)
 
 
 def extract(model: Checkpoint, manifest: Manifest, settings: Settings, out: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
-from daisy.compute import Compute
+from daisy.compute import BATCH, Compute, memory
 from daisy.dump import features
 from daisy.errors import DaisyError
 from daisy.files import write_text
@@ -74,7 +74,7 @@ def head_labels(
     device = compute.place()
     model.to(device)
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
-        with torch.inference_mode(), compute.autocast():
+        with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
             frames = model.encoder.front_end([manifest.wave(index).to(device) for index in batch])
             x = model.encoder.before_layers(frames)
             for k in range(1, model.encoder.config.layers + 1):

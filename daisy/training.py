@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from daisy.compute import memory
 from daisy.curves import Curves
-from daisy.errors import DaisyError
 from daisy.notice import RESUBMIT, Notice
 from daisy.progress import Progress
 from daisy.resume import Resumable
@@ -69,7 +67,7 @@ class Loop:
                     return
                 if step <= done:
                     continue
-                with memory(step, self.size):
+                with memory(f"step {step}", f"{self.size}, or raise accumulate beside it"):
                     values, note = update(step, batch)
                 curves.add(step, values)
                 told = self.workers.any(notice.given)
@@ -80,24 +78,3 @@ class Loop:
                     raise SystemExit(RESUBMIT)
                 if self.workers.first:
                     progress.add(1, note)
-
-
-@contextlib.contextmanager
-def memory(step: int, setting: str) -> Iterator[None]:
-    """Turn a failed allocation, of a GPU or of the machine, into an error that names the setting.
-
-    Raises:
-        DaisyError: in its place.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        text = " ".join(str(error).split())
-        scarce = ("out of memory", "can't allocate memory", "not enough memory")
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text.lower() for word in scarce)
-        if not known:
-            raise
-        raise DaisyError(
-            f"out of memory at step {step} ({text[:120]})",
-            fix=f"Lower {setting}, or raise accumulate beside it; the next run goes on from the last saved state",
-        ) from None

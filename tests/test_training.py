@@ -17,14 +17,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from daisy import audio
+from daisy import audio, dump
+from daisy.compute import memory
 from daisy.curves import Curves
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
+from daisy.hubert.encoder import Hubert
 from daisy.label import write_labels
 from daisy.manifest import Utterance, write_manifest
 from daisy.notice import RESUBMIT
-from daisy.training import memory
 from daisy.workers import Workers
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -230,11 +231,21 @@ def test_curves_of_a_resumed_training_hold_every_step_once(tmp_path):
     ],
 )
 def test_too_little_memory_names_the_setting(error):
-    match = r"out of memory at step 7.*Lower tasks.ss.batch_size, or raise accumulate"
-    with pytest.raises(DaisyError, match=match), memory(7, "tasks.ss.batch_size"):
+    match = r"out of memory at step 7.*Lower tasks.ss.batch_size; what was saved"
+    with pytest.raises(DaisyError, match=match), memory("step 7", "tasks.ss.batch_size"):
         raise error
 
 
+def test_a_stage_that_runs_out_of_memory_names_its_setting(speech, monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(Hubert, "before_layers", full)
+    arguments = ["--manifest", str(speech / "train.tsv"), "--checkpoint", str(GOLDEN / "daisy_tiny_after_norm.pt")]
+    with pytest.raises(DaisyError, match=r"agent-pass .*Lower upstream.batch_seconds"):
+        dump.main(["--settings", '{"layer": 2}', *arguments, "--out", str(speech / "out")])
+
+
 def test_other_errors_pass():
-    with pytest.raises(RuntimeError, match="shapes"), memory(7, "tasks.ss.batch_size"):
+    with pytest.raises(RuntimeError, match="shapes"), memory("step 7", "tasks.ss.batch_size"):
         raise RuntimeError("shapes do not match")
