@@ -104,7 +104,7 @@ def upstream(model: Checkpoint, waves: list[Tensor], compute: Compute, repeat: i
     branches, device = model.branches, model.device
     optimizer = torch.optim.Adam(branches.parameters())
     targets = torch.randint(CLASSES, (frames,), device=device)
-    assign = nearest(torch.randn(CLASSES, config.dim).numpy())
+    assign = nearest(torch.randn(CLASSES, config.dim).numpy(), device)
 
     def alone() -> None:
         with compute.autocast():
@@ -125,11 +125,8 @@ def upstream(model: Checkpoint, waves: list[Tensor], compute: Compute, repeat: i
     @torch.inference_mode()
     def labelling() -> None:
         with compute.autocast():
-            found = model.encoder.front_end(waves)
-            x = model.encoder.before_layers(found)
-            for k in range(1, min(9, config.layers) + 1):
-                x, _ = model.encoder.layer(k, x, found.mask)
-        assign(x.flatten(0, 1).float())
+            found = model.encoder.output(waves, min(9, config.layers))
+        assign(found.states.flatten(0, 1).float())
 
     ninth = sum(config.macs(len(wave), min(9, config.layers)) for wave in waves)
     # A gradient of a branch's weights costs what its output does.

@@ -37,6 +37,8 @@ def read_layers(*paths: Path) -> dict[str, Any]:
     Raises:
         DaisyError: if a file is missing or is not YAML, or the config is wrong.
     """
+    from snakemake.utils import update_config
+
     config: dict[str, Any] = {}
     for path in paths:
         try:
@@ -48,16 +50,8 @@ def read_layers(*paths: Path) -> dict[str, Any]:
             raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Correct the file") from None
         if not isinstance(layer, dict):
             raise DaisyError("it holds no mapping", file=path, fix="Write `key: value` lines")
-        config = _laid_over(config, layer)
+        update_config(config, layer)
     return resolve(config)
-
-
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _laid_over(result[key], value) if both else value
-    return result
 
 
 def check(config: Mapping[str, Any]) -> None:

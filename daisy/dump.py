@@ -69,15 +69,15 @@ def features(
         batch_seconds: Audio in one forward pass.
         compute: Where the frames are computed, and stay.
     """
+    device = compute.place()
     if layer == MFCC:
         for index in range(len(manifest)):
-            yield index, mfcc(manifest.wave(index))
+            yield index, mfcc(manifest.wave(index)).to(device)
         return
     from daisy.hubert.checkpoint import load
 
     if checkpoint is None:
         raise DaisyError(f"layer {layer} needs a checkpoint", fix="Pass --checkpoint")
-    device = compute.place()
     hubert = load(checkpoint).to(device).encoder
     if not 1 <= int(layer) <= hubert.config.layers:
         raise DaisyError(
@@ -85,12 +85,9 @@ def features(
         )
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
         with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
-            frames = hubert.front_end([manifest.wave(index).to(device) for index in batch])
-            x = hubert.before_layers(frames)
-            for k in range(1, int(layer) + 1):
-                x, _ = hubert.layer(k, x, frames.mask)
+            frames = hubert.output([manifest.wave(index).to(device) for index in batch], int(layer))
         for row, index in enumerate(batch):
-            yield index, x[row, : frames.lengths[row]].float()
+            yield index, frames.states[row, : frames.lengths[row]].float()
 
 
 def drawn(count: int, share: float, seed: int, name: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daisy.errors import DaisyError
+from daisy.errors import DaisyError, WriteError
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:
-        raise _disk_full(path) if error.errno in _NO_SPACE else error from None
+        raise disk_full(path) if error.errno in NO_SPACE else error from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -42,19 +42,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     except BaseException as error:
         # Libraries report a full disk in ways of their own; that nothing is free tells it from other faults.
-        full = getattr(error, "errno", None) in _NO_SPACE or shutil.disk_usage(path.parent).free < _LEAST_FREE
+        full = getattr(error, "errno", None) in NO_SPACE or shutil.disk_usage(path.parent).free < _LEAST_FREE
         temporary.unlink(missing_ok=True)
         if full and isinstance(error, Exception):
-            raise _disk_full(path) from error
+            raise disk_full(path) from error
         raise
 
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk, or one's share of it, is full."""
+
 _LEAST_FREE = 64 * 1024
 
 
-def _disk_full(path: Path) -> DaisyError:
-    return DaisyError(
+def disk_full(path: Path) -> WriteError:
+    """The error for a full disk."""
+    return WriteError(
         "the disk is full", file=path, fix="Free some space and run again; what was finished before is kept"
     )
 

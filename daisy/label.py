@@ -42,18 +42,14 @@ class Settings:
     compute: Compute = Compute()
 
 
-def nearest(centroids: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function from (T, D) frames to (T,) indices of the nearest of `centroids` (C, D).
+def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function from (T, D) frames on `device` to (T,) indices of the nearest of `centroids` (C, D).
 
     ``|x - c|^2`` is least where ``|c|^2 - 2 x c`` is, so one matrix product finds it.
     """
-    weight = -2 * torch.from_numpy(centroids).T
-    bias = torch.from_numpy(np.square(centroids).sum(axis=1))
-
-    def assign(frames: torch.Tensor) -> torch.Tensor:
-        return torch.addmm(bias.to(frames.device), frames, weight.to(frames.device)).argmin(dim=1)
-
-    return assign
+    weight = -2 * torch.from_numpy(centroids).T.to(device)
+    bias = torch.from_numpy(np.square(centroids).sum(axis=1)).to(device)
+    return lambda frames: torch.addmm(bias, frames, weight).argmin(dim=1)
 
 
 def head_labels(
@@ -75,10 +71,9 @@ def head_labels(
     model.to(device)
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
         with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
-            frames = model.encoder.front_end([manifest.wave(index).to(device) for index in batch])
-            x = model.encoder.before_layers(frames)
-            for k in range(1, model.encoder.config.layers + 1):
-                x, _ = model.encoder.layer(k, x, frames.mask)
+            waves = [manifest.wave(index).to(device) for index in batch]
+            frames = model.encoder.output(waves, model.encoder.config.layers)
+            x = frames.states
             if model.encoder.config.pre_norm:
                 x = model.encoder.encoder.layer_norm(x)
             best = model.head(x).argmax(-1)
@@ -141,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings.kind == "head":
         stream = head_labels(manifest, arguments.checkpoint, settings.batch_seconds, settings.compute)
     else:
-        assign = nearest(load_centroids(arguments.centroids)[0])
+        assign = nearest(load_centroids(arguments.centroids)[0], settings.compute.place())
         frames = features(manifest, settings.layer, arguments.checkpoint, settings.batch_seconds, settings.compute)
         stream = ((index, assign(item)) for index, item in frames)
     progress = Progress("labels", manifest.seconds, "s of audio")

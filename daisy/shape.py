@@ -62,6 +62,8 @@ def _of_torch(path: Path) -> dict[str, int]:
         elif key and isinstance(value, int) and operation.name.startswith(("BININT", "LONG1", "INT")):
             found.setdefault(key, value)
             key = ""
+            if len(found) == len(Shape._fields):
+                break
         elif "PUT" not in operation.name and operation.name != "MEMOIZE":
             key = ""
     return found

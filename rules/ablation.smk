@@ -93,9 +93,9 @@ use rule downstream as ablation_downstream with:
             downstream_settings(wildcards.task, "daisy", SEEDS[0]),
             task_code("daisy.downstream", wildcards.task),
         ),
-        calibration=lambda wildcards, input: f"--calibration {input.calibration}",
-        upstream=lambda wildcards, input: f"--upstream {input.upstream}" if input.upstream else "",
-        curves=lambda wildcards, output: results(f"tensorboard/{os.path.relpath(os.path.dirname(output.model), RUN)}"),
+        calibration=option("calibration"),
+        upstream=option("upstream"),
+        curves=curves,
 
 
 use rule evaluation as ablation_evaluation with:

@@ -34,6 +34,6 @@ rule branches:
         training(
             "train_branches",
             "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --labels {input.labels} "
-            "--dictionary {input.dictionary} --state {params.state} --curves {params.curves} --out {output.model} --history {output.history} "
-            "--threads {threads}",
+            "--dictionary {input.dictionary} --state {params.state} --curves {params.curves} "
+            "--out {output.model} --history {output.history} --threads {threads}",
         )

@@ -145,6 +145,20 @@ def output_folder(wildcards, output):
     return os.path.dirname(output[0])
 
 
+def option(name):
+    """Parameter function: `--name` with the stage's input of that name, or nothing where it has none."""
+
+    def write(wildcards, input):
+        return f"--{name} {input[name]}" if input[name] else ""
+
+    return write
+
+
+def curves(wildcards, output):
+    """Parameter function: where TensorBoard finds an unfinished training of the run."""
+    return results(f"tensorboard/{os.path.relpath(os.path.dirname(output.model), RUN)}")
+
+
 def folder_of(file):
     """Parameter function: the folder of one of the stage's inputs."""
     return lambda wildcards: os.path.dirname(file)

@@ -29,14 +29,14 @@ rule downstream:
             downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
             task_code("daisy.downstream", wildcards.task),
         ),
-        calibration=lambda wildcards, input: f"--calibration {input.calibration}" if input.calibration else "",
-        upstream=lambda wildcards, input: f"--upstream {input.upstream}" if input.upstream else "",
-        curves=lambda wildcards, output: results(f"tensorboard/{os.path.relpath(os.path.dirname(output.model), RUN)}"),
+        calibration=option("calibration"),
+        upstream=option("upstream"),
+        curves=curves,
     shell:
         training(
             "downstream",
             "--train-manifest {input.train_manifest} --train-features {input.train_features} "
-            "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.upstream} {params.calibration} "
-            "--state {params.state} --curves {params.curves} --out {output.model} --exits {output.exits} --history {output.history} "
-            "--threads {threads}",
+            "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.upstream} "
+            "{params.calibration} --state {params.state} --curves {params.curves} --out {output.model} "
+            "--exits {output.exits} --history {output.history} --threads {threads}",
         )

@@ -23,7 +23,7 @@ rule features:
     params:
         settings=stored_settings,
         code=stored_code,
-        like=lambda wildcards, input: f"--like {input.like}" if input.like else "",
+        like=option("like"),
     shell:
         stage(
             "extract",

@@ -373,7 +373,3 @@ def variant_features(part, file):
 def previous_checkpoint(wildcards):
     """An iteration clusters features of the one before; the first needs no model."""
     return f"{PRETRAIN}/1/checkpoints/checkpoint_last.pt" if wildcards.iteration == "2" else []
-
-
-def checkpoint_option(wildcards, input):
-    return f"--checkpoint {input.checkpoint}" if input.checkpoint else ""

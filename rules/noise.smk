@@ -90,8 +90,8 @@ rule noise_evaluation:
     params:
         settings=noise_settings,
         code=lambda wildcards: task_code("daisy.noise_evaluate", wildcards.task),
-        model=lambda wildcards, input: f"--model {input.model}" if input.model else "",
-        upstream=lambda wildcards, input: f"--upstream {input.upstream}" if input.upstream else "",
+        model=option("model"),
+        upstream=option("upstream"),
         out=output_folder,
     shell:
         stage(

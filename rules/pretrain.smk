@@ -49,7 +49,7 @@ rule pretrain_dump:
             share=ITERATIONS[wildcards.iteration]["share"],
             seed=SEED,
         ),
-        checkpoint=checkpoint_option,
+        checkpoint=option("checkpoint"),
         out=lambda wildcards: f"{PRETRAIN}/{wildcards.iteration}/features",
     shell:
         stage("dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
@@ -89,7 +89,7 @@ rule pretrain_labels:
     threads: 2
     params:
         settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
-        checkpoint=checkpoint_option,
+        checkpoint=option("checkpoint"),
     shell:
         stage(
             "label",

@@ -86,7 +86,7 @@ rule labels:
     params:
         settings=stored_settings,
         code=stored_code,
-        centroids=lambda wildcards, input: f"--centroids {input.centroids}" if input.centroids else "",
+        centroids=option("centroids"),
     shell:
         stage(
             "label",

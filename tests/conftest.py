@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from project import Project
 
 from daisy import audio
 from daisy.hubert.checkpoint import Checkpoint, load
+from daisy.hubert.writing import save_published
+from daisy.label import write_labels
+from daisy.manifest import Utterance, write_manifest
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,6 +33,34 @@ def checkpoint() -> Checkpoint:
 def waves() -> list[torch.Tensor]:
     """Six real recordings of different lengths."""
     return [audio.read(path) for path in sorted(GOLDEN.glob("*.wav"))]
+
+
+@pytest.fixture
+def spoken(tmp_path, checkpoint, waves) -> Path:
+    """A folder with the golden recordings of two speakers, their manifest `train.tsv`, and a model `daisy.pt`."""
+    items = []
+    for number, wave in enumerate(waves):
+        audio.write(tmp_path / f"{number}.flac", wave.numpy())
+        items.append(Utterance(f"u{number}", f"{number}.flac", len(wave), f"speaker{number % 2}", "a b"))
+    write_manifest(tmp_path / "train.tsv", tmp_path, items)
+    save_published(tmp_path / "daisy.pt", checkpoint)
+    return tmp_path
+
+
+@pytest.fixture
+def speech(tmp_path) -> Path:
+    """A folder with a manifest of the golden recordings, where they lie, and a label per frame."""
+    words = ("call", "home", "stop", "light")
+    utterances = [
+        Utterance(path.stem, path.name, len(audio.read(path)), f"speaker{index % 2}", words[index % 4])
+        for index, path in enumerate(sorted(GOLDEN.glob("*.wav")))
+    ]
+    write_manifest(tmp_path / "train.tsv", GOLDEN, utterances)
+    config = load(GOLDEN / "daisy_tiny_after_norm.pt").encoder.config
+    rng = np.random.default_rng(0)
+    write_labels(tmp_path / "train.km", [rng.integers(10, size=config.frames(item.samples)) for item in utterances])
+    (tmp_path / "dict.km.txt").write_text("".join(f"{index} 1\n" for index in range(10)))
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -11,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
 
 ROOT = Path(__file__).parent.parent
+
+
+def laid_over(*configs: Mapping[str, Any]) -> dict[str, Any]:
+    """Configs laid over one another, as Snakemake does; the last one is uppermost."""
+    config: dict[str, Any] = {}
+    for overlay in configs:
+        update_config(config, copy.deepcopy(dict(overlay)))
+    return config
 
 
 class Project:

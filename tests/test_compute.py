@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from daisy import audio, downstream, dump, extract, label, train_branches
+from daisy import downstream, dump, extract, label, train_branches
 from daisy.compute import Compute
 from daisy.errors import DaisyError
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
-from daisy.hubert.writing import save_published
 from daisy.kmeans import cluster
-from daisy.manifest import Utterance, write_manifest
 from daisy.model_file import Downstream
 from daisy.tasks.loading import task_class
 from daisy.tasks.masking import Sources
@@ -80,42 +78,30 @@ def test_a_gpu_that_is_not_there(monkeypatch):
     assert Compute("cpu").place().type == "cpu"
 
 
-@pytest.fixture
-def speech(tmp_path, waves, checkpoint):
-    """A manifest, a model, centroids."""
-    items = []
-    for number, wave in enumerate(waves):
-        audio.write(tmp_path / f"{number}.flac", wave.numpy())
-        items.append(Utterance(f"u{number}", f"{number}.flac", len(wave), f"speaker{number % 2}", "a b"))
-    write_manifest(tmp_path / "train.tsv", tmp_path, items)
-    save_published(tmp_path / "daisy.pt", checkpoint)
-    return tmp_path
-
-
 def run(stage, settings: dict, precision: str, **options: object) -> None:
     chosen = {**settings, "compute": {"device": "cpu", "precision": precision}}
     pairs = [text for key, value in options.items() for text in (f"--{key.replace('_', '-')}", str(value))]
     stage.main(["--settings", json.dumps(chosen), *pairs])
 
 
-def test_targets_and_branches_in_bfloat16(speech):
-    manifest = speech / "train.tsv"
+def test_targets_and_branches_in_bfloat16(spoken):
+    manifest = spoken / "train.tsv"
     frames, labels, losses = {}, {}, {}
     for precision in ("float32", "bfloat16"):
-        out = speech / precision
+        out = spoken / precision
         run(dump, {"layer": 4}, precision, manifest=manifest, checkpoint=MODEL, out=out)
         frames[precision] = np.load(out / "train_0_1.npy")
         assert frames[precision].dtype == np.float32
         if precision == "float32":
             centroids, _ = cluster(frames[precision], 12, seed=0)
-            np.savez(speech / "kmeans.npz", centroids=centroids)
+            np.savez(spoken / "kmeans.npz", centroids=centroids)
         settings = {"kind": "kmeans", "layer": 4}
         given = {"manifest": manifest, "checkpoint": MODEL}
-        run(label, settings, precision, **given, centroids=speech / "kmeans.npz", out=out / "train.km")
+        run(label, settings, precision, **given, centroids=spoken / "kmeans.npz", out=out / "train.km")
         labels[precision] = np.array((out / "train.km").read_text().split(), dtype=int)
         settings = {"position": "after-norm", "steps": 5, "batch_seconds": 9, "learning_rate": 0.01, "seed": 1}
-        (speech / "dict").write_text("".join(f"{number} 1\n" for number in range(12)))
-        files = {"labels": speech / "float32/train.km", "dictionary": speech / "dict", "state": out / "state"}
+        (spoken / "dict").write_text("".join(f"{number} 1\n" for number in range(12)))
+        files = {"labels": spoken / "float32/train.km", "dictionary": spoken / "dict", "state": out / "state"}
         results = {"out": out / "daisy.pt", "history": out / "history.csv"}
         run(train_branches, {**settings, "save_every": 9}, precision, **given, **files, **results)
         with open(out / "history.csv", newline="") as file:
@@ -129,10 +115,10 @@ def test_targets_and_branches_in_bfloat16(speech):
 
 
 @pytest.mark.parametrize("task", ["sid", "asr"])
-def test_downstream_in_bfloat16(speech, task):
+def test_downstream_in_bfloat16(spoken, task):
     settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
-    files = {"model": speech / "daisy.pt", "manifest": speech / "train.tsv"}
-    run(extract, settings, "float32", **files, out=speech / "states.npy")
+    files = {"model": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
+    run(extract, settings, "float32", **files, out=spoken / "states.npy")
     shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {}), "fixed_layer": 3}
     if task == "asr":
         shared["options"]["specaugment"] = {**OPTIONS["asr"]["specaugment"], "time_masks": 0, "feature_masks": 0}
@@ -140,11 +126,11 @@ def test_downstream_in_bfloat16(speech, task):
     shared |= {"schedule": "constant", "clip": 1.0, "dev_every": 5, "seed": 1, "save_every": 9}
     losses = []
     for precision in ("float32", "bfloat16"):
-        out = speech / precision
+        out = spoken / precision
         given = {
             f"{part}_{what}": path
             for part in ("train", "dev")
-            for what, path in (("manifest", speech / "train.tsv"), ("features", speech / "states.npy"))
+            for what, path in (("manifest", spoken / "train.tsv"), ("features", spoken / "states.npy"))
         }
         results = {"out": out / "model.safetensors", "exits": out / "exits.json", "history": out / "history.csv"}
         run(downstream, shared, precision, **given, state=out / "state", **results)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from project import ROOT
+from project import ROOT, laid_over
 
 from daisy.config import SCHEMA, check_layers, resolve
 from daisy.errors import DaisyError
@@ -22,12 +22,7 @@ MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
 
 def merged(*overlays: dict) -> dict:
     """config/config.yaml with overlays, merged as Snakemake merges them."""
-    from snakemake.utils import update_config
-
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    for overlay in overlays:
-        update_config(config, overlay)
-    return config
+    return laid_over(yaml.safe_load((ROOT / "config/config.yaml").read_text()), *overlays)
 
 
 @pytest.mark.parametrize("name", ["test", "paper"])

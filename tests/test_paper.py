@@ -12,6 +12,7 @@ import pytest
 import torch
 import trees
 import yaml
+from project import laid_over
 
 from daisy.hubert.config import BASE_CONV_LAYERS, HubertConfig
 from daisy.hubert.encoder import Hubert
@@ -81,15 +82,6 @@ SMALL = {
 """Sizes alone; every rule and every corpus is the paper's."""
 
 
-def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: merged(one[key], other[key])
-        if key in one and key in other and isinstance(one[key], dict)
-        else other.get(key, one.get(key))
-        for key in {**one, **other}
-    }
-
-
 def table(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
@@ -98,7 +90,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_the_whole_graph_is_built_from_what_lies_there(project, overlay):
     deep = {"upstream": {"checkpoint": "daisy/models/hubert_tiny.safetensors"}}
     started = time.monotonic()
-    jobs = project.would_run("--cores", "32", config=CONFIG, overlay=merged(overlay, deep))
+    jobs = project.would_run("--cores", "32", config=CONFIG, overlay=laid_over(overlay, deep))
     assert time.monotonic() - started < 60
     assert jobs.items() >= PUBLISHED_JOBS.items()
     assert jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
@@ -109,7 +101,7 @@ def test_the_whole_paper_fits_on_a_disk_of_100_gb(project, overlay, tmp_path):
     """By the plan: HuBERT Base, 960 hours, four tasks and the noise study."""
     model = {"encoder_layers": 12, "encoder_embed_dim": 768}
     torch.save({"args": None, "cfg": {"model": model}, "model": {}}, tmp_path / "hubert_base_ls960.pt")
-    base = merged(overlay, {"run": "base", "upstream": {"checkpoint": str(tmp_path / "hubert_base_ls960.pt")}})
+    base = laid_over(overlay, {"run": "base", "upstream": {"checkpoint": str(tmp_path / "hubert_base_ls960.pt")}})
     (project.folder / "base.yaml").write_text(yaml.safe_dump(base))
     outcome = project.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
     assert outcome.returncode == 0, outcome.stderr
@@ -124,7 +116,7 @@ def test_the_whole_paper_fits_on_a_disk_of_100_gb(project, overlay, tmp_path):
 
 
 def test_downloads_are_jobs_when_asked_for(project, overlay):
-    asked = merged(overlay, {"data": {"published": {"download": True}, "corpora": {"noise": "musan"}}})
+    asked = laid_over(overlay, {"data": {"published": {"download": True}, "corpora": {"noise": "musan"}}})
     asked["upstream"] = {"checkpoint": "daisy/models/hubert_tiny.safetensors"}
     jobs = project.would_run("--cores", "32", config=CONFIG, overlay=asked)
     # Three subsets of LibriSpeech here, one archive of Libri-light and of MUSAN, three of VoxCeleb1 and Libri2Mix.
@@ -132,7 +124,7 @@ def test_downloads_are_jobs_when_asked_for(project, overlay):
 
 
 def test_a_corpus_that_is_not_whole_stops_the_run(project, overlay):
-    strict = merged(merged(overlay, SMALL), {"run": "strict", "data": {"published": {"faults": "stop"}}})
+    strict = laid_over(laid_over(overlay, SMALL), {"run": "strict", "data": {"published": {"faults": "stop"}}})
     outcome = project.run(config=CONFIG, overlay=strict, check=False)
     assert outcome.returncode != 0
     assert "LibriSpeech is not whole" in outcome.stdout + outcome.stderr
@@ -140,7 +132,7 @@ def test_a_corpus_that_is_not_whole_stops_the_run(project, overlay):
 
 
 def test_every_rule_of_the_paper_runs(project, overlay):
-    small = merged(overlay, SMALL)
+    small = laid_over(overlay, SMALL)
     project.run(config=CONFIG, overlay=small)
     results = project.folder / "results/paper"
     grid = table(results / "tables/grid.csv")

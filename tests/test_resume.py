@@ -9,18 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
 import safetensors.torch
 import torch
 
-from daisy import audio
-from daisy.hubert.checkpoint import load
-from daisy.label import write_labels
-from daisy.manifest import Utterance, write_manifest
-
 GOLDEN = Path(__file__).parent / "golden"
-WORDS = ("call", "home", "stop", "light")
 
 
 def command(module: str, settings: dict, **options: Path) -> list[str]:
@@ -47,23 +39,6 @@ def finish(arguments: list[str]) -> str:
 
 def equal(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture
-def speech(tmp_path):
-    """A manifest of the golden recordings, with a label per frame."""
-    files = sorted(GOLDEN.glob("*.wav"))
-    utterances = [
-        Utterance(path.stem, path.name, len(audio.read(path)), f"speaker{index % 2}", WORDS[index % 4])
-        for index, path in enumerate(files)
-    ]
-    manifest = tmp_path / "train.tsv"
-    write_manifest(manifest, GOLDEN, utterances)
-    config = load(GOLDEN / "daisy_tiny_after_norm.pt").encoder.config
-    rng = np.random.default_rng(0)
-    write_labels(tmp_path / "train.km", [rng.integers(10, size=config.frames(item.samples)) for item in utterances])
-    (tmp_path / "dict.km.txt").write_text("".join(f"{index} 1\n" for index in range(10)))
-    return tmp_path
 
 
 def test_branches_survive_a_kill(speech):

@@ -8,25 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from daisy import audio, downstream, extract
+from daisy import downstream, extract
 from daisy.errors import DaisyError
 from daisy.features import load_features
 from daisy.hubert.checkpoint import load
-from daisy.hubert.writing import save_published
-from daisy.manifest import Utterance, read_manifest, write_manifest
+from daisy.manifest import read_manifest
 from daisy.streamed import Streamed, open_features
-
-
-@pytest.fixture
-def split(tmp_path, waves, checkpoint):
-    """A manifest, and a model."""
-    items = []
-    for number, wave in enumerate(waves):
-        audio.write(tmp_path / f"{number}.flac", wave.numpy())
-        items.append(Utterance(f"u{number}", f"{number}.flac", len(wave), f"speaker{number % 2}", "a b"))
-    write_manifest(tmp_path / "train.tsv", tmp_path, items)
-    save_published(tmp_path / "daisy.pt", checkpoint)
-    return tmp_path
 
 
 def extracted(folder, name: str, *, keep: bool, pooled: bool = False):
@@ -39,10 +26,10 @@ def extracted(folder, name: str, *, keep: bool, pooled: bool = False):
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-def test_streamed_states_are_those_that_would_be_kept(split, pooled):
-    manifest, model = read_manifest(split / "train.tsv"), load(split / "daisy.pt")
-    kept = open_features(extracted(split, "kept", keep=True, pooled=pooled), manifest, None)
-    path = extracted(split, "streamed", keep=False, pooled=pooled)
+def test_streamed_states_are_those_that_would_be_kept(spoken, pooled):
+    manifest, model = read_manifest(spoken / "train.tsv"), load(spoken / "daisy.pt")
+    kept = open_features(extracted(spoken, "kept", keep=True, pooled=pooled), manifest, None)
+    path = extracted(spoken, "streamed", keep=False, pooled=pooled)
     streamed = open_features(path, manifest, model)
     assert kept.kept and not streamed.kept and isinstance(streamed, Streamed)
     assert path.stat().st_size < 1000
@@ -55,9 +42,9 @@ def test_streamed_states_are_those_that_would_be_kept(split, pooled):
     torch.testing.assert_close(kept.utterance(3, 2), streamed.utterance(3, 2), rtol=0, atol=5e-5)
 
 
-def test_a_batch_runs_no_deeper_than_its_latest_exit(split, monkeypatch):
-    manifest, model = read_manifest(split / "train.tsv"), load(split / "daisy.pt")
-    streamed = open_features(extracted(split, "streamed", keep=False), manifest, model)
+def test_a_batch_runs_no_deeper_than_its_latest_exit(spoken, monkeypatch):
+    manifest, model = read_manifest(spoken / "train.tsv"), load(spoken / "daisy.pt")
+    streamed = open_features(extracted(spoken, "streamed", keep=False), manifest, model)
     run: list[int] = []
     layer = model.encoder.layer
     monkeypatch.setattr(model.encoder, "layer", lambda k, *rest: (run.append(k), layer(k, *rest))[1])
@@ -65,7 +52,7 @@ def test_a_batch_runs_no_deeper_than_its_latest_exit(split, monkeypatch):
     assert run == [1, 2, 3]
 
 
-def test_trainings_agree(split):
+def test_trainings_agree(spoken):
     """The same training from kept and from streamed states."""
     options = {"projection": 8}
     settings = {"task": "sid", "options": options, "fixed_layer": -1, "fusion": "dynamic", "steps": 6, "batch_size": 2}
@@ -73,21 +60,21 @@ def test_trainings_agree(split):
     settings |= {"seed": 1, "save_every": 2}
     losses = []
     for name, keep in (("kept", True), ("streamed", False)):
-        path = str(extracted(split, name, keep=keep))
+        path = str(extracted(spoken, name, keep=keep))
         arguments = ["--settings", json.dumps(settings)]
         for part in ("train", "dev"):
-            arguments += [f"--{part}-manifest", str(split / "train.tsv"), f"--{part}-features", path]
-        out = split / name
+            arguments += [f"--{part}-manifest", str(spoken / "train.tsv"), f"--{part}-features", path]
+        out = spoken / name
         arguments += ["--state", str(out / "state"), "--out", str(out / "model.safetensors")]
         arguments += ["--exits", str(out / "exits.json"), "--history", str(out / "history.csv")]
-        downstream.main([*arguments, *([] if keep else ["--upstream", str(split / "daisy.pt")])])
+        downstream.main([*arguments, *([] if keep else ["--upstream", str(spoken / "daisy.pt")])])
         losses.append([float(line.split(",")[1]) for line in (out / "history.csv").read_text().splitlines()[1:]])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_streaming_needs_its_model(split, tmp_path):
-    manifest = read_manifest(split / "train.tsv")
-    path = extracted(split, "streamed", keep=False)
+def test_streaming_needs_its_model(spoken, tmp_path):
+    manifest = read_manifest(spoken / "train.tsv")
+    path = extracted(spoken, "streamed", keep=False)
     with pytest.raises(DaisyError, match="streamed, which needs the model"):
         open_features(path, manifest, None)
     from project import ROOT

@@ -8,22 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daisy import audio, label, targets
+from daisy import label, targets
 from daisy.errors import DaisyError
 from daisy.kmeans import read_shards
-from daisy.manifest import Utterance, write_manifest
 
 MODEL = Path(__file__).parent / "golden/daisy_tiny_after_norm.pt"
 
 
 @pytest.fixture
-def manifest(tmp_path, waves):
-    items = []
-    for number, wave in enumerate(waves):
-        audio.write(tmp_path / f"{number}.flac", wave.numpy())
-        items.append(Utterance(f"u{number}", f"{number}.flac", len(wave)))
-    write_manifest(tmp_path / "train.tsv", tmp_path, items)
-    return tmp_path / "train.tsv"
+def manifest(spoken):
+    return spoken / "train.tsv"
 
 
 def made(manifest: Path, shards: int, classes: int = 5) -> tuple[str, str]:

@@ -12,42 +12,21 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from daisy import audio, dump
+from daisy import dump
 from daisy.compute import memory
 from daisy.curves import Curves
 from daisy.errors import DaisyError
-from daisy.hubert.checkpoint import load
 from daisy.hubert.encoder import Hubert
-from daisy.label import write_labels
-from daisy.manifest import Utterance, write_manifest
 from daisy.notice import RESUBMIT
 from daisy.workers import Workers
 
 GOLDEN = Path(__file__).parent / "golden"
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 BRANCHES = {"position": "after-norm", "steps": 6, "batch_seconds": 8, "learning_rate": 0.01, "seed": 7, "save_every": 2}
-WORDS = ("call home", "stop", "light on", "go")
-
-
-@pytest.fixture
-def speech(tmp_path):
-    """A manifest of the golden recordings with labels, texts and features."""
-    files = sorted(GOLDEN.glob("*.wav"))
-    items = [
-        Utterance(path.stem, path.name, len(audio.read(path)), f"speaker{index % 2}", WORDS[index % 4])
-        for index, path in enumerate(files)
-    ]
-    write_manifest(tmp_path / "train.tsv", GOLDEN, items)
-    config = load(GOLDEN / "daisy_tiny_after_norm.pt").encoder.config
-    rng = np.random.default_rng(0)
-    write_labels(tmp_path / "train.km", [rng.integers(10, size=config.frames(item.samples)) for item in items])
-    (tmp_path / "dict.km.txt").write_text("".join(f"{index} 1\n" for index in range(10)))
-    return tmp_path
 
 
 def branches(speech: Path, name: str, settings: dict, *launcher: str) -> list[str]:

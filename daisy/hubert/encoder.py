@@ -222,6 +222,14 @@ class Hubert(nn.Module):
         x = x + self.encoder.pos_conv(x)
         return x if self.config.pre_norm else self.encoder.layer_norm(x)
 
+    def output(self, waves: Sequence[Tensor], k: int) -> Frames:
+        """The output of layer k (from 1) for a batch of recordings, each as it is alone; no deeper layer runs."""
+        frames = self.front_end(waves)
+        x = self.before_layers(frames)
+        for number in range(1, k + 1):
+            x, _ = self.layer(number, x, frames.mask)
+        return Frames(x, frames.lengths, frames.mask)
+
     def layer(self, k: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Run layer k (from 1): its output, and h_k for the position `before-norm`."""
         return self.encoder.layers[k - 1](x, mask)

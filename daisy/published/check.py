@@ -15,7 +15,7 @@ from daisy.published.catalogue import CORPORA, Size, settings_of
 from daisy.published.tree import Fault, Listed, Tree, decoded, promised
 
 READERS: dict[str, tuple[type[Any], Callable[[Any], Tree]]] = {
-    librispeech.NAME: (librispeech.Settings, lambda settings: librispeech.read(settings.root, settings.splits)),
+    librispeech.NAME: (librispeech.Settings, librispeech.read),
     librispeech_10h.NAME: (librispeech_10h.Settings, librispeech_10h.read),
     voxceleb1.NAME: (voxceleb1.Settings, voxceleb1.read),
     voicebank_demand.NAME: (voicebank_demand.Settings, voicebank_demand.read),
@@ -63,13 +63,11 @@ def check(name: str, published: Mapping[str, Any], *, decode: bool) -> Checked:
         DaisyError: if it is not there at all, or one of its lists is wrong.
     """
     kind, read = READERS[name]
-    settings = settings_of(name, published)
-    known = {field.name for field in dataclasses.fields(kind)}
-    tree = read(stage.build(kind, {key: value for key, value in settings.items() if key in known}))
+    tree = read(stage.build(kind, settings_of(name, published)))
 
     def seconds(path: Path) -> float:
-        samples, rate = promised(path)
-        return (len(decoded(path, rate)) if decode else samples) / rate
+        samples, rate = header = promised(path)
+        return (len(decoded(path, header)) if decode else samples) / rate
 
     def tried(item: Listed) -> tuple[float, Fault | None]:
         try:

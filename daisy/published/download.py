@@ -7,7 +7,6 @@ of an archive can land outside the folder that it is unpacked in.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import http.client
 import os
@@ -23,7 +22,7 @@ from typing import IO
 
 from daisy import stage
 from daisy.errors import DaisyError, WriteError
-from daisy.files import atomic, write_json
+from daisy.files import NO_SPACE, atomic, disk_full, write_json
 from daisy.progress import Progress
 from daisy.published.archives import ARCHIVES, Archive
 from daisy.published.catalogue import CORPORA
@@ -139,8 +138,8 @@ def digest_of(file: Path, like: str) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> WriteError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError("the disk is full", file=path, fix="Free some space and run again; what is there is kept")
+    if error.errno in NO_SPACE:
+        return disk_full(path)
     return WriteError(f"it cannot be written ({error.strerror})", file=path, fix="Correct data.published")
 
 
@@ -217,14 +216,11 @@ def join(parts: Sequence[Path], whole: Path) -> None:
 
 
 def obtain(root: Path, archive: Archive) -> Path:
-    """Download and unpack an archive below `root`, unless what it holds is there.
+    """Download and unpack an archive below `root`.
 
     Returns:
         The folder or file that it holds.
     """
-    found = there(root, archive)
-    if found:
-        return found
     names = [url.split("?")[0].rsplit("/", 1)[-1] for url in archive.urls]
     downloads = root / ".downloads"
     if len(names) == 1 and names[0] == archive.holds:

@@ -104,7 +104,7 @@ def speakers_of(root: Path) -> dict[str, set[str]]:
     return result
 
 
-def read(root: str, splits: Mapping[str, str]) -> Tree:
+def subsets(root: str, splits: Mapping[str, str]) -> Tree:
     """The recordings of some subsets.
 
     Args:
@@ -130,9 +130,18 @@ def read(root: str, splits: Mapping[str, str]) -> Tree:
     return Tree(listed, faults + differences(census, corpus.sizes), census, roots)
 
 
+def read(settings: Settings) -> Tree:
+    """The recordings of all subsets in use.
+
+    Raises:
+        DaisyError: if a subset is not there at all.
+    """
+    return subsets(settings.root, settings.splits)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
-    run_stage(NAME, argv, Settings, lambda settings: read(settings.root, settings.splits), lambda _, __: in_place)
+    run_stage(NAME, argv, Settings, read, lambda _, __: in_place)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def read(settings: Settings) -> Tree:
     census = count(listed, PARTS)
     faults += differences(census, corpus.sizes)
     splits = {**dict.fromkeys(settings.dev, "dev"), **dict.fromkeys(settings.test, "test")}
-    held_out = librispeech.read(settings.librispeech, splits)
+    held_out = librispeech.subsets(settings.librispeech, splits)
     return Tree(
         listed + held_out.listed,
         faults + held_out.faults,

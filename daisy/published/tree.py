@@ -146,13 +146,17 @@ def promised(path: Path) -> tuple[int, int]:
     return found.frames, found.samplerate
 
 
-def decoded(path: Path, rate: int = SAMPLE_RATE) -> torch.Tensor:
+def decoded(path: Path, header: tuple[int, int] | None = None) -> torch.Tensor:
     """(samples,) of a mono recording, found to be as long as its header says.
+
+    Args:
+        path: The file.
+        header: What `promised` gave, for a recording of any rate; without it, the rate must be 16 kHz.
 
     Raises:
         DaisyError: if it cannot be read to the end, or is of another kind.
     """
-    samples, _ = promised(path)
+    samples, rate = header or (promised(path)[0], SAMPLE_RATE)
     wave = audio.read(path, rate=rate)
     if samples != len(wave):
         raise DaisyError(f"{len(wave)} samples, but its header promises {samples}", file=path, fix="Restore it")

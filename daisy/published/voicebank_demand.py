@@ -98,8 +98,8 @@ def at_16_khz(path: Path) -> torch.Tensor:
     Raises:
         DaisyError: if it cannot be read, or is not mono.
     """
-    _, rate = promised(path)
-    return torchaudio.functional.resample(decoded(path, rate), rate, SAMPLE_RATE)
+    header = promised(path)
+    return torchaudio.functional.resample(decoded(path, header), header[1], SAMPLE_RATE)
 
 
 def resampled(settings: Settings, out: Path) -> Callable[[Listed], Made]:
@@ -108,7 +108,8 @@ def resampled(settings: Settings, out: Path) -> Callable[[Listed], Made]:
     def make(item: Listed) -> Made:
         noisy, clean = at_16_khz(item.path), at_16_khz(item.sources[0])
         if len(noisy) != len(clean):
-            raise DaisyError(f"{len(noisy)} samples, but {len(clean)} in {item.sources[0]}", file=item.path, fix="-")
+            problem = f"{len(noisy)} samples, but {len(clean)} in {item.sources[0]}"
+            raise DaisyError(problem, file=item.path, fix="Restore both")
         reference = f"{item.id}-clean.flac"
         audio.write(out / f"{item.id}.flac", noisy.numpy())
         audio.write(out / reference, clean.numpy())
