@@ -24,6 +24,12 @@ include: "rules/ablation.smk"
 include: "rules/pretrain.smk"
 
 
+onstart:
+    with shown():
+        for number in end_orphans(workflow):
+            logger.info(f"Cancelled Slurm job {number}, left over from an earlier run.")
+
+
 rule all:
     default_target: True
     input:

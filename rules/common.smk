@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 
 from daisy import disk
 from daisy.code_digest import code_digests
 from daisy.config import check_layers, resolve
 from daisy.errors import DaisyError
+from daisy.orphans import end_orphans
 from daisy.published.archives import archives_of
 from daisy.published.catalogue import CORPORA as PUBLISHED, module_of, settings_of
 from daisy.shape import shape_of
@@ -28,6 +30,9 @@ def shown():
 
 with shown():
     config = resolve(config)
+
+# A job on another machine runs in the environment that submitted it, activated there or not.
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
 
 RUN = f"{config['results']}/{config['run']}"
 CACHE = config["cache"]
@@ -187,7 +192,11 @@ def stage(module, arguments, launcher="python"):
 
 
 def training(module, arguments):
-    """The command of a training, by torch's launcher where several processes train together."""
+    """The command of a training, by torch's launcher where several processes train together.
+
+    The shell that runs it must outlive a notice too, or nobody would wait for the state to be saved.
+    """
     alone = config["workers"] == 1
     launcher = f"python -m torch.distributed.run --standalone --nproc-per-node {config['workers']}"
-    return stage(module, arguments, "python" if alone else launcher)
+    command = stage(module, arguments, "python" if alone else launcher)
+    return f"trap : TERM USR1; {command}"
