@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 BENCH ?=
+RESULTS ?= results/mini
 
-.PHONY: demo plan bench test test-peers lint format docs pretrain clean help
+.PHONY: demo plan efficiency bench test test-peers test-slurm lint format docs pretrain clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,12 +20,18 @@ demo: $(VENV)/.ready  ## The whole reproduction on the embedded speech: results/
 plan: $(VENV)/.ready  ## What `make demo` would run, why, and for how long
 	@$(RUN) daisy plan --cores $(CORES)
 
+efficiency: $(VENV)/.ready  ## Time, memory and cores that the jobs of a run (RESULTS=results/mini) asked for and used
+	@$(RUN) daisy efficiency $(RESULTS)
+
 test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pipeline
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) python -m pytest
 
 test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio and transformers, in an environment of its own
 	@$(VENV)-peers/bin/python -m pytest tests/peers
+
+test-slurm: $(VENV)/.ready-dev  ## The nano run on a throw-away Slurm cluster of this machine, and through failures
+	@$(RUN) python -m pytest tests/slurm -rs
 
 bench: $(VENV)/.ready  ## How fast this machine runs the paper's costly stages, as ratios of one run
 	@$(RUN) python benchmarks/throughput.py --threads $(CORES) $(BENCH)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import csv
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from snakemake.utils import update_config
 
@@ -25,6 +27,29 @@ def laid_over(*configs: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
+TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "noise", "noise_wer", "noise_guard")
+MEASURED = ("rtf", "speedup")
+"""Parts of the names of columns that hold time, which no two runs share."""
+
+
+def tables(run: Path, names: Sequence[str] = TABLES) -> dict[str, object]:
+    """Every number of a run's tables but those of the clock."""
+    found: dict[str, object] = {}
+    for name in names:
+        with open(run / f"tables/{name}.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found[name] = [
+            {key: value for key, value in row.items() if not any(part in key for part in MEASURED)} for row in rows
+        ]
+    return found
+
+
+def numbers(run: Path) -> dict[str, object]:
+    """Those, and the branches' weights."""
+    weights = torch.load(run / "branches/daisy.pt", weights_only=True)["model_weight"]
+    return tables(run) | {"branches": {name: value.tolist() for name, value in weights.items() if "final_proj" in name}}
+
+
 class Project:
     """The workflow of a folder of its own; downloaded packages are shared with the project's cache.
 
@@ -34,9 +59,10 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("daisy", "rules", "config", "envs"):
+        for name in ("daisy", "rules", "config", "envs", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
+        shutil.copy(ROOT / "slurm", folder, follow_symlinks=False)
         (ROOT / ".cache/debian").mkdir(parents=True, exist_ok=True)
         (folder / ".cache").mkdir()
         (folder / ".cache/debian").symlink_to(ROOT / ".cache/debian")
@@ -73,10 +99,14 @@ class Project:
         """Run Python."""
         return self._start([sys.executable, *arguments])
 
-    def _start(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        # The folder's own package comes before the one that is installed.
+    @property
+    def environment(self) -> dict[str, str]:
+        """An environment in which the folder's own package comes before the one that is installed."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)}
+        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)}
+
+    def _start(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = self.environment
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
 
     def would_run(self, *options: str, **given: Any) -> dict[str, int]:

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from daisy.efficiency import efficiency, render
+from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
 from daisy.hubert.writing import save, state_dict
 
@@ -217,6 +219,32 @@ def test_branches_train_from_any_checkpoint_by_config_alone(project, nano, form)
     (other,) = (item for item in (project.folder / ".cache/store").glob("branches-*/daisy.pt") if item not in before)
     own, other = (torch.load(file, weights_only=True)["model_weight"] for file in (nano / "branches/daisy.pt", other))
     assert own.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in own.items())
+
+
+def test_efficiency_counts_every_job(nano, tmp_path):
+    uses = {use.rule: use for use in efficiency(nano)}
+    trained = list((nano / "benchmarks").glob("downstream-*.tsv"))
+    assert uses["downstream"].jobs == len(trained) > 1
+    assert {
+        "embedded_speech",
+        "branches",
+        "features",
+        "evaluation",
+        "tables",
+    } <= uses.keys()  # the store's and the run's
+    assert uses["downstream"].memory_mb > 50 and uses["downstream"].minutes > 0
+    assert "downstream" in render(uses.values())
+    asked = {"threads": 2, "resources": repr({"mem_mb": 1000, "runtime": 10})}
+    row = {"s": 60, "max_rss": 250, "cpu_time": 90, "rule_name": "branches", **asked}
+    (tmp_path / "benchmarks").mkdir()
+    with open(tmp_path / "benchmarks/branches.tsv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows([row.keys(), row.values()])
+    (use,) = efficiency(tmp_path)
+    assert (use.minutes, use.minutes_asked, use.memory_mb, use.memory_mb_asked, use.cores) == (1, 10, 250, 1000, 1.5)
+    assert "25%" in render([use]) and "10%" in render([use])
+    (tmp_path / "benchmarks/branches.tsv").write_text("s\th:m:s\n1\t0:00:01\n")
+    with pytest.raises(DaisyError, match=r"branches\.tsv.*--benchmark-extended"):
+        efficiency(tmp_path)
 
 
 def test_what_is_left_over(nano):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import shutil
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from project import Project
+from project import Project, numbers
 from reruns import A_TASK_MORE, EDITS, HEADS, NOISE, Edit
 
 
@@ -117,24 +115,6 @@ def test_plan_of_a_finished_run(project, nano):
     assert outcome.returncode == 0 and outcome.stdout.startswith("Nothing to be done")
 
 
-TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "noise", "noise_wer", "noise_guard")
-MEASURED = ("rtf", "speedup")
-"""Parts of the names of columns that hold time, which no two runs share."""
-
-
-def results(run: Path) -> dict[str, object]:
-    """Every number of a run but those of the clock."""
-    tables: dict[str, object] = {}
-    for name in TABLES:
-        with open(run / f"tables/{name}.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        tables[name] = [
-            {key: value for key, value in row.items() if not any(part in key for part in MEASURED)} for row in rows
-        ]
-    weights = torch.load(run / "branches/daisy.pt", weights_only=True)["model_weight"]
-    return tables | {"branches": {name: value.tolist() for name, value in weights.items() if "final_proj" in name}}
-
-
 def test_reruns_give_what_a_run_from_scratch_gives(project, nano, tmp_path):
     """Three edits, one after another and really run: tasks and rho taken away, clusters, a learning rate."""
     overlay: dict[str, Any] = {"tasks": {"se": None, "ss": None}, "thresholds": {"rho": [1.0]}}
@@ -142,13 +122,13 @@ def test_reruns_give_what_a_run_from_scratch_gives(project, nano, tmp_path):
     with made(A_TASK_MORE, project):
         again = {**overlay, "tasks": {"se": None}}
         assert set(project.would_run(overlay=again)) == A_TASK_MORE.rules
-    first = results(nano)
+    first = numbers(nano)
     overlay["targets"] = {"clusters": 20}
     project.run(overlay=overlay)
-    second = results(nano)
+    second = numbers(nano)
     overlay["tasks"]["asr"] = {"learning_rate": 0.001}
     project.run(overlay=overlay)
-    assert first != second != results(nano) != first
+    assert first != second != numbers(nano) != first
     scratch = Project(tmp_path / "scratch")
     scratch.run(overlay=overlay)
-    assert results(scratch.results) == results(nano)
+    assert numbers(scratch.results) == numbers(nano)

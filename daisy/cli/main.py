@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from daisy import __version__
 from daisy.errors import DaisyError
 
-SUBCOMMANDS = ("info", "convert", "extract", "exits", "export-onnx", "plan", "data", "clean-store", "doctor")
+SUBCOMMANDS = (
+    "info",
+    "convert",
+    "extract",
+    "exits",
+    "export-onnx",
+    "plan",
+    "efficiency",
+    "data",
+    "clean-store",
+    "doctor",
+)
 """Each is a module of this package with `SUMMARY`, `EXAMPLES`, `add_arguments(parser)` and `run(arguments)`."""
 
 
