@@ -50,14 +50,14 @@ def fetch(packages: Sequence[str], folder: Path) -> Path:
 
 def _fetch_missing(missing: Sequence[str], folder: Path) -> None:
     if missing:
-        options = _own_apt_state(folder)
-        _command(["apt-get", *options, "-qq", "update"])
+        options = apt_options(folder)
+        command(["apt-get", *options, "-qq", "update"])
         downloads = folder / "packages"
         downloads.mkdir(exist_ok=True)
-        _command(["apt-get", *options, "-qq", "download", *missing], cwd=downloads)
+        command(["apt-get", *options, "-qq", "download", *missing], cwd=downloads)
         for name in missing:
             (file,) = sorted(downloads.glob(f"{name}_*.deb"))[-1:]
-            _command(["dpkg-deb", "-x", str(file.resolve()), str((folder / "root").resolve())])
+            command(["dpkg-deb", "-x", str(file.resolve()), str((folder / "root").resolve())])
             (folder / "unpacked" / name).write_text(file.name + "\n", encoding="utf-8")
 
 
@@ -66,7 +66,8 @@ def versions(packages: Sequence[str], folder: Path) -> dict[str, str]:
     return {name: (folder / "unpacked" / name).read_text(encoding="utf-8").split("_")[1] for name in packages}
 
 
-def _own_apt_state(folder: Path) -> list[str]:
+def apt_options(folder: Path) -> list[str]:
+    """Options of `apt-get` that keep all of its state in `folder`."""
     state = (folder / "apt").resolve()
     for part in ("lists/partial", "archives/partial"):
         (state / part).mkdir(parents=True, exist_ok=True)
@@ -78,8 +79,14 @@ def _own_apt_state(folder: Path) -> list[str]:
     ]
 
 
-def _command(command: list[str], cwd: Path | None = None) -> None:
-    outcome = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def command(words: list[str], cwd: Path | None = None) -> str:
+    """Run a command and return what it says.
+
+    Raises:
+        DaisyError: with the first line of its own error.
+    """
+    outcome = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
         lines = [line for line in outcome.stderr.splitlines() if line.startswith("E:")] or [outcome.stderr.strip()]
-        raise DaisyError(f"{' '.join(command[:1] + command[-1:])} failed: {lines[0]}", fix=_FIX)
+        raise DaisyError(f"{' '.join(words[:1] + words[-1:])} failed: {lines[0]}", fix=_FIX)
+    return outcome.stdout
