@@ -59,10 +59,9 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("daisy", "rules", "config", "envs", "profiles"):
+        for name in ("daisy", "rules", "config", "envs", "profiles", "slurm"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
-        shutil.copy(ROOT / "slurm", folder, follow_symlinks=False)
         (ROOT / ".cache/debian").mkdir(parents=True, exist_ok=True)
         (folder / ".cache").mkdir()
         (folder / ".cache/debian").symlink_to(ROOT / ".cache/debian")

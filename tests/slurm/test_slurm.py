@@ -100,7 +100,7 @@ def test_the_controller_restarted(site, undisturbed):
 
 def test_gpus_by_either_name(site, nano):
     """What a site sets in one place reaches the jobs: partition and GPU, asked for as `gpus` or as `gres`."""
-    profile = site.folder / "profiles/slurm/config.yaml"
+    profile = site.folder / "slurm/config.yaml"
     before = profile.read_text()
     part = next(site.folder.glob(".cache/store/features-sid-dev-*/states.npy"))
     for asked in ("gpu", "gres"):
