@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
+from daisy.hubert.products import FrontEnd, Positional, serves, state_of
 
 Padding = Literal["exact", "published", "formula"]
 """How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
@@ -50,16 +51,22 @@ class ConvLayer(nn.Sequential):
             parts.append(nn.Sequential(nn.Identity(), nn.LayerNorm(width)))
         super().__init__(*parts)
 
+    @property
+    def norm(self) -> nn.GroupNorm | nn.LayerNorm | None:
+        """The norm between the two, if any."""
+        if len(self) < 3:
+            return None
+        norm = self[2]
+        return norm[1] if isinstance(norm, nn.Sequential) else norm  # type: ignore[return-value]
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, T) to (B, C', T'); group norm counts only the frames of `mask` (B, T') if it is given."""
         x = self[0](x)
-        if len(self) == 3:
-            norm = self[2]
-            if isinstance(norm, nn.GroupNorm):
-                x = norm(x) if mask is None else _masked_norm(x, mask, norm)
-            else:
-                assert isinstance(norm, nn.Sequential)
-                x = norm[1](x.transpose(1, 2)).transpose(1, 2)
+        norm = self.norm
+        if isinstance(norm, nn.GroupNorm):
+            x = norm(x) if mask is None else _masked_norm(x, mask, norm)
+        elif norm is not None:
+            x = norm(x.transpose(1, 2)).transpose(1, 2)
         return F.gelu(x)
 
 
@@ -85,6 +92,7 @@ class FeatureExtractor(nn.Module):
             layers.append(ConvLayer(inputs, width, kernel, stride, config.conv_bias, norm))
             inputs = width
         self.conv_layers = nn.ModuleList(layers)
+        self._products: tuple[object, FrontEnd] | None = None
 
     def forward(self, waves: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, N) to (B, T, C); `mask` holds the valid frames after the first convolution."""
@@ -92,6 +100,17 @@ class FeatureExtractor(nn.Module):
         for layer in self.conv_layers:
             x, mask = layer(x, mask), None
         return x.transpose(1, 2)
+
+    def one_by_one(self, waves: Sequence[Tensor]) -> Tensor | None:
+        """Recordings (N,) to a padded (B, T, C), each as it is alone; None where products do not serve."""
+        layers = [(cast("nn.Conv1d", layer[0]), layer.norm) for layer in cast("list[ConvLayer]", self.conv_layers)]
+        weights = [conv.weight for conv, _ in layers]
+        if not serves(weights[0]):
+            return None
+        key = [state_of(weight) for weight in weights]
+        if self._products is None or self._products[0] != key:
+            self._products = key, FrontEnd(layers)
+        return nn.utils.rnn.pad_sequence([self._products[1](wave) for wave in waves], batch_first=True)
 
 
 class SelfAttention(nn.Module):
@@ -144,9 +163,16 @@ class PositionalConv(nn.Sequential):
     def __init__(self, config: HubertConfig) -> None:
         kernel = config.pos_kernel
         super().__init__(nn.Conv1d(config.dim, config.dim, kernel, padding=kernel // 2, groups=config.pos_groups))
+        self._products: tuple[object, Positional] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
+        conv = cast("nn.Conv1d", self[0])
+        if serves(conv.weight):
+            key = state_of(conv.weight)
+            if self._products is None or self._products[0] != key:
+                self._products = key, Positional(conv)
+            return F.gelu(self._products[1](x))
         out = self[0](x.transpose(1, 2))
         return F.gelu(out[..., : x.shape[1]]).transpose(1, 2)
 
@@ -196,8 +222,12 @@ class Hubert(nn.Module):
         if self.config.normalize:
             waves = [F.layer_norm(wave, wave.shape) for wave in waves]
         samples = [len(wave) for wave in waves]
+        total = self.config.frames(max(samples))
+        if padding == "exact" and (found := self.feature_extractor.one_by_one(waves)) is not None:
+            states = self.post_extract_proj(self.layer_norm(found))
+            lengths = [self.config.frames(count) for count in samples]
+            return Frames(states, lengths, valid_mask(lengths, total, states.device))
         padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
-        total = self.config.frames(padded.shape[1])
         if padding == "published":
             chunk = (padded.shape[1] - padded.shape[1] % total) // total
             lengths = [min(total, -(-count // chunk)) for count in samples]

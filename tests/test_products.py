@@ -1,0 +1,90 @@
+"""Convolutions as matrix products give what torch's convolutions give, at every length and shape."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from daisy.hubert import encoder as encoders
+from daisy.hubert import products
+from daisy.hubert.config import HubertConfig
+from daisy.hubert.encoder import Hubert
+
+TOLERANCE = 1e-5
+"""Relative to the largest value; both ways round, in another order."""
+
+SMALL = HubertConfig(
+    conv_layers=((8, 10, 5), *[(8, 3, 2)] * 4, *[(8, 2, 2)] * 2),
+    dim=16,
+    ffn_dim=16,
+    heads=2,
+    layers=1,
+    pos_kernel=16,
+    pos_groups=4,
+)
+SHAPES = {
+    "base": {},
+    "large": {"layer_norm_front_end": True, "conv_bias": True, "pre_norm": True, "normalize": True},
+    "other kernels": {"conv_layers": ((8, 6, 3), (12, 5, 2), (8, 3, 3), (8, 3, 1))},
+    "one convolution": {"conv_layers": ((8, 16, 8),), "layer_norm_front_end": True},
+    "long positions": {"pos_kernel": 300},
+}
+
+
+def model(shape: str) -> Hubert:
+    torch.manual_seed(0)
+    encoder = Hubert(dataclasses.replace(SMALL, **SHAPES[shape])).eval().requires_grad_(False)
+    for parameter in encoder.parameters():  # biases and norms start at 0 and 1, where a mix-up would not show
+        if parameter.ndim == 1:
+            parameter += 0.1 * torch.randn_like(parameter)
+    return encoder
+
+
+def both(encoder: Hubert, waves: list[torch.Tensor], monkeypatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """State 0 and the input of layer 1 of every recording, by products and by torch's convolutions."""
+    found = []
+    for serves in (products.serves, lambda weight: False):
+        with monkeypatch.context() as patch:
+            patch.setattr(encoders, "serves", serves)
+            frames = encoder.front_end(waves)
+            x = encoder.before_layers(frames)
+        found.append([states[row, :n] for states in (frames.states, x) for row, n in enumerate(frames.lengths)])
+    return list(zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_as_torch_does(shape, monkeypatch):
+    encoder, least = model(shape), model(shape).config.receptive_field
+    for lengths in ([least], [least + 1, 4000], [331_111, 20_000, 5003], range(least, least + 1300, 170)):
+        waves = [0.1 * torch.randn(length) + 0.05 for length in lengths]
+        for ours, theirs in both(encoder, waves, monkeypatch):
+            assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
+
+
+def test_a_loud_offset_costs_no_digits(monkeypatch):
+    """The group norm's statistics are a small variance about a large mean."""
+    encoder = model("base")
+    for ours, theirs in both(encoder, [0.001 * torch.randn(16_000) + 0.9], monkeypatch):
+        assert (ours - theirs).abs().max() < 100 * TOLERANCE * theirs.abs().max()
+
+
+def test_changed_weights_are_noticed(monkeypatch):
+    encoder, wave = model("base"), torch.randn(8000)
+    before = encoder.before_layers(encoder.front_end([wave]))
+    encoder.feature_extractor.conv_layers[2][0].weight *= 1.5
+    encoder.encoder.pos_conv[0].weight *= 1.5
+    ((_, _), (ours, theirs)) = both(encoder, [wave], monkeypatch)
+    assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
+    assert (ours - before[0]).abs().max() > 100 * TOLERANCE * theirs.abs().max()
+
+
+def test_only_where_they_serve():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    assert not products.serves(weight), "gradients flow through torch's convolutions"
+    with torch.no_grad():
+        assert products.serves(weight)
+        assert not products.serves(weight.to("meta")) and not products.serves(weight.bfloat16())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not products.serves(weight)
