@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -31,6 +32,12 @@ SHAPES = {
     "one convolution": {"conv_layers": ((8, 16, 8),), "layer_norm_front_end": True},
     "long positions": {"pos_kernel": 300},
 }
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
 
 
 def model(shape: str) -> Hubert:
@@ -72,19 +79,35 @@ def test_a_loud_offset_costs_no_digits(monkeypatch):
 
 def test_changed_weights_are_noticed(monkeypatch):
     encoder, wave = model("base"), torch.randn(8000)
-    before = encoder.before_layers(encoder.front_end([wave]))
-    encoder.feature_extractor.conv_layers[2][0].weight *= 1.5
-    encoder.encoder.pos_conv[0].weight *= 1.5
-    ((_, _), (ours, theirs)) = both(encoder, [wave], monkeypatch)
+    before = encoder.output([wave], 1).states
+    for weight in (
+        encoder.feature_extractor.conv_layers[2][0].weight,
+        encoder.encoder.pos_conv[0].weight,
+        encoder.encoder.layers[0].fc1.weight,
+    ):
+        weight *= 1.5
+        now = encoder.output([wave], 1).states
+        assert (now - before).abs().max() > 100 * TOLERANCE
+        assert torch.equal(now, copy.deepcopy(encoder).output([wave], 1).states)
+        before = now
+    rounded = encoder.to(torch.bfloat16).to(torch.float32).output([wave], 1).states
+    assert (rounded - before).abs().max() > 10 * TOLERANCE
+    ours, theirs = both(encoder, [wave], monkeypatch)[1]
     assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
-    assert (ours - before[0]).abs().max() > 100 * TOLERANCE * theirs.abs().max()
+
+
+def test_gradients_flow_where_they_are_wanted():
+    encoder, wave = model("base"), torch.randn(8000, requires_grad=True)
+    with torch.enable_grad():
+        encoder.output([wave], 1).states.square().sum().backward()
+    assert wave.grad is not None and wave.grad.abs().max() > 0
 
 
 def test_only_where_they_serve():
-    weight = torch.nn.Parameter(torch.zeros(1))
-    assert not products.serves(weight), "gradients flow through torch's convolutions"
-    with torch.no_grad():
-        assert products.serves(weight)
-        assert not products.serves(weight.to("meta")) and not products.serves(weight.bfloat16())
-        with torch.autocast("cpu", torch.bfloat16):
-            assert not products.serves(weight)
+    weight = torch.zeros(1)
+    assert products.serves(weight)
+    assert not products.serves(weight.to("meta")) and not products.serves(weight.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not products.serves(weight)
+    with torch.enable_grad():
+        assert not products.serves(weight)

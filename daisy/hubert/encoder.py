@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
-from daisy.hubert.products import FrontEnd, Positional, serves, state_of
+from daisy.hubert.products import FrontEnd, Keeper, Linear, Positional, serves
 
 Padding = Literal["exact", "published", "formula"]
 """How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
@@ -81,7 +81,7 @@ def _masked_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     return (centred * (scale * norm.weight[:, None]) + norm.bias[:, None]).to(kind)
 
 
-class FeatureExtractor(nn.Module):
+class FeatureExtractor(Keeper, nn.Module):
     """The convolutional front end."""
 
     def __init__(self, config: HubertConfig) -> None:
@@ -92,7 +92,6 @@ class FeatureExtractor(nn.Module):
             layers.append(ConvLayer(inputs, width, kernel, stride, config.conv_bias, norm))
             inputs = width
         self.conv_layers = nn.ModuleList(layers)
-        self._products: tuple[object, FrontEnd] | None = None
 
     def forward(self, waves: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, N) to (B, T, C); `mask` holds the valid frames after the first convolution."""
@@ -107,10 +106,8 @@ class FeatureExtractor(nn.Module):
         weights = [conv.weight for conv, _ in layers]
         if not serves(weights[0]):
             return None
-        key = [state_of(weight) for weight in weights]
-        if self._products is None or self._products[0] != key:
-            self._products = key, FrontEnd(layers)
-        return nn.utils.rnn.pad_sequence([self._products[1](wave) for wave in waves], batch_first=True)
+        products = self.kept(weights, lambda: FrontEnd(layers))
+        return nn.utils.rnn.pad_sequence([products(wave) for wave in waves], batch_first=True)
 
 
 class SelfAttention(nn.Module):
@@ -119,8 +116,8 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.k_proj, self.v_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.q_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.k_proj, self.v_proj = Linear(dim, dim), Linear(dim, dim)
+        self.q_proj, self.out_proj = Linear(dim, dim), Linear(dim, dim)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, D) to (B, T, D)."""
@@ -142,37 +139,33 @@ class EncoderLayer(nn.Module):
         self.pre_norm = config.pre_norm
         self.self_attn = SelfAttention(config.dim, config.heads)
         self.self_attn_layer_norm = nn.LayerNorm(config.dim)
-        self.fc1 = nn.Linear(config.dim, config.ffn_dim)
-        self.fc2 = nn.Linear(config.ffn_dim, config.dim)
+        self.fc1 = Linear(config.dim, config.ffn_dim)
+        self.fc2 = Linear(config.ffn_dim, config.dim)
         self.final_layer_norm = nn.LayerNorm(config.dim)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, T, D) to the layer's output, and the second feed-forward layer's output, each (B, T, D)."""
         if self.pre_norm:
             x = x + self.self_attn(self.self_attn_layer_norm(x), mask)
-            inner = self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+            inner = self.fc2(self.fc1(self.final_layer_norm(x), gelu=True))
             return x + inner, inner
         x = self.self_attn_layer_norm(x + self.self_attn(x, mask))
-        inner = self.fc2(F.gelu(self.fc1(x)))
+        inner = self.fc2(self.fc1(x, gelu=True))
         return self.final_layer_norm(x + inner), inner
 
 
-class PositionalConv(nn.Sequential):
+class PositionalConv(Keeper, nn.Sequential):
     """The positional convolution (fairseq's index 0), which keeps the length."""
 
     def __init__(self, config: HubertConfig) -> None:
         kernel = config.pos_kernel
         super().__init__(nn.Conv1d(config.dim, config.dim, kernel, padding=kernel // 2, groups=config.pos_groups))
-        self._products: tuple[object, Positional] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         conv = cast("nn.Conv1d", self[0])
         if serves(conv.weight):
-            key = state_of(conv.weight)
-            if self._products is None or self._products[0] != key:
-                self._products = key, Positional(conv)
-            return F.gelu(self._products[1](x))
+            return F.gelu(self.kept([conv.weight], lambda: Positional(conv))(x))
         out = self[0](x.transpose(1, 2))
         return F.gelu(out[..., : x.shape[1]]).transpose(1, 2)
 
@@ -199,7 +192,7 @@ class Hubert(nn.Module):
         width = config.conv_layers[-1][0]
         self.feature_extractor = FeatureExtractor(config)
         self.layer_norm = nn.LayerNorm(width)
-        self.post_extract_proj = nn.Linear(width, config.dim) if width != config.dim else nn.Identity()
+        self.post_extract_proj = Linear(width, config.dim) if width != config.dim else nn.Identity()
         self.encoder = TransformerEncoder(config)
 
     def front_end(self, waves: Sequence[Tensor], padding: Padding = "exact") -> Frames:

@@ -1,24 +1,27 @@
 """HuBERT's convolutions on a CPU in float32: the same sums, from fewer and larger matrix products.
 
 One recording at a time and channels last, so that a product's rows are frames where they lie in memory, nothing is
-padded, and an utterance gets what it gets alone. Three savings, all exact but for rounding:
+padded, and an utterance gets what it gets alone. Four savings, all exact but for rounding:
 
 - Frames pass the first two convolutions, the costliest, in stretches that stay in the processor's cache. That needs the
   first group norm's statistics beforehand: its convolution is linear, so they follow from the mean and the covariance
   of the samples under the kernel.
 - A convolution of kernel 3 and stride 2 is one tap on odd frames and two on even ones. Of those two, minimal filtering
   (Winograd, 1980: F(2, 2)) makes two outputs with three products in place of four.
+- Linear layers keep their weight in oneDNN's own layout, as torch's compiler does.
 - The positional convolution, 128 taps long, is a product per frequency (overlap-save).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+T = TypeVar("T")
 
 STRETCH = 512
 """Output frames at once: 512 of 512 channels are 1 MiB, half of what a core's second cache often holds."""
@@ -28,15 +31,53 @@ BLOCK = 256
 
 
 def serves(weight: Tensor) -> bool:
-    """Whether these routines may stand in for torch's convolutions with this weight."""
-    plain = weight.device.type == "cpu" and weight.dtype == torch.float32
-    tracked = torch.is_grad_enabled() and weight.requires_grad
-    return plain and not tracked and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    """Whether these routines may stand in for torch's with this weight; they let no gradient through."""
+    plain = weight.device.type == "cpu" and weight.dtype == torch.float32 and not torch.is_grad_enabled()
+    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 
 
-def state_of(weight: Tensor) -> tuple[int, int]:
-    """What tells whether a weight is the one that was laid out, and as it was then."""
-    return weight.data_ptr(), -1 if weight.is_inference() else weight._version
+class Keeper:
+    """A part of a module that keeps what it laid out of its weights until they change."""
+
+    _kept: tuple[list[tuple[Tensor, int]], object] | None = None
+
+    def kept(self, weights: Sequence[Tensor], lay_out: Callable[[], T]) -> T:
+        """What `lay_out` made of `weights`; made again when one of them is another, or was written to."""
+        state = [(weight.detach(), -1 if weight.is_inference() else weight._version) for weight in weights]
+        if self._kept is None or [_place(item) for item in self._kept[0]] != [_place(item) for item in state]:
+            self._kept = state, lay_out()  # the weights are held, so that no others can come to lie in their place
+        return cast("T", self._kept[1])
+
+    def _apply(self, *arguments: Any, **options: Any) -> Any:  # what `to` and its kin call
+        self._kept = None
+        return super()._apply(*arguments, **options)  # type: ignore[misc]
+
+    def __getstate__(self) -> dict[str, Any]:  # copies and pickles make their own
+        return {**self.__dict__, "_kept": None}
+
+
+def _place(state: tuple[Tensor, int]) -> tuple[int, int]:
+    weight, version = state
+    return weight.data_ptr(), version
+
+
+class Linear(Keeper, nn.Linear):
+    """A linear layer whose weight lies as oneDNN's products want it, and which may apply GELU on the way."""
+
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
+        if not (serves(self.weight) and _PACKED):
+            y = F.linear(x, self.weight, self.bias)
+            return F.gelu(y) if gelu else y
+        weight = self.kept([self.weight], lambda: torch.ops.mkldnn._reorder_linear_weight(self.weight.detach()))
+        rows = x.reshape(-1, self.in_features)
+        y = torch.ops.mkldnn._linear_pointwise(rows, weight, self.bias, *(("gelu", [], "none") if gelu else _ALONE))
+        return y.view(*x.shape[:-1], self.out_features)
+
+
+_ALONE: tuple[str, list[float], str] = ("none", [], "")
+_PACKED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether torch has the products that its own compiler uses."""
 
 
 class Convolution:
