@@ -162,18 +162,14 @@ class FrontEnd:
             y = F.linear(windows[part], weight, bias)
             return F.gelu(y) if self.first.norm is None else F.gelu(self.first.norm(y))
 
-        if not self.rest:
-            return frames(slice(None))
-        second, *others = self.rest
-        x = wave.new_empty(second.frames(len(windows)), second.width)
-        for given, made in second.stretches(len(windows)):
-            x[made] = second(frames(given))
-        for layer in others:
-            y = x.new_empty(layer.frames(len(x)), layer.width)
-            for given, made in layer.stretches(len(x)):
-                y[made] = layer(x[given])
-            x = y
-        return x
+        given: Callable[[slice], Tensor] = frames
+        count = len(windows)
+        for layer in self.rest:
+            y = wave.new_empty(layer.frames(count), layer.width)
+            for inside, outside in layer.stretches(count):
+                y[outside] = layer(given(inside))
+            given, count = y.__getitem__, len(y)
+        return given(slice(None))
 
     def _normed(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the first convolution with its group norm in them."""
