@@ -8,7 +8,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 BENCH ?=
 RESULTS ?= results/mini
 
-.PHONY: demo plan efficiency bench test test-peers test-slurm lint format docs pretrain clean help
+.PHONY: demo plan efficiency bench bench-slurm test test-peers test-slurm lint format docs pretrain clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio a
 
 test-slurm: $(VENV)/.ready-dev  ## The nano run on a throw-away Slurm cluster of this machine, and through failures
 	@$(RUN) python -m pytest tests/slurm -rs
+
+bench-slurm: $(VENV)/.ready-dev  ## The nano run with and without Slurm, timed
+	@$(RUN) python -m pytest tests/slurm/cost.py -rs
 
 bench: $(VENV)/.ready  ## How fast this machine runs the paper's costly stages, as ratios of one run
 	@$(RUN) python benchmarks/throughput.py --threads $(CORES) $(BENCH)

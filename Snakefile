@@ -25,6 +25,8 @@ include: "rules/pretrain.smk"
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        status_checks.mend(workflow.executor_plugin.executor)
     with shown():
         for number in end_orphans(workflow):
             logger.info(f"Cancelled Slurm job {number}, left over from an earlier run.")

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from daisy import disk
+from daisy import disk, status_checks
 from daisy.code_digest import code_digests
 from daisy.config import check_layers, resolve
 from daisy.errors import DaisyError

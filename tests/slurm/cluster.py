@@ -26,8 +26,12 @@ NODES = ("cpu1", "cpu2", "gpu1")
 """Of 16 cores and 64 GB as Slurm sees them, whatever the machine has; `gpu1` has two GPUs in name."""
 
 
-class CannotRun(Exception):
-    """There is no cluster to be had on this machine."""
+class CannotInstall(Exception):
+    """Slurm's packages are not to be had on this machine."""
+
+
+class Broken(Exception):
+    """The cluster does not do what it should."""
 
 
 class Cluster:
@@ -37,7 +41,7 @@ class Cluster:
         folder: Where all of it lies; short, because the sockets' paths are.
 
     Raises:
-        CannotRun: if Slurm's packages cannot be had.
+        CannotInstall: if Slurm's packages cannot be had.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,7 +77,7 @@ class Cluster:
             missing = {line.split()[1].split("_")[0] for line in listed.splitlines() if line.startswith("'")}
             return debian.fetch(sorted({*missing, *PACKAGES, "slurm-wlm-basic-plugins"}), packages).resolve()
         except (DaisyError, OSError) as error:
-            raise CannotRun(f"Slurm's packages cannot be had here: {error}") from None
+            raise CannotInstall(f"Slurm's packages cannot be had here: {error}") from None
 
     def _configure(self) -> None:
         etc, run, log = (self.folder / name for name in ("etc", "run", "log"))
@@ -94,7 +98,7 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={run}/munge.socket
+AuthInfo=socket={run}/munge.socket,cred_expire=30
 PluginDir={self._library}
 SlurmctldPort={controller}
 SlurmctldPidFile={run}/slurmctld.pid
@@ -141,7 +145,7 @@ PartitionName=gpu Nodes=gpu1 DefMemPerCPU=500 MaxTime=INFINITE PriorityTier=1 St
         """Start every daemon, and wait until all nodes are idle.
 
         Raises:
-            CannotRun: if one does not start; with the end of the logs.
+            Broken: if one does not start; with the end of the logs.
         """
         run, etc = self.folder / "run", self.folder / "etc"
         self._daemon(
@@ -175,7 +179,19 @@ PartitionName=gpu Nodes=gpu1 DefMemPerCPU=500 MaxTime=INFINITE PriorityTier=1 St
             check=False,
         )
         if outcome.returncode != 0:
-            raise CannotRun(f"{name} does not start: {outcome.stderr.strip()}\n{self._logs()}")
+            raise Broken(f"{name} does not start: {outcome.stderr.strip()}\n{self._logs()}")
+
+    def revive(self) -> None:
+        """Start what does not run of the controller and the nodes."""
+        if not self._running("slurmctld"):
+            self.start_controller()
+        for name in NODES:
+            if not self._running(f"slurmd-{name}"):
+                self.start_node(name)
+
+    def _running(self, daemon: str) -> bool:
+        file = self.folder / "run" / f"{daemon}.pid"
+        return file.exists() and _alive(int(file.read_text()))
 
     def kill(self, daemon: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to `slurmctld` or, for instance, `slurmd-cpu1`, and wait until it is gone."""
@@ -198,13 +214,13 @@ PartitionName=gpu Nodes=gpu1 DefMemPerCPU=500 MaxTime=INFINITE PriorityTier=1 St
         """Wait until `done` says so.
 
         Raises:
-            CannotRun: if it does not within `seconds`; with the end of the logs.
+            Broken: if it does not within `seconds`; with the end of the logs.
         """
         until = time.monotonic() + seconds
         while not done():
             if time.monotonic() > until:
                 queue = self.ask("squeue") + self.ask("sinfo")
-                raise CannotRun(f"not within {seconds:.0f} s: {what}\n{queue}{self._logs()}")
+                raise Broken(f"not within {seconds:.0f} s: {what}\n{queue}{self._logs()}")
             time.sleep(0.1)
 
     def _logs(self) -> str:
@@ -213,14 +229,17 @@ PartitionName=gpu Nodes=gpu1 DefMemPerCPU=500 MaxTime=INFINITE PriorityTier=1 St
     def stop(self) -> None:
         """End every job and daemon."""
         self.ask("scancel", "--user", str(os.getuid()))
-        with contextlib.suppress(CannotRun):
+        with contextlib.suppress(Broken):
             self.wait(lambda: not self.ask("squeue", "-h"), "the queue is empty", 15)
-        for file in sorted((self.folder / "run").glob("*.pid")):
-            with contextlib.suppress(CannotRun, ProcessLookupError, ValueError):
-                self.kill(file.stem, signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
+        with contextlib.suppress(Broken):
+            self.wait(lambda: not list(self._left()), "all ended", 15)
+        self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: int) -> None:
         for process in self._left():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, number)
 
     def _left(self) -> Iterator[int]:
         """Processes of the cluster: those whose program lies in its folder."""
@@ -235,7 +254,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     """A running cluster in `folder`, which is gone in the end.
 
     Raises:
-        CannotRun: if there is none to be had; with the reason.
+        CannotInstall: if there is none to be had; with the reason.
+        Broken: if it does not start.
     """
     try:
         made = Cluster(folder)

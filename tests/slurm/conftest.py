@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,32 +14,39 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
-from cluster import CannotRun, Cluster, cluster
+from cluster import CannotInstall, Cluster, cluster
 from project import Project, tables
 
 NANO = "config/test.yaml"
 TABLES = ["results/short/tables/grid.csv"]
 SHORT = {
     "run": "short",
-    "tasks": {"asr": None, "se": None, "ss": None, "sid": {"steps": 4800, "dev_every": 1200}},
+    "tasks": {"asr": None, "se": None, "ss": None, "sid": {"steps": 1200, "dev_every": 400}},
     "downstream": {"methods": ["full", "daisy"], "save_every": 50},
     "thresholds": {"rho": [1.0]},
     "noise": {"tasks": []},
     "ablation": {"tasks": ["sid"]},
 }
-"""Trainings of some fifteen seconds, and what their tables need."""
+"""Two short trainings, and what their tables need."""
+TOGETHER = [
+    *("--groups", *(f"{rule}=short" for rule in ("calibration", "downstream", "evaluation", "tables"))),
+    *("--slurm-init-seconds-before-status-checks", "1"),
+]
+"""The short run is one Slurm job, soon asked after: the waits between jobs are the nano run's to show."""
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Cluster]:
+def slurm(request) -> Iterator[Cluster]:
     """A running cluster."""
     context = cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
     try:
         running = context.__enter__()
-    except CannotRun as reason:
-        print(f"\nNOT TESTED ON SLURM: {reason}", file=sys.__stderr__, flush=True)
+    except CannotInstall as reason:
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\nNOT TESTED ON SLURM: {reason}", file=sys.stderr, flush=True)
         pytest.skip(str(reason))
     try:
         yield running
@@ -50,34 +59,73 @@ class Site:
 
     def __init__(self, project: Project, slurm: Cluster) -> None:
         self.project, self.slurm, self.folder = project, slurm, project.folder
+        self._started: list[Running] = []
         (self.folder / "short.yaml").write_text(yaml.safe_dump(SHORT))
 
-    def start(self, *arguments: str, configs: Sequence[str] = (NANO, "short.yaml")) -> Running:
+    def start(self, *arguments: str, configs: Sequence[str] = (NANO,)) -> Running:
         """Start `snakemake --profile slurm`."""
         command = ["snakemake", "--profile", "slurm", "--configfile", *configs, *arguments]
-        return Running(command, self.folder, self.slurm.path(self.project.environment))
+        self._started.append(Running(command, self.folder, self.slurm.path(self.project.environment)))
+        return self._started[-1]
+
+    def start_short(self, *options: str, targets: Sequence[str] = TABLES) -> Running:
+        """Start the short run."""
+        return self.start(*TOGETHER, *options, "--", *targets, configs=(NANO, "short.yaml"))
+
+    def calm(self) -> None:
+        """End what a test that failed has left, so that the next one finds the project free."""
+        left = [running for running in self._started if running.goes_on]
+        self._started = []
+        if left:
+            for running in left:
+                running.kill()
+            self.slurm.revive()
+            self.slurm.ask("scancel", "--user", str(os.getuid()))
+            self.slurm.wait(lambda: not self.slurm.ask("squeue", "-h"), "the queue is empty")
+            self.start("--unlock").end()
 
     def jobs(self, **wanted: str) -> dict[str, dict[str, str]]:
         """What the cluster says of every job that it knows, by their ids; of those with the `wanted` values."""
         found = {}
-        for line in self.slurm.ask("scontrol", "--oneliner", "show", "job").splitlines():
+        for line in self.slurm.ask("scontrol", "--oneliner", "--details", "show", "job").splitlines():
             job = dict(word.split("=", 1) for word in line.split() if "=" in word)
             if "JobId" in job and all(job.get(key) == value for key, value in wanted.items()):
                 found[job["JobId"]] = job
         return found
 
-    def train_again(self, *options: str, targets: Sequence[str] = TABLES) -> Running:
-        """Remove the short run, start it, and wait until a training has saved a state and goes on."""
-        shutil.rmtree(self.folder / "results/short")
-        running = self.start(*options, "--", *targets)
-        running.wait_for(lambda: list(self.folder.glob("results/short/state/*/state.pt")))
-        return running
+    def again(self, *options: str, targets: Sequence[str] = TABLES) -> Running:
+        """Remove the short run, and start it."""
+        shutil.rmtree(self.folder / "results/short", ignore_errors=True)
+        return self.start_short(*options, targets=targets)
 
-    @property
-    def training(self) -> str:
-        """The id of the job that trains."""
-        (number,) = self.jobs(JobState="RUNNING")
-        return number
+    def stopped_training(self, *options: str, targets: Sequence[str] = TABLES) -> tuple[Running, Training]:
+        """The short run again, at the moment in which a training that has saved a state is held still.
+
+        So that it is there for what befalls it, however fast the machine.
+        """
+        running = self.again(*options, targets=targets)
+        running.wait_for(lambda: list(self.folder.glob("results/short/state/*/state.pt")))
+        return running, Training(self)
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """What works in the project's folder, called with these words behind the program."""
+        every = psutil.process_iter(["cwd", "cmdline"])
+        here = [process for process in every if process.info["cwd"] == str(self.folder)]
+        return [process for process in here if process.info["cmdline"][1 : len(words) + 1] == list(words)]
+
+    @contextlib.contextmanager
+    def names(self, **values: str | int) -> Iterator[None]:
+        """Within this context, names of the site are set in the profile."""
+        profile = self.folder / "slurm/config.yaml"
+        before = text = profile.read_text()
+        for name, value in values.items():
+            text, count = re.subn(rf"^(  {name}:) \S+", rf"\1 {value}", text, flags=re.M)
+            assert count == 1, name
+        profile.write_text(text)
+        try:
+            yield
+        finally:
+            profile.write_text(before)
 
     @property
     def resumed(self) -> bool:
@@ -93,6 +141,43 @@ class Site:
         return tables(run, ("grid", "entropy", "exits", "thresholds")) | models
 
 
+class Training:
+    """The one training of a site, held still.
+
+    Attributes:
+        job: The id of its Slurm job.
+        node: Where that runs.
+    """
+
+    def __init__(self, site: Site) -> None:
+        (self._process,) = site.processes("-m", "daisy.downstream")
+        self._process.suspend()
+        ((self.job, running),) = site.jobs(JobState="RUNNING").items()
+        self.node = running["NodeList"]
+        self._site = site
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether a SIGTERM awaits it, or it is gone: with its notice, Slurm lets a job go on that is held."""
+        try:
+            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        except FileNotFoundError:
+            return True
+        pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+        return any(signals >> (signal.SIGTERM - 1) & 1 for signals in pending)
+
+    @property
+    def job_ended(self) -> bool:
+        """Whether its job has ended, by the looks of its node."""
+        script = self._site.slurm.folder / f"spool/{self.node}/job{int(self.job):05d}/slurm_script"
+        return not self._site.processes(str(script))
+
+    def go_on(self) -> None:
+        """Let it train."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process.resume()
+
+
 class Running:
     """A `snakemake` at work, in a process group of its own."""
 
@@ -102,19 +187,24 @@ class Running:
             command, cwd=folder, env=environment, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
-    def end(self, status: int = 0, seconds: float = 400) -> str:
+    def end(self, status: int = 0, seconds: float = 600) -> str:
         """Wait for its end, which must have the given exit status; what it said."""
         self._process.wait(seconds)
         said = self.said
         assert self._process.returncode == status, said[-6000:]
         return said
 
-    def wait_for(self, sign: Callable[[], object], seconds: float = 120) -> None:
+    def wait_for(self, sign: Callable[[], object], seconds: float = 300) -> None:
         """Wait, while it goes on, for a sign of its work."""
         until = time.monotonic() + seconds
         while not sign():
-            assert self._process.poll() is None and time.monotonic() < until, self.said[-6000:]
+            assert self.goes_on and time.monotonic() < until, self.said[-6000:]
             time.sleep(0.1)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     @property
     def said(self) -> str:
@@ -134,18 +224,24 @@ def site(tmp_path_factory, slurm) -> Site:
     return Site(Project(tmp_path_factory.mktemp("shared") / "project"), slurm)
 
 
+@pytest.fixture(autouse=True)
+def _calm(site) -> Iterator[None]:
+    yield
+    site.calm()
+
+
 @pytest.fixture(scope="session")
 def nano(site) -> str:
     """The whole nano run on the cluster; what Snakemake said."""
-    return site.start(configs=[NANO]).end(seconds=900)
+    return site.start().end(seconds=1800)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(site) -> dict[str, object]:
     """The tables of the short run that nothing befell; while it goes on, a second Snakemake tries the same."""
-    first = site.start("--", *TABLES)
+    first = site.start_short()
     first.wait_for(lambda: site.jobs(JobState="RUNNING"))
-    second = site.start("--", *TABLES)
+    second = site.start_short()
     (site.folder / "second.log").write_text(second.end(status=1))
     first.end()
     return site.numbers

@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
+import trees
 import yaml
-from conftest import TABLES
+
+from daisy.efficiency import efficiency
+
+MODEL = "results/short/downstream/sid/seed1337/full/model.safetensors"
+"""What the first training makes; asked for by itself, it is a Slurm job by itself."""
 
 
 def test_the_nano_run(site, nano):
@@ -16,7 +22,9 @@ def test_the_nano_run(site, nano):
     assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
     assert len(jobs) < steps / 2
     assert (site.folder / "results/nano/report.html").exists()
-    assert "Nothing to be done" in site.start(configs=["config/test.yaml"]).end()
+    uses = efficiency(site.folder / "results/nano")
+    assert {(use.minutes_asked, use.memory_mb_asked) for use in uses} == {(15, 4000)}, "as the profile says"
+    assert "Nothing to be done" in site.start().end()
 
 
 def test_a_second_snakemake_is_refused_and_told_what_to_do(site, undisturbed):
@@ -25,92 +33,108 @@ def test_a_second_snakemake_is_refused_and_told_what_to_do(site, undisturbed):
 
 
 def test_cancelled(site, undisturbed):
-    running = site.train_again()
-    site.slurm.ask("scancel", site.training)
+    running, training = site.stopped_training()
+    site.slurm.ask("scancel", training.job)
     running.end()
     assert site.resumed and site.numbers == undisturbed
 
 
 def test_the_daemon_of_its_node_killed(site, undisturbed):
     """The job itself lives on, so that it may end before Slurm gives up the node, or together with its second run."""
-    running = site.train_again()
-    node = site.jobs()[site.training]["NodeList"]
-    site.slurm.kill(f"slurmd-{node}")
+    running, training = site.stopped_training()
+    site.slurm.kill(f"slurmd-{training.node}")
+    training.go_on()
     running.end()
-    site.slurm.start_node(node)
+    site.slurm.start_node(training.node)
     assert site.numbers == undisturbed
 
 
 def test_over_its_time(site, undisturbed):
-    """Told before its time is up, a training saves its state, and goes on in a job that has more time."""
-    limits = ["runtime=attempt", "mem_mb=4000", "in_turn=1", "slurm_extra='--signal=TERM@45'"]
-    model = "results/short/downstream/sid/seed1337/full/model.safetensors"
-    running = site.train_again("--default-resources", *limits, targets=[model])
-    first = site.training
-    running.end()
-    assert site.jobs()[first]["JobState"] in ("FAILED", "TIMEOUT") and site.jobs()[first]["TimeLimit"] == "00:01:00"
+    """Told before its time is up, a training saves its state, and goes on in a job that has more time.
+
+    Slurm looks every 30 s, and tells at the last look but one before the end: 30 s before it, at least.
+    """
+    limits = ["runtime=attempt", "mem_mb=4000", "in_turn=1", "slurm_extra='--signal=TERM@1'"]
+    running, training = site.stopped_training("--default-resources", *limits, targets=[MODEL])
+    running.wait_for(lambda: training.told_to_end)
+    training.go_on()
+    assert "exit status 75" in running.end(), "what a training says that was told to end and has saved its state"
+    assert site.jobs()[training.job]["JobState"] in ("FAILED", "TIMEOUT")
     assert site.resumed
-    site.start("--", *TABLES).end()
+    site.start_short().end()
     assert site.numbers == undisturbed
 
 
 def test_out_of_memory(site, undisturbed):
-    running = site.train_again("--default-resources", "mem_mb=450*attempt", "runtime=60", "in_turn=1")
-    first = site.training
-    said = running.end()
-    assert site.jobs()[first]["JobState"] in ("FAILED", "OUT_OF_MEMORY") and "attempt" in said
+    """The jobs that share a Slurm job are tried again together, with more."""
+    before = site.jobs()
+    said = site.again("--default-resources", "mem_mb=450*attempt", "runtime=60", "in_turn=1").end()
+    first, second, *_ = (job for key, job in site.jobs().items() if key not in before)
+    assert first["JobState"] in ("FAILED", "OUT_OF_MEMORY") and "attempt" in said
+    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("450M", "900M")
     assert site.numbers == undisturbed
 
 
 def test_preempted(site, undisturbed):
     """An urgent job takes all nodes; Slurm starts the training again when it is done."""
-    running = site.train_again()
-    preempted = site.training
+    running, training = site.stopped_training()
     site.slurm.ask("sbatch", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1")
     running.end()
-    assert site.jobs()[preempted]["Restarts"] == "1"
+    assert site.jobs()[training.job]["Restarts"] == "1"
     assert site.resumed and site.numbers == undisturbed
 
 
 def test_snakemake_killed(site, undisturbed):
     """The next one ends what the last one left running before it makes the same again."""
-    running = site.train_again()
-    left = site.training
+    running, training = site.stopped_training()
     running.kill()
     site.start("--unlock").end()
-    said = site.start("--", *TABLES).end()
-    assert f"Cancelled Slurm job {left}" in said
+    said = site.start_short().end()
+    assert f"Cancelled Slurm job {training.job}" in said
     jobs = site.jobs()
-    again = [job for key, job in jobs.items() if int(key) > int(left)]
-    assert jobs[left]["JobState"] == "CANCELLED" and again
-    assert all(job["StartTime"] >= jobs[left]["EndTime"] for job in again)
+    again = [job for key, job in jobs.items() if int(key) > int(training.job)]
+    assert jobs[training.job]["JobState"] == "CANCELLED" and again
+    assert all(job["StartTime"] >= jobs[training.job]["EndTime"] for job in again)
     assert site.resumed and site.numbers == undisturbed
 
 
 def test_the_controller_restarted(site, undisturbed):
-    running = site.train_again()
-    training = site.training
+    """Once while a training goes on and Snakemake asks after it in vain; once more, and the job ends meanwhile."""
+    running, training = site.stopped_training(targets=[MODEL])
     site.slurm.kill("slurmctld")
-    time.sleep(5)
+    running.wait_for(lambda: "Slurm did not say" in running.said)
+    site.slurm.start_controller()
+    running.wait_for(lambda: training.job in site.jobs(JobState="RUNNING"))
+    site.slurm.kill("slurmctld")
+    training.go_on()
+    running.wait_for(lambda: training.job_ended)
     site.slurm.start_controller()
     running.end()
-    assert site.jobs()[training]["JobState"] == "COMPLETED"
+    assert site.jobs()[training.job]["JobState"] == "COMPLETED"
+    site.start_short().end()
     assert site.numbers == undisturbed
 
 
-def test_gpus_by_either_name(site, nano):
+@pytest.mark.parametrize("asked", ["gpu", "gres"])
+def test_gpus_by_either_name(site, undisturbed, asked):
     """What a site sets in one place reaches the jobs: partition and GPU, asked for as `gpus` or as `gres`."""
-    profile = site.folder / "slurm/config.yaml"
-    before = profile.read_text()
     part = next(site.folder.glob(".cache/store/features-sid-dev-*/states.npy"))
-    for asked in ("gpu", "gres"):
-        values = {"gpu_partition": "gpu", "gpus": 1, "gpu_model": "h200", "gpus_as": asked, "cpu_partition": "cpu"}
-        text = before
-        for key, value in values.items():
-            text = re.sub(rf"^(  {key}:) \S+", rf"\1 {yaml.safe_dump(value).split()[0]}", text, flags=re.M)
-        profile.write_text(text)
-        known = set(site.jobs())
-        site.start("--force", "--", str(part.relative_to(site.folder)), configs=["config/test.yaml"]).end()
-        (job,) = (job for key, job in site.jobs().items() if key not in known)
-        assert job["Partition"] == "gpu" and "gres/gpu:h200=1" in job["AllocTRES"], job
-    profile.write_text(before)
+    known = set(site.jobs())
+    with site.names(cpu_partition="cpu", gpu_partition="gpu", gpus=1, gpu_model="h200", gpus_as=asked):
+        site.start("--force", "--", str(part.relative_to(site.folder))).end()
+    (job,) = (job for key, job in site.jobs().items() if key not in known)
+    assert job["Partition"] == "gpu" and job["JOB_GRES"] == "gpu:h200:1", job
+
+
+def test_the_papers_graph(site, tmp_path):
+    """At the paper's scale a dry run takes seconds, though the graph is whole."""
+    paper = {
+        "data": {"published": trees.all_of_them(tmp_path)},
+        "upstream": {"checkpoint": "daisy/models/hubert_tiny.safetensors"},
+    }
+    (site.folder / "paper.yaml").write_text(yaml.safe_dump(paper))
+    started = time.monotonic()
+    with site.names(scale="paper"):
+        said = site.start("--dry-run", configs=("config/paper.yaml", "paper.yaml")).end()
+    assert time.monotonic() - started < 20
+    assert re.search(r"^total +165$", said, re.M), "164 and `all`, says docs/slurm.md"

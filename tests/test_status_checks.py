@@ -1,0 +1,58 @@
+"""Snakemake's Slurm executor, mended: what it does with jobs of which Slurm says nothing, and how long it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+
+from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
+
+from daisy.status_checks import REPORTS, mend
+
+
+class Executor:
+    """Tells the end of two jobs, says that one goes on, forgets the others, and waits longer each time."""
+
+    logger = logging.getLogger("snakemake")
+    workflow = SimpleNamespace(executor_settings=SimpleNamespace(init_seconds_before_status_checks=5))
+    next_seconds_between_status_checks = 5
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def report_job_success(self, job: list[str]) -> None:
+        self.ended += job
+
+    def report_job_error(self, job: list[str], msg: str | None = None) -> None:
+        self.ended += job
+
+    async def check_active_jobs(self, active_jobs):
+        for job in active_jobs:
+            if job == ["done"]:
+                self.report_job_success(job)
+            elif job == ["failed"]:
+                self.report_job_error(job, msg="it failed")
+            elif job == ["working"]:
+                yield job
+        self.next_seconds_between_status_checks += 10
+
+
+async def _asked(executor: Executor, jobs: list[list[str]]) -> list[list[str]]:
+    return [job async for job in executor.check_active_jobs(jobs)]
+
+
+def test_jobs_without_an_answer_are_kept_and_waits_are_bounded():
+    mend(Executor)
+    executor = Executor()
+    executor.report_job_error(["not submitted"])
+    jobs = [["done"], ["unknown"], ["failed"], ["working"], ["unknown"]]
+    assert asyncio.run(_asked(executor, jobs)) == [["working"], ["unknown"], ["unknown"]]
+    assert executor.ended == ["not submitted", "done", "failed"]
+    assert asyncio.run(_asked(executor, [["done"]])) == []
+    assert executor.next_seconds_between_status_checks == 15
+
+
+def test_the_executor_in_use_has_what_is_mended():
+    names = ("check_active_jobs", "next_seconds_between_status_checks", *REPORTS)
+    assert all(hasattr(SlurmExecutor, name) for name in names)
