@@ -1,0 +1,9 @@
+"""stub"""
+
+from pathlib import Path
+
+TABLES = Path("results/bench")
+GPU = "gpu"
+
+
+def main(argv): ...

@@ -1,0 +1,61 @@
+"""A training step of all branches against the frozen model's forward pass alone.
+
+Table `training`: a row per precision. Columns:
+
+- `system`, `against`, `ratio`, `lowest`, `highest`, `ms`: see `benchmarks.clock`.
+- `precision`; `branches`: how many; `seconds`: audio of the step's batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from benchmarks.clock import SPREAD, row, take_turns
+from benchmarks.limit import PRECISIONS
+from benchmarks.model import in_precision, mixed_recordings, outputs, random_model
+from benchmarks.options import Options
+from benchmarks.table import Row
+from daisy.audio import SAMPLE_RATE
+from daisy.batches import batches
+from daisy.train_branches import branch_loss, frozen_states
+
+COLUMNS = (*SPREAD, "precision", "branches", "seconds")
+
+
+def measure(options: Options) -> Iterator[Row]:
+    """The rows of the table."""
+    model = random_model(options)
+    branches, config = model.branches, model.encoder.config
+    assert branches is not None
+    branches.requires_grad_(True)
+    recordings = mixed_recordings(options.count, options)
+    # The batch in the middle, as stages make them.
+    groups = batches([len(wave) for wave in recordings], 4 * options.seconds)
+    waves = [recordings[index] for index in groups[len(groups) // 2]]
+    frames = sum(config.frames(len(wave)) for wave in waves)
+    targets = torch.randint(
+        options.classes, (frames,), generator=torch.Generator().manual_seed(options.seed), device="cpu"
+    ).to(options.place)
+    optimizer = torch.optim.Adam(branches.parameters())
+
+    def step(precision: str) -> None:
+        compute = options.compute("bfloat16" if precision == "bfloat16" else "float32")
+        optimizer.zero_grad()
+        states = frozen_states(model, waves, compute)
+        with compute.autocast():
+            loss, _ = branch_loss(branches, states, targets)
+        loss.backward()
+        optimizer.step()
+
+    works: dict[str, Callable[[], object]] = {}
+    for precision in PRECISIONS:
+        alone = in_precision(options, precision, lambda: outputs(model.encoder, waves, config.layers))
+        works |= {f"forward {precision}": alone, f"step {precision}": lambda precision=precision: step(precision)}
+    taken = take_turns(works, options.repeat, options.place)
+    seconds = sum(map(len, waves)) / SAMPLE_RATE
+    more = {"branches": config.layers, "seconds": seconds}
+    for precision in PRECISIONS:
+        yield row(taken, f"step {precision}", f"forward {precision}", precision=precision, **more)
+    yield row(taken, "step bfloat16", "step float32", precision="bfloat16", **more)
