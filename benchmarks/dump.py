@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from benchmarks import peers
 from benchmarks.clock import SPREAD, row, take_turns
-from benchmarks.model import in_precision, mixed_recordings, outputs, random_model
-from benchmarks.options import Options
+from benchmarks.model import mixed_recordings, outputs, random_model
+from benchmarks.options import Options, Precision
 from benchmarks.table import Row
 from daisy.audio import SAMPLE_RATE
 from daisy.batches import batches
@@ -40,13 +40,16 @@ LAYER = 9
 def measure(options: Options) -> Iterator[Row]:
     """The rows of the table."""
     model = random_model(options)
-    waves = mixed_recordings(options.count * 3 // 2, options)
+    waves = mixed_recordings(options.count * 3 // 2, options, 0.5)
     layer = min(LAYER, options.shape.layers)
     frames = torch.cat(outputs(model.encoder, waves[:4], layer))
     drawn = torch.randperm(len(frames), generator=torch.Generator().manual_seed(options.seed))
     works = works_of(model, waves, layer, frames[drawn[: options.classes]].cpu().numpy(), options)
-    labels = {name: np.concatenate(work()) for name, work in works.items()}
-    memory = {name: peak_of(work) for name, work in works.items()}
+    labels, memory = {}, {}
+    for name, work in works.items():
+        found: list[np.ndarray] = []
+        memory[name] = peak_of(lambda work=work, found=found: found.extend(work()))
+        labels[name] = np.concatenate(found)
     taken = take_turns(works, options.few, options.place)
     against = "fairseq" if "fairseq" in works else "daisy one by one"
     size = {"layer": layer, "recordings": len(waves), "minutes": sum(map(len, waves)) / SAMPLE_RATE / 60}
@@ -65,12 +68,13 @@ def works_of(
     assign = nearest(centroids, options.place)
     groups = batches([len(wave) for wave in waves], BATCH_SECONDS)
 
-    def bucketed(precision: str, groups: list[list[int]]) -> Labelling:
+    def bucketed(precision: Precision, groups: list[list[int]]) -> Labelling:
         def work() -> list[np.ndarray]:
             found: dict[int, np.ndarray] = {}
             for group in groups:
-                run = in_precision(options, precision, lambda: outputs(model.encoder, [waves[i] for i in group], layer))
-                for index, frames in zip(group, run(), strict=True):  # type: ignore[call-overload]
+                with options.compute(precision).autocast():
+                    states = outputs(model.encoder, [waves[index] for index in group], layer)
+                for index, frames in zip(group, states, strict=True):
                     found[index] = assign(frames.float()).cpu().numpy()
             return [found[index] for index in range(len(waves))]
 
@@ -112,15 +116,16 @@ def fairseq_way(model: nn.Module, waves: list[Tensor], layer: int, centroids: Te
 
 
 def peak_of(work: Callable[[], object]) -> float | None:
-    """How far the process's memory rises above where it was, in MB; None where Linux does not tell."""
+    """Run `work`: how far the process's memory rises above where it was, in MB; None where Linux does not tell."""
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what earlier work left behind would hide what this one needs
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
         before = memory_kb("VmRSS")
-        work()
-        return (memory_kb("VmHWM") - before) / 1024
     except (OSError, AttributeError, StopIteration):
+        work()
         return None
+    work()
+    return (memory_kb("VmHWM") - before) / 1024
 
 
 def memory_kb(name: str) -> int:

@@ -12,8 +12,8 @@ Systems, each to layer k:
 - `exit` against `full`: the fixed exit against the one at the last layer. `bound`: the same, from front end and layers
   timed apart. `limit`: the pass's operations at a plain product's rate, against the exit.
 - `front end` against `full`: what remains however early a recording stops.
-- `avg`: candidates k - 1 and k, neither sure enough. `min-max`: candidates 1 to k, none sure enough. Against `exit` they
-  tell what the checks cost.
+- `avg`: candidates k - 1 and k, neither sure enough. `min-max`: candidates 1 to k, none sure enough. Against `exit`
+  they tell what the checks cost.
 - `published`: the published code's way, with the candidates of `min-max`, against ours with them.
 """
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.clock import Taken
-from benchmarks.options import Options
+from benchmarks.options import Options, Precision
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 _ALONE: tuple[str, list[float], str] = ("none", [], "")
 
 
@@ -18,7 +18,7 @@ def product(precision: str, way: str) -> str:
     return f"product {precision}, {way}"
 
 
-def products(options: Options, precisions: tuple[str, ...] = PRECISIONS) -> dict[str, Callable[[], object]]:
+def products(options: Options, precisions: tuple[Precision, ...] = PRECISIONS) -> dict[str, Callable[[], object]]:
     """Square products, in every way that torch has: the plain one, and the one that its compiler uses."""
     size = size_of(options)
     works: dict[str, Callable[[], object]] = {}

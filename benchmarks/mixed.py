@@ -8,8 +8,8 @@ Table `batches`: a row per comparison. Columns:
 
 Systems: `batch` is one call with all recordings, each with its own exit; `alone` one call each, one after the other;
 `published` the published code's way, where the padded batch has one exit, at the first layer that its threshold can
-reach and that is not before the mean exit of `batch`. `padding, N s` is no run: samples of the padded batches of N s that
-stages make, by length, of a corpus as long-tailed as LibriSpeech, against its samples.
+reach and that is not before the mean exit of `batch`. `padding, N s` is no run: samples of the padded batches of N s
+that stages make, by length, of a corpus as long-tailed as LibriSpeech, against its samples.
 
 Branches are random, with weights scaled so that every layer's entropies lie on a slope over the depth.
 """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.options import Options
+from benchmarks.options import Options, Precision
 from daisy.audio import SAMPLE_RATE
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
@@ -17,14 +17,8 @@ from daisy.hubert.config import HubertConfig
 from daisy.hubert.encoder import Hubert
 
 
-def random_model(options: Options, scales: tuple[float, float] = (1.0, 1.0)) -> Checkpoint:
-    """A model with random weights and branches.
-
-    Args:
-        options: Its shape, classes, seed and place.
-        scales: What the weights of the first and of the last branch are multiplied by, and those between them with
-            what lies between: larger ones are surer.
-    """
+def random_model(options: Options) -> Checkpoint:
+    """A model with random weights and branches, by the options' shape, classes, seed and place."""
     shape = options.shape
     torch.manual_seed(options.seed)
     encoder = Hubert(shape).eval()
@@ -33,7 +27,6 @@ def random_model(options: Options, scales: tuple[float, float] = (1.0, 1.0)) -> 
             parameter.data += 0.05 * torch.randn_like(parameter)
     branches = Branches(shape.layers, options.classes, shape.dim)
     branches.reset(torch.Generator().manual_seed(options.seed))
-    branches.weight.data *= torch.linspace(*scales, shape.layers)[:, None, None]
     for part in (encoder, branches):
         part.requires_grad_(False)
     return Checkpoint(encoder, None, branches, "after-norm", fairseq_config(shape)).to(options.place)
@@ -62,17 +55,18 @@ def noise(seconds: float, options: Options) -> Tensor:
     return (0.1 * torch.randn(round(seconds * SAMPLE_RATE), generator=generator)).to(options.place)
 
 
-def mixed_lengths(count: int, options: Options) -> list[int]:
-    """Samples of `count` recordings of 0.2 to 1.6 times `options.seconds`: 2 to 16 s."""
-    drawn = np.random.default_rng(options.seed).uniform(0.2, 1.6, count) * options.seconds
-    return [round(value * SAMPLE_RATE) for value in drawn]
+def mixed_recordings(count: int, options: Options, scale: float = 1.0) -> list[Tensor]:
+    """Noise of mixed loudness and spectra, in part silent, so that entropies differ.
 
-
-def mixed_recordings(count: int, options: Options) -> list[Tensor]:
-    """Noise of mixed lengths, loudness and spectra, in part silent, so that entropies differ."""
-    rng = np.random.default_rng([options.seed, 1])
+    Args:
+        count: How many.
+        options: Of whose `seconds` a recording has 0.2 to 1.6 times: 2 to 16 s.
+        scale: A factor on that.
+    """
+    rng = np.random.default_rng(options.seed)
+    lengths = rng.uniform(0.2, 1.6, count) * scale * options.seconds
     recordings = []
-    for samples in mixed_lengths(count, options):
+    for samples in (lengths * SAMPLE_RATE).round().astype(int).tolist():
         spectrum = np.fft.rfft(rng.standard_normal(samples))
         frequency = np.linspace(1e-3, 1, len(spectrum))
         wave = np.fft.irfft(spectrum * frequency ** -rng.uniform(0, 2), samples)
@@ -121,9 +115,9 @@ def outputs(encoder: Hubert, waves: Sequence[Tensor], last: int) -> list[Tensor]
     return [frames.states[row, :length] for row, length in enumerate(frames.lengths)]
 
 
-def in_precision(options: Options, precision: str, work: Callable[[], object]) -> Callable[[], object]:
+def in_precision(options: Options, precision: Precision, work: Callable[[], object]) -> Callable[[], object]:
     """`work` in the context that the project's stages run in."""
-    compute = options.compute("bfloat16" if precision == "bfloat16" else "float32")
+    compute = options.compute(precision)
 
     def run() -> object:
         with torch.no_grad(), compute.autocast():

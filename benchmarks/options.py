@@ -11,6 +11,8 @@ import torch
 from daisy.compute import Compute
 from daisy.hubert.config import HubertConfig
 
+Precision = Literal["float32", "bfloat16"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -59,6 +61,6 @@ class Options:
         """Sizes of batch: a GPU is busy with many recordings only."""
         return (1,) if self.device == "cpu" else (1, 32)
 
-    def compute(self, precision: Literal["float32", "bfloat16"]) -> Compute:
+    def compute(self, precision: Precision) -> Compute:
         """The device with a precision."""
         return Compute(self.device, precision)

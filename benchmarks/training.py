@@ -15,7 +15,7 @@ import torch
 from benchmarks.clock import SPREAD, row, take_turns
 from benchmarks.limit import PRECISIONS
 from benchmarks.model import in_precision, mixed_recordings, outputs, random_model
-from benchmarks.options import Options
+from benchmarks.options import Options, Precision
 from benchmarks.table import Row
 from daisy.audio import SAMPLE_RATE
 from daisy.batches import batches
@@ -40,8 +40,8 @@ def measure(options: Options) -> Iterator[Row]:
     ).to(options.place)
     optimizer = torch.optim.Adam(branches.parameters())
 
-    def step(precision: str) -> None:
-        compute = options.compute("bfloat16" if precision == "bfloat16" else "float32")
+    def step(precision: Precision) -> None:
+        compute = options.compute(precision)
         optimizer.zero_grad()
         states = frozen_states(model, waves, compute)
         with compute.autocast():
@@ -53,7 +53,7 @@ def measure(options: Options) -> Iterator[Row]:
     for precision in PRECISIONS:
         alone = in_precision(options, precision, lambda: outputs(model.encoder, waves, config.layers))
         works |= {f"forward {precision}": alone, f"step {precision}": lambda precision=precision: step(precision)}
-    taken = take_turns(works, options.repeat, options.place)
+    taken = take_turns(works, options.few, options.place)
     seconds = sum(map(len, waves)) / SAMPLE_RATE
     more = {"branches": config.layers, "seconds": seconds}
     for precision in PRECISIONS:
