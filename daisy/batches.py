@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from daisy.audio import SAMPLE_RATE
 
+WASTE = 0.05
+"""The share of a batch that may be padding, where it is padded."""
+
 
 def batches(samples: Sequence[int], seconds: float) -> list[list[int]]:
     """Divide utterances into batches whose padded size is at most `seconds` of audio, or one utterance.
@@ -15,13 +18,17 @@ def batches(samples: Sequence[int], seconds: float) -> list[list[int]]:
         seconds: The bound on (longest utterance) x (utterances).
 
     Returns:
-        Indices, the longest utterances first, so that the largest need of memory shows at once.
+        Indices, the longest utterances first, so that the largest need of memory shows at once. No batch is padding
+        for more than a twentieth.
     """
     result: list[list[int]] = []
-    bound = seconds * SAMPLE_RATE
+    bound, held = seconds * SAMPLE_RATE, 0
     for index in sorted(range(len(samples)), key=lambda index: (-samples[index], index)):
-        if result and samples[result[-1][0]] * (len(result[-1]) + 1) <= bound:
+        held += samples[index]
+        size = samples[result[-1][0]] * (len(result[-1]) + 1) if result else 0
+        if result and size <= bound and held >= (1 - WASTE) * size:
             result[-1].append(index)
         else:
             result.append([index])
+            held = samples[index]
     return result

@@ -86,8 +86,8 @@ def features(
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
         with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
             frames = hubert.output([manifest.wave(index).to(device) for index in batch], int(layer))
-        for row, index in enumerate(batch):
-            yield index, frames.states[row, : frames.lengths[row]].float()
+        for index, states in zip(batch, frames.split(), strict=True):
+            yield index, states.float()
 
 
 def drawn(count: int, share: float, seed: int, name: str) -> np.ndarray:

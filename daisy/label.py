@@ -77,8 +77,7 @@ def head_labels(
             if model.encoder.config.pre_norm:
                 x = model.encoder.encoder.layer_norm(x)
             best = model.head(x).argmax(-1)
-        for row, index in enumerate(batch):
-            yield index, best[row, : frames.lengths[row]]
+        yield from zip(batch, frames.packing.split(best), strict=True)
 
 
 def write_labels(path: Path, labels: Sequence[np.ndarray]) -> None:

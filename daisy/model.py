@@ -130,7 +130,7 @@ class Daisy:
                 waveform is none.
         """
         candidates, tau = self.exits(rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer)
-        waves = [wave.to(self.device, self.dtype) for wave in check_waveforms(waveforms)]
+        waves = [wave.to(self.device) for wave in check_waveforms(waveforms)]
         if not waves:
             return Output([], [], [])
         items = self._upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
@@ -139,7 +139,7 @@ class Daisy:
     @torch.no_grad()
     def all_layers(self, waveforms: Sequence[Tensor]) -> Output:
         """Every layer's states and, if there are branches, every layer's entropy; nothing stops early."""
-        waves = [wave.to(self.device, self.dtype) for wave in check_waveforms(waveforms)]
+        waves = [wave.to(self.device) for wave in check_waveforms(waveforms)]
         return _output(self._upstream.all_layers(waves)) if waves else Output([], [], [])
 
     def exits(

@@ -46,7 +46,7 @@ class _FrontEnd(nn.Module):
             centred = wave - wave.mean(-1, keepdim=True)
             wave = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
         states = encoder.post_extract_proj(encoder.layer_norm(encoder.feature_extractor(wave)))
-        x = states + encoder.encoder.pos_conv(states)
+        x = states + encoder.encoder.pos_conv.padded(states)
         return states, x if encoder.config.pre_norm else encoder.encoder.layer_norm(x)
 
 
@@ -58,9 +58,9 @@ class _Layer(nn.Module):
         self.layer, self.after_norm = encoder.encoder.layers[k - 1], after_norm
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x, inner = self.layer(x, None)
+        x, inner = self.layer(x[0], None)
         # The same tensor twice would become one output.
-        return x, torch.clone(x) if self.after_norm else inner
+        return x[None], torch.clone(x)[None] if self.after_norm else inner[None]
 
 
 class _Branch(nn.Module):

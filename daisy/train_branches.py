@@ -61,9 +61,8 @@ def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Comp
         x = encoder.before_layers(frames)
         states = []
         for k in range(1, encoder.config.layers + 1):
-            x, inner = encoder.layer(k, x, frames.mask)
-            h = x if checkpoint.position == "after-norm" else inner
-            states.append(h.flatten(0, 1) if frames.mask is None else h[frames.mask])
+            x, inner = encoder.layer(k, x, frames.packing)
+            states.append(x if checkpoint.position == "after-norm" else inner)
         return torch.stack(states)
 
 

@@ -64,7 +64,7 @@ def test_the_encoder_follows_its_weights():
     frames = encoder.front_end([torch.empty(count, device="meta") for count in (9000, 6000)])
     x = encoder.before_layers(frames)
     for k in range(1, 7):
-        x, inner = encoder.layer(k, x, frames.mask)
+        x, inner = encoder.layer(k, x, frames.packing)
         assert x.device.type == inner.device.type == "meta"
 
 

@@ -1,4 +1,4 @@
-"""Convolutions as matrix products give what torch's convolutions give, at every length and shape."""
+"""Products give what torch's modules give, at every length and shape, and nearly the same in bfloat16."""
 
 from __future__ import annotations
 
@@ -52,12 +52,13 @@ def model(shape: str) -> Hubert:
 def both(encoder: Hubert, waves: list[torch.Tensor], monkeypatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """State 0 and the input of layer 1 of every recording, by products and by torch's convolutions."""
     found = []
-    for serves in (products.serves, lambda weight: False):
+    for precision in (products.precision, lambda weight: None):
         with monkeypatch.context() as patch:
-            patch.setattr(encoders, "serves", serves)
+            for module in (encoders, products):
+                patch.setattr(module, "precision", precision)
             frames = encoder.front_end(waves)
             x = encoder.before_layers(frames)
-        found.append([states[row, :n] for states in (frames.states, x) for row, n in enumerate(frames.lengths)])
+        found.append([*frames.split(), *frames.packing.split(x)])
     return list(zip(*found, strict=True))
 
 
@@ -105,9 +106,41 @@ def test_gradients_flow_where_they_are_wanted():
 
 def test_only_where_they_serve():
     weight = torch.zeros(1)
-    assert products.serves(weight)
-    assert not products.serves(weight.to("meta")) and not products.serves(weight.bfloat16())
+    assert products.precision(weight) == torch.float32
+    assert products.precision(weight.bfloat16()) == torch.bfloat16
+    assert products.precision(weight.to("meta")) is None and products.precision(weight.half()) is None
     with torch.autocast("cpu", torch.bfloat16):
-        assert not products.serves(weight)
+        assert products.precision(weight) == torch.bfloat16
+    with torch.autocast("cpu", torch.float16):
+        assert products.precision(weight) is None
     with torch.enable_grad():
-        assert not products.serves(weight)
+        assert products.precision(weight) is None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("way", ["autocast", "weights"])
+def test_bfloat16(shape, way, monkeypatch):
+    """As near to float32 as torch's own modules come."""
+    encoder, waves = model(shape), [0.1 * torch.randn(length) for length in (20_000, 9000, 20_000)]
+    exact = encoder.output(waves, 1).states
+    if way == "weights":
+        encoder.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
+        ours = encoder.output(waves, 1).states
+        for module in (encoders, products):
+            monkeypatch.setattr(module, "precision", lambda weight: None)
+        theirs = encoder.output(waves, 1).states
+    assert ours.dtype == (torch.float32 if way == "autocast" else torch.bfloat16)
+    error, their_error = ((x.float() - exact).square().mean().sqrt() for x in (ours, theirs))
+    assert 0 < error < 1.5 * their_error < 0.1 * exact.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_without_the_compilers_products(kind, monkeypatch):
+    """Where torch was built without them, or the processor lacks them."""
+    weight, bias, x = torch.randn(8, 16), torch.randn(8), torch.randn(5, 16)
+    theirs = products.Product(weight, bias, kind)(x, gelu=True)
+    monkeypatch.setattr(products, "_packs", lambda kind: False)
+    ours = products.Product(weight, bias, kind)(x, gelu=True)
+    assert ours.dtype == theirs.dtype == kind
+    torch.testing.assert_close(ours, theirs, rtol=1e-2 if kind == torch.bfloat16 else 1e-5, atol=1e-2)

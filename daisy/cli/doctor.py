@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "peers (make test-peers)": {"packages": ("transformers",)},
 }
 """What each use of the project needs."""
+
+PAYS = 1.3
+"""From what speed-up of its products on bfloat16 pays: it costs digits, which a few percent are not worth."""
 
 REQUIRED = "library and command"
 """The use without which the command itself is not whole: its lack is an error."""
@@ -55,7 +59,26 @@ def machine() -> dict[str, Any]:
 
         result["torch"] = torch.__version__
         result["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        result["bfloat16_speedup"] = round(bfloat16_speedup(), 1)
     return result
+
+
+def bfloat16_speedup() -> float:
+    """How many times as fast as in float32 this processor's matrix products are in bfloat16, measured."""
+    import torch
+
+    from daisy.hubert.products import Product
+
+    taken: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    x = torch.ones(1024, 1024)
+    with torch.inference_mode():
+        works = {kind: (Product(x, None, kind), x.to(kind)) for kind in taken}
+        for _ in range(5):
+            for kind, (product, rows) in works.items():
+                begin = time.perf_counter()
+                product(rows)
+                taken[kind].append(time.perf_counter() - begin)
+    return min(taken[torch.float32]) / min(taken[torch.bfloat16])
 
 
 def _memory() -> float | None:
@@ -93,6 +116,10 @@ def run(arguments: argparse.Namespace) -> int:
     bf16 = "bfloat16 in hardware" if found["bfloat16_in_hardware"] else "no bfloat16 in hardware"
     print(f"python {found['python']}, torch {found.get('torch', 'missing')}, {found['system']}")
     print(f"{found['cores']} cores ({bf16}), {found['memory_gib']} GiB memory, {found['free_disk_gib']} GiB disk free")
+    if "bfloat16_speedup" in found:
+        gain = found["bfloat16_speedup"]
+        advice = "pays" if gain >= PAYS else "does not pay"
+        print(f"products in bfloat16: {gain} times as fast as in float32, so that compute.precision: bfloat16 {advice}")
     print("GPU: " + (", ".join(found["gpus"]) or "none"))
     for use, what in lacks.items():
         print(f"{'ok     ' if not what else 'missing'} {use}" + (f": {', '.join(what)}" if what else ""))

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-seconds", type=float, default=60.0, help="audio in a batch, padded (default: 60)")
     parser.add_argument("--shard-seconds", type=float, default=600.0, help="audio in a shard (default: 600)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the computation")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the products")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     add_stopping(parser)
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         if not getattr(arguments, name) > 0:
             raise DaisyError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}", fix="Give a positive number")
     recordings = find_recordings(arguments.files)
-    model = load(arguments.checkpoint).to(arguments.device, getattr(torch, arguments.dtype))
+    model = load(arguments.checkpoint).to(arguments.device)
     request = Request(
         checkpoint=digest(arguments.checkpoint),
         stopping=stopping(arguments),
@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
         shard_seconds=arguments.shard_seconds,
     )
     model.exits(**request.stopping)
-    exits = write_shards(model, recordings, request, arguments.out)
+    half = arguments.dtype == "bfloat16"
+    with torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=half):
+        exits = write_shards(model, recordings, request, arguments.out)
     mean = sum(exits) / len(exits)
     print(f"{arguments.out}: {len(exits)} recordings, mean exit layer {mean:.2f} of {model.layers}")

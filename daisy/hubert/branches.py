@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.hubert.packing import Packing
+from daisy.hubert.products import STRETCH, Keeper, Product, precision
 
-class Branches(nn.Module):
+
+class Branches(Keeper, nn.Module):
     """K linear classifiers, `p_k = softmax(W_k h_k + b_k)` (paper, section 2.1).
 
     Args:
@@ -37,31 +40,31 @@ class Branches(nn.Module):
             self.bias.uniform_(-bound, bound, generator=generator)
 
     def forward(self, k: int, states: Tensor) -> Tensor:
-        """Logits of branch k (from 1): (..., D) to (..., C)."""
-        return F.linear(states, self.weight[k - 1], self.bias[k - 1])
+        """Logits of branch k (from 1): (R, D) to (R, C)."""
+        kind = precision(self.weight)
+        if kind is None:
+            return F.linear(states, self.weight[k - 1], self.bias[k - 1])
+        pairs = zip(self.weight, self.bias, strict=True)
+        products = self.kept([self.weight, self.bias], kind, lambda: [Product(w, b, kind) for w, b in pairs])
+        return products[k - 1](states)
+
+    def entropy(self, k: int, states: Tensor, packing: Packing) -> Tensor:
+        """E_k of every utterance in nats: h_k (R, D) to (B,), the mean over its frames.
+
+        On a CPU in stretches of frames that stay in the processor's cache.
+        """
+        parts = states.split(STRETCH) if states.device.type == "cpu" else (states,)
+        return packing.means(torch.cat([frame_entropy(self(k, part)) for part in parts]))
 
 
 def frame_entropy(logits: Tensor) -> Tensor:
-    """Entropy of softmax(logits) in nats: (..., C) to (...).
+    """Entropy of softmax(logits) in nats: (..., C) to (...), in float32.
 
-    Computed in float32 from log-softmax; a class of probability exactly zero counts zero, as in the limit.
+    With l the logits less their largest, H = log sum e^l - (sum l e^l) / (sum e^l), which takes half the passes of a
+    log-softmax. A class of probability exactly zero counts zero, as in the limit.
     """
-    log_p = F.log_softmax(logits.float(), dim=-1)
-    floor = torch.finfo(log_p.dtype).min
-    return -(log_p.exp() * log_p.clamp_min(floor)).sum(-1)
-
-
-def mean_entropy(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """E_k of every utterance: the mean of the frames' entropies over valid frames.
-
-    Args:
-        logits: (B, T, C).
-        mask: (B, T), true where a frame is valid; None if all are.
-
-    Returns:
-        (B,) in nats.
-    """
-    entropy = frame_entropy(logits)
-    if mask is None:
-        return entropy.mean(1)
-    return torch.where(mask, entropy, 0).sum(1) / mask.sum(1)
+    logits = logits.float()
+    less = (logits - logits.amax(-1, keepdim=True)).clamp_min(torch.finfo(torch.float32).min)
+    powers = less.exp()
+    total = powers.sum(-1)
+    return total.log() - (powers * less).sum(-1) / total

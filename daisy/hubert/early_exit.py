@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from daisy.hubert.branches import mean_entropy
 from daisy.hubert.checkpoint import Checkpoint
-from daisy.hubert.encoder import Padding, valid_mask
+from daisy.hubert.encoder import Padding
 from daisy.hubert.every_layer import every_layer
+from daisy.hubert.packing import Packing
 
 Granularity = Literal["utterance", "batch"]
 """Who exits: every `utterance` by itself, or the whole `batch` by the mean over its valid frames, as the
@@ -88,17 +88,16 @@ class EarlyExitHubert:
         if len(ordered) > 1 and self.branches is None:
             raise ValueError("several candidates need exit branches")
         frames = self.encoder.front_end(waves, padding)
-        batch = _Batch(frames.lengths, frames.mask, self.layers)
+        batch = _Batch(frames.packing, self.layers)
         batch.keep_states(frames.states)
         x = self.encoder.before_layers(frames)
         for k in range(1, ordered[-1] + 1):
-            x, inner = self.encoder.layer(k, x, batch.mask)
+            x, inner = self.encoder.layer(k, x, batch.packing)
             h = x if self.position == "after-norm" else inner
-            batch.keep_states(h)
+            batch.keep_states(h.to(x.dtype))
             if k in ordered[:-1]:
                 assert self.branches is not None
-                entropy = mean_entropy(self.branches(k, h), batch.mask)
-                x = batch.stop(k, x, entropy, tau, granularity)
+                x = batch.stop(k, x, self.branches.entropy(k, h, batch.packing), tau, granularity)
                 if not batch.active:
                     break
         batch.stop_all(ordered[-1])
@@ -113,17 +112,17 @@ class EarlyExitHubert:
 class _Batch:
     """The utterances that are still running, and what each has gathered so far."""
 
-    def __init__(self, lengths: list[int], mask: Tensor | None, layers: int) -> None:
-        self.lengths, self.mask = lengths, mask
-        self.active = list(range(len(lengths)))
-        self.states: list[list[Tensor]] = [[] for _ in lengths]
-        self.entropies = [[float("nan")] * layers for _ in lengths]
-        self.exits: list[Exit | None] = [None] * len(lengths)
+    def __init__(self, packing: Packing, layers: int) -> None:
+        self.packing = packing
+        self.active = list(range(len(packing.lengths)))
+        self.states: list[list[Tensor]] = [[] for _ in self.active]
+        self.entropies = [[float("nan")] * layers for _ in self.active]
+        self.exits: list[Exit | None] = [None] * len(self.active)
 
     def keep_states(self, h: Tensor) -> None:
-        """Give every running utterance its rows of h (B, T, D)."""
-        for row, index in enumerate(self.active):
-            self.states[index].append(h[row, : self.lengths[index]])
+        """Give every running utterance its rows of h (R, D)."""
+        for index, states in zip(self.active, self.packing.split(h), strict=True):
+            self.states[index].append(states)
 
     def keep_entropies(self, k: int, entropy: Tensor) -> list[float]:
         """Note E_k (B,) of the running utterances."""
@@ -133,10 +132,10 @@ class _Batch:
         return values
 
     def stop(self, k: int, x: Tensor, entropy: Tensor, tau: float, granularity: Granularity) -> Tensor:
-        """End the utterances that are sure enough; return x (B, T, D) without them and without spare padding."""
+        """End the utterances that are sure enough; return x (R, D) without them."""
         values = self.keep_entropies(k, entropy)
         if granularity == "batch":
-            counts = [self.lengths[index] for index in self.active]
+            counts = self.packing.lengths
             mean = sum(value * count for value, count in zip(values, counts, strict=True)) / sum(counts)
             values = [mean] * len(values)
         stay = [row for row, value in enumerate(values) if value > tau]
@@ -148,10 +147,9 @@ class _Batch:
         self.active = [self.active[row] for row in stay]
         if not stay:
             return x
-        lengths = [self.lengths[index] for index in self.active]
-        longest = max(lengths)
-        self.mask = valid_mask(lengths, longest, x.device)
-        return x[stay, :longest]
+        parts = self.packing.split(x)
+        self.packing = Packing([self.packing.lengths[row] for row in stay], x.device)
+        return torch.cat([parts[row] for row in stay])
 
     def stop_all(self, k: int) -> None:
         """End whoever is still running at layer k."""

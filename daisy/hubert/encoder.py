@@ -1,12 +1,11 @@
 """HuBERT's encoder in plain torch, one layer at a time, so that a forward pass can stop anywhere.
 
 Parameters have fairseq's names; the weight norm of the positional convolution is folded when a
-checkpoint is read. Shape suffixes: B utterances, N samples, T frames, D width.
+checkpoint is read. Shape suffixes: B utterances, N samples, T frames, R frames of all utterances, D width.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -16,28 +15,14 @@ from torch.nn import functional as F
 
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
-from daisy.hubert.products import FrontEnd, Keeper, Linear, Positional, serves
+from daisy.hubert.packing import Frames, Packing, attention
+from daisy.hubert.products import FrontEnd, Keeper, Linear, Positional, precision
 
 Padding = Literal["exact", "published", "formula"]
 """How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
 fairseq and the paper's code do, where the first group norm sees the padding and more frames count as
 valid. `formula`: as torchaudio and transformers do, where the group norm sees the padding too, but valid
 frames are counted by the convolutions' formula."""
-
-
-@dataclasses.dataclass
-class Frames:
-    """A batch of frame sequences.
-
-    Attributes:
-        states: (B, T, D).
-        lengths: Valid frames of each utterance.
-        mask: (B, T), true where a frame is valid; None if all are.
-    """
-
-    states: Tensor
-    lengths: list[int]
-    mask: Tensor | None
 
 
 class ConvLayer(nn.Sequential):
@@ -101,17 +86,18 @@ class FeatureExtractor(Keeper, nn.Module):
         return x.transpose(1, 2)
 
     def one_by_one(self, waves: Sequence[Tensor]) -> Tensor | None:
-        """Recordings (N,) to a padded (B, T, C), each as it is alone; None where products do not serve."""
+        """Recordings (N,) to packed frames (R, C), each as it is alone; None where products do not serve."""
         layers = [(cast("nn.Conv1d", layer[0]), layer.norm) for layer in cast("list[ConvLayer]", self.conv_layers)]
         weights = [conv.weight for conv, _ in layers]
-        if not serves(weights[0]):
+        kind = precision(weights[0])
+        if kind is None:
             return None
-        products = self.kept(weights, lambda: FrontEnd(layers))
-        return nn.utils.rnn.pad_sequence([products(wave) for wave in waves], batch_first=True)
+        products = self.kept(weights, kind, lambda: FrontEnd(layers, kind))
+        return torch.cat([products(wave) for wave in waves])
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over valid frames."""
+    """Multi-head self-attention, every frame over its own utterance."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -119,16 +105,12 @@ class SelfAttention(nn.Module):
         self.k_proj, self.v_proj = Linear(dim, dim), Linear(dim, dim)
         self.q_proj, self.out_proj = Linear(dim, dim), Linear(dim, dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
-        batch, time, dim = x.shape
-        q, k, v = (
-            projection(x).view(batch, time, self.heads, dim // self.heads).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        keys = None if mask is None else mask[:, None, None, :]
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
-        return self.out_proj(out.transpose(1, 2).reshape(batch, time, dim))
+    def forward(self, x: Tensor, packing: Packing | None) -> Tensor:
+        """(R, D) to (R, D)."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (projection(x).unflatten(-1, (self.heads, -1)) for projection in projections)
+        out = attention(q[None], k[None], v[None])[0] if packing is None else packing.attention(q, k, v)
+        return self.out_proj(out.flatten(-2))
 
 
 class EncoderLayer(nn.Module):
@@ -143,13 +125,16 @@ class EncoderLayer(nn.Module):
         self.fc2 = Linear(config.ffn_dim, config.dim)
         self.final_layer_norm = nn.LayerNorm(config.dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, T, D) to the layer's output, and the second feed-forward layer's output, each (B, T, D)."""
+    def forward(self, x: Tensor, packing: Packing | None) -> tuple[Tensor, Tensor]:
+        """(R, D) to the layer's output, and the second feed-forward layer's output, each (R, D).
+
+        Without a `packing` the frames are one utterance's.
+        """
         if self.pre_norm:
-            x = x + self.self_attn(self.self_attn_layer_norm(x), mask)
+            x = x + self.self_attn(self.self_attn_layer_norm(x), packing)
             inner = self.fc2(self.fc1(self.final_layer_norm(x), gelu=True))
             return x + inner, inner
-        x = self.self_attn_layer_norm(x + self.self_attn(x, mask))
+        x = self.self_attn_layer_norm(x + self.self_attn(x, packing))
         inner = self.fc2(self.fc1(x, gelu=True))
         return self.final_layer_norm(x + inner), inner
 
@@ -161,13 +146,18 @@ class PositionalConv(Keeper, nn.Sequential):
         kernel = config.pos_kernel
         super().__init__(nn.Conv1d(config.dim, config.dim, kernel, padding=kernel // 2, groups=config.pos_groups))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
-        conv = cast("nn.Conv1d", self[0])
-        if serves(conv.weight):
-            return F.gelu(self.kept([conv.weight], lambda: Positional(conv))(x))
-        out = self[0](x.transpose(1, 2))
-        return F.gelu(out[..., : x.shape[1]]).transpose(1, 2)
+    def forward(self, frames: Frames) -> Tensor:
+        """(R, D)."""
+        conv, packing = cast("nn.Conv1d", self[0]), frames.packing
+        kind = precision(conv.weight)
+        if kind is not None:
+            products = self.kept([conv.weight], kind, lambda: Positional(conv))
+            return F.gelu(torch.cat([products(part) for part in frames.split()]))
+        return packing.pack(self.padded(packing.pad(frames.states)))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """(B, T, D) to the same, by torch's convolution."""
+        return F.gelu(self[0](x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
 
 
 class TransformerEncoder(nn.Module):
@@ -215,34 +205,35 @@ class Hubert(nn.Module):
         if self.config.normalize:
             waves = [F.layer_norm(wave, wave.shape) for wave in waves]
         samples = [len(wave) for wave in waves]
-        total = self.config.frames(max(samples))
-        if padding == "exact" and (found := self.feature_extractor.one_by_one(waves)) is not None:
-            states = self.post_extract_proj(self.layer_norm(found))
-            lengths = [self.config.frames(count) for count in samples]
-            return Frames(states, lengths, valid_mask(lengths, total, states.device))
-        padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
+        lengths = [self.config.frames(count) for count in samples]
+        found = self.feature_extractor.one_by_one(waves) if padding == "exact" else None
         if padding == "published":
-            chunk = (padded.shape[1] - padded.shape[1] % total) // total
+            total, longest = max(lengths), max(samples)
+            chunk = (longest - longest % total) // total
             lengths = [min(total, -(-count // chunk)) for count in samples]
-            x = self.feature_extractor(padded)
-        else:
-            lengths = [self.config.frames(count) for count in samples]
+        packing = Packing(lengths, waves[0].device)
+        if found is None:
+            padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
             mask = self._first_mask(samples, padded.device) if padding == "exact" else None
-            x = self.feature_extractor(padded, mask)
-        states = self.post_extract_proj(self.layer_norm(x))
-        return Frames(states, lengths, valid_mask(lengths, total, states.device))
+            found = packing.pack(self.feature_extractor(padded.to(self.dtype), mask))
+        # Under autocast the states between the products stay in the weights' own precision.
+        states = self.post_extract_proj(self.layer_norm(found.to(self.dtype)))
+        return Frames(states.to(self.dtype), packing)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return self.layer_norm.weight.dtype
 
     def _first_mask(self, samples: list[int], device: torch.device) -> Tensor | None:
+        """The valid frames after the first convolution; None if all are."""
         _, kernel, stride = self.config.conv_layers[0]
-        counts = [(count - kernel) // stride + 1 for count in samples]
-        return valid_mask(counts, max(counts), device)
+        counted = Packing([(count - kernel) // stride + 1 for count in samples], device)
+        return None if counted.even else counted.mask
 
     def before_layers(self, frames: Frames) -> Tensor:
-        """(B, T, D): state 0 with positions added, the input of layer 1."""
-        x = frames.states
-        if frames.mask is not None:
-            x = x * frames.mask[..., None]
-        x = x + self.encoder.pos_conv(x)
+        """(R, D): state 0 with positions added, the input of layer 1."""
+        x = frames.states + self.encoder.pos_conv(frames).to(frames.states.dtype)
         return x if self.config.pre_norm else self.encoder.layer_norm(x)
 
     def output(self, waves: Sequence[Tensor], k: int) -> Frames:
@@ -250,16 +241,9 @@ class Hubert(nn.Module):
         frames = self.front_end(waves)
         x = self.before_layers(frames)
         for number in range(1, k + 1):
-            x, _ = self.layer(number, x, frames.mask)
-        return Frames(x, frames.lengths, frames.mask)
+            x, _ = self.layer(number, x, frames.packing)
+        return Frames(x, frames.packing)
 
-    def layer(self, k: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def layer(self, k: int, x: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
         """Run layer k (from 1): its output, and h_k for the position `before-norm`."""
-        return self.encoder.layers[k - 1](x, mask)
-
-
-def valid_mask(lengths: Sequence[int], total: int, device: torch.device) -> Tensor | None:
-    """(B, total) booleans, true on the first `lengths[b]` places; None if that is everywhere."""
-    if all(length == total for length in lengths):
-        return None
-    return torch.arange(total, device=device)[None] < torch.tensor(list(lengths), device=device)[:, None]
+        return self.encoder.layers[k - 1](x, packing)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from daisy.hubert.branches import Branches, mean_entropy
+from daisy.hubert.branches import Branches
 from daisy.hubert.config import Position
 from daisy.hubert.encoder import Hubert
 
@@ -48,16 +48,14 @@ def every_layer(
     """
     layers = last or encoder.config.layers
     frames = encoder.front_end(waves)
-    states = [frames.states]
+    kept = [frames.split()]
     entropies = [[float("nan")] * layers for _ in waves]
     x = encoder.before_layers(frames)
     for k in range(1, layers + 1):
-        x, inner = encoder.layer(k, x, frames.mask)
-        states.append(x if position == "after-norm" else inner)
+        x, inner = encoder.layer(k, x, frames.packing)
+        h = x if position == "after-norm" else inner
+        kept.append(frames.packing.split(h.to(x.dtype)))
         if branches is not None:
-            for row, value in zip(entropies, mean_entropy(branches(k, states[-1]), frames.mask).tolist(), strict=True):
+            for row, value in zip(entropies, branches.entropy(k, h, frames.packing).tolist(), strict=True):
                 row[k - 1] = value
-    return [
-        Layers(torch.stack([state[index, :length] for state in states]), entropies[index])
-        for index, length in enumerate(frames.lengths)
-    ]
+    return [Layers(torch.stack(states), row) for states, row in zip(zip(*kept, strict=True), entropies, strict=True)]

@@ -1,15 +1,18 @@
-"""HuBERT's convolutions on a CPU in float32: the same sums, from fewer and larger matrix products.
+"""HuBERT's products on a CPU: the same sums as torch's modules, laid out for speed, in float32 or bfloat16.
 
 One recording at a time and channels last, so that a product's rows are frames where they lie in memory, nothing is
-padded, and an utterance gets what it gets alone. Four savings, all exact but for rounding:
+padded, and an utterance gets what it gets alone. Five savings, all exact but for rounding:
 
 - Frames pass the first two convolutions, the costliest, in stretches that stay in the processor's cache. That needs the
   first group norm's statistics beforehand: its convolution is linear, so they follow from the mean and the covariance
   of the samples under the kernel.
-- A convolution of kernel 3 and stride 2 is one tap on odd frames and two on even ones. Of those two, minimal filtering
-  (Winograd, 1980: F(2, 2)) makes two outputs with three products in place of four.
-- Linear layers keep their weight in oneDNN's own layout, as torch's compiler does.
+- In float32, a convolution of kernel 3 and stride 2 is one tap on odd frames and two on even ones. Of those two,
+  minimal filtering (Winograd, 1980: F(2, 2)) makes two outputs with three products in place of four.
+- Weights lie in oneDNN's own layout, as torch's compiler has them, and GELU is applied while a product's result is in
+  the cache.
 - The positional convolution, 128 taps long, is a product per frequency (overlap-save).
+- In bfloat16 weights are rounded once, not at every call; the samples, the norms, the sums of the residual branches and
+  the positional convolution stay in float32.
 """
 
 from __future__ import annotations
@@ -30,23 +33,31 @@ BLOCK = 256
 """Frames of a block of the positional convolution, of which those but the kernel's length are new."""
 
 
-def serves(weight: Tensor) -> bool:
-    """Whether these routines may stand in for torch's with this weight; they let no gradient through."""
-    plain = weight.device.type == "cpu" and weight.dtype == torch.float32 and not torch.is_grad_enabled()
-    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+def precision(weight: Tensor) -> torch.dtype | None:
+    """The precision in which these routines stand in for torch's with this weight; None where they do not.
+
+    That of the weight, or bfloat16 under torch's autocast. They let no gradient through.
+    """
+    kinds = (torch.float32, torch.bfloat16)
+    if weight.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+    return kind if kind in kinds and weight.dtype in kinds else None
 
 
 class Keeper:
     """A part of a module that keeps what it laid out of its weights until they change."""
 
-    _kept: tuple[list[tuple[Tensor, int]], object] | None = None
+    _kept: tuple[list[tuple[Tensor, int]], torch.dtype, object] | None = None
 
-    def kept(self, weights: Sequence[Tensor], lay_out: Callable[[], T]) -> T:
-        """What `lay_out` made of `weights`; made again when one of them is another, or was written to."""
+    def kept(self, weights: Sequence[Tensor], kind: torch.dtype, lay_out: Callable[[], T]) -> T:
+        """What `lay_out` made of `weights` for a precision; made again when one is another, or was written to."""
         state = [(weight.detach(), -1 if weight.is_inference() else weight._version) for weight in weights]
-        if self._kept is None or [_place(item) for item in self._kept[0]] != [_place(item) for item in state]:
-            self._kept = state, lay_out()  # the weights are held, so that no others can come to lie in their place
-        return cast("T", self._kept[1])
+        known = self._kept
+        if known is None or known[1] != kind or [*map(_place, known[0])] != [*map(_place, state)]:
+            known = state, kind, lay_out()  # the weights are held, so that no others can come to lie in their place
+            self._kept = known
+        return cast("T", known[2])
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:  # what `to` and its kin call
         self._kept = None
@@ -61,23 +72,53 @@ def _place(state: tuple[Tensor, int]) -> tuple[int, int]:
     return weight.data_ptr(), version
 
 
+class Product:
+    """x W' + b with a weight laid out once.
+
+    Args:
+        weight: W, (outputs, inputs).
+        bias: b, (outputs,).
+        kind: The precision.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, kind: torch.dtype) -> None:
+        self.kind = kind
+        self.weight = weight.detach().to(kind).contiguous()
+        self.bias = None if bias is None else bias.detach().to(kind)
+        self._packed = _packs(kind)
+        if self._packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
+
+    def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
+        """(R, inputs) to (R, outputs), through GELU if wanted."""
+        x = x.to(self.kind)
+        if self._packed:
+            name, algorithm = ("gelu", "none") if gelu else ("none", "")
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], algorithm)
+        # Autocast would round what is float32 for a reason.
+        with torch.autocast("cpu", enabled=False):
+            y = F.linear(x, self.weight, self.bias)
+        return F.gelu(y) if gelu else y
+
+
+def _packs(kind: torch.dtype) -> bool:
+    """Whether torch has the products that its own compiler uses, and this processor has them in this precision."""
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return False
+    return kind == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 class Linear(Keeper, nn.Linear):
-    """A linear layer whose weight lies as oneDNN's products want it, and which may apply GELU on the way."""
+    """A linear layer that keeps its product, and may apply GELU on the way."""
 
     def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
         """(..., inputs) to (..., outputs)."""
-        if not (serves(self.weight) and _PACKED):
+        kind = precision(self.weight)
+        if kind is None:
             y = F.linear(x, self.weight, self.bias)
             return F.gelu(y) if gelu else y
-        weight = self.kept([self.weight], lambda: torch.ops.mkldnn._reorder_linear_weight(self.weight.detach()))
-        rows = x.reshape(-1, self.in_features)
-        y = torch.ops.mkldnn._linear_pointwise(rows, weight, self.bias, *(("gelu", [], "none") if gelu else _ALONE))
-        return y.view(*x.shape[:-1], self.out_features)
-
-
-_ALONE: tuple[str, list[float], str] = ("none", [], "")
-_PACKED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""Whether torch has the products that its own compiler uses."""
+        product = self.kept([self.weight, self.bias], kind, lambda: Product(self.weight, self.bias, kind))
+        return product(x.flatten(0, -2), gelu).unflatten(0, x.shape[:-1])
 
 
 class Convolution:
@@ -86,18 +127,18 @@ class Convolution:
     Args:
         conv: The convolution.
         norm: Layer norm of every frame, if any.
+        kind: The precision.
     """
 
-    def __init__(self, conv: nn.Conv1d, norm: nn.LayerNorm | None) -> None:
+    def __init__(self, conv: nn.Conv1d, norm: nn.LayerNorm | None, kind: torch.dtype) -> None:
         (self.kernel,), (self.stride,) = conv.kernel_size, conv.stride
-        self.bias, self.norm = conv.bias, norm
+        self.bias, self.norm, self.kind, self.width = conv.bias, norm, kind, conv.out_channels
+        self.filtered = (self.kernel, self.stride) == (3, 2) and kind == torch.float32
         taps = conv.weight.detach().permute(2, 1, 0)
-        self.width = conv.out_channels
-        self.filtered = (self.kernel, self.stride) == (3, 2)
         if self.filtered:
             self.parts = tuple(tap.contiguous() for tap in (*taps, taps[0] + taps[2]))
         else:
-            self.parts = (taps.reshape(-1, self.width).contiguous(),)
+            self.product = Product(taps.reshape(-1, self.width).T, conv.bias, kind)
 
     def frames(self, count: int) -> int:
         """How many frames come out of `count`."""
@@ -112,21 +153,19 @@ class Convolution:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(T, C) to (T', C'), normed and activated."""
-        return self.finish(self._filter(x) if self.filtered else self._product(x))
+        if self.filtered:
+            y = self._filter(x)
+            if self.bias is not None:
+                y += self.bias
+        else:
+            y = self.product(self._windows(x), gelu=self.norm is None)
+        return activated(y, self.norm) if self.filtered or self.norm is not None else y
 
-    def finish(self, y: Tensor) -> Tensor:
-        """What follows the sums."""
-        if self.bias is not None:
-            y += self.bias
-        if self.norm is not None:
-            y = self.norm(y)
-        return F.gelu(y)
-
-    def _product(self, x: Tensor) -> Tensor:
+    def _windows(self, x: Tensor) -> Tensor:
         count = self.frames(len(x))
         if self.kernel == self.stride:
-            return x[: count * self.kernel].reshape(count, -1) @ self.parts[0]
-        return x.unfold(0, self.kernel, self.stride).transpose(1, 2).reshape(count, -1) @ self.parts[0]
+            return x[: count * self.kernel].reshape(count, -1)
+        return x.unfold(0, self.kernel, self.stride).transpose(1, 2).reshape(count, -1)
 
     def _filter(self, x: Tensor) -> Tensor:
         first, middle, last, both = self.parts
@@ -144,28 +183,35 @@ class Convolution:
         return y
 
 
+def activated(y: Tensor, norm: nn.LayerNorm | None) -> Tensor:
+    """What follows a convolution's sums."""
+    return F.gelu(y if norm is None else norm(y.to(norm.weight.dtype)))
+
+
 class FrontEnd:
     """The whole convolutional front end, for one recording at a time."""
 
-    def __init__(self, layers: list[tuple[nn.Conv1d, nn.GroupNorm | nn.LayerNorm | None]]) -> None:
+    def __init__(self, layers: list[tuple[nn.Conv1d, nn.GroupNorm | nn.LayerNorm | None]], kind: torch.dtype) -> None:
         (self.conv, norm), *rest = layers
+        self.kind = kind
         self.group = norm if isinstance(norm, nn.GroupNorm) else None
-        self.first = Convolution(self.conv, norm if isinstance(norm, nn.LayerNorm) else None)
-        self.rest = [Convolution(conv, norm if isinstance(norm, nn.LayerNorm) else None) for conv, norm in rest]
+        self.norm = norm if isinstance(norm, nn.LayerNorm) else None
+        self.rest = [Convolution(conv, norm if isinstance(norm, nn.LayerNorm) else None, kind) for conv, norm in rest]
 
     def __call__(self, wave: Tensor) -> Tensor:
         """(N,) to (T, C)."""
-        windows = wave.unfold(0, self.first.kernel, self.first.stride)
+        (kernel,), (stride,) = self.conv.kernel_size, self.conv.stride
+        windows = wave.float().unfold(0, kernel, stride)
         weight, bias = self._normed(windows)
 
         def frames(part: slice) -> Tensor:
-            y = F.linear(windows[part], weight, bias)
-            return F.gelu(y) if self.first.norm is None else F.gelu(self.first.norm(y))
+            with torch.autocast("cpu", enabled=False):
+                return activated(F.linear(windows[part], weight, bias), self.norm).to(self.kind)
 
         given: Callable[[slice], Tensor] = frames
         count = len(windows)
         for layer in self.rest:
-            y = wave.new_empty(layer.frames(count), layer.width)
+            y = wave.new_empty(layer.frames(count), layer.width, dtype=self.kind)
             for inside, outside in layer.stretches(count):
                 y[outside] = layer(given(inside))
             given, count = y.__getitem__, len(y)
@@ -173,9 +219,9 @@ class FrontEnd:
 
     def _normed(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the first convolution with its group norm in them."""
-        weight = self.conv.weight.detach().flatten(1)
+        weight = self.conv.weight.detach().flatten(1).float()
         if self.group is None:
-            return weight, self.conv.bias
+            return weight, None if self.conv.bias is None else self.conv.bias.float()
         samples = windows.double()  # a sum over many thousand frames needs the digits
         mean = samples.mean(0)
         samples = samples - mean
@@ -189,25 +235,24 @@ class FrontEnd:
 
 
 class Positional:
-    """The positional convolution by overlap-save, for a batch."""
+    """The positional convolution by overlap-save, for one utterance, in float32."""
 
     def __init__(self, conv: nn.Conv1d) -> None:
         (self.kernel,), (self.padding,) = conv.kernel_size, cast("tuple[int]", conv.padding)
         self.groups, self.bias = conv.groups, conv.bias
         self.size = max(BLOCK, 2 * self.kernel)
         # torch's convolution is a correlation; as a convolution its kernel is turned round.
-        turned = conv.weight.detach().flip(-1).view(self.groups, -1, *conv.weight.shape[1:])
+        turned = conv.weight.detach().float().flip(-1).view(self.groups, -1, *conv.weight.shape[1:])
         self.weight = torch.fft.rfft(turned, self.size).permute(3, 0, 1, 2).contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
-        batch, time, dim = x.shape
+        """(T, D) to (T, D)."""
+        time, dim = x.shape
         step = self.size - self.kernel + 1
         blocks = -(-time // step)
-        padded = F.pad(x.transpose(1, 2), (self.padding, blocks * step + self.kernel - 1 - time - self.padding))
-        pieces = torch.fft.rfft(padded.unfold(2, self.size, step))  # (B, D, blocks, frequencies)
-        pieces = pieces.view(batch, self.groups, dim // self.groups, blocks, -1).permute(4, 1, 2, 0, 3).flatten(3)
-        made = (self.weight @ pieces).permute(1, 2, 3, 0).reshape(dim, batch, blocks, -1)
-        y = torch.fft.irfft(made, self.size)[..., self.kernel - 1 :].reshape(dim, batch, -1)[..., :time]
-        y = y.permute(1, 2, 0)
+        padded = F.pad(x.float().T, (self.padding, blocks * step + self.kernel - 1 - time - self.padding))
+        pieces = torch.fft.rfft(padded.unfold(1, self.size, step))  # (D, blocks, frequencies)
+        pieces = pieces.view(self.groups, dim // self.groups, blocks, -1).permute(3, 0, 1, 2)
+        made = (self.weight @ pieces).permute(1, 2, 3, 0).reshape(dim, blocks, -1)
+        y = torch.fft.irfft(made, self.size)[..., self.kernel - 1 :].reshape(dim, -1)[:, :time].T
         return y if self.bias is None else y + self.bias

@@ -1,0 +1,108 @@
+"""A batch without padding: the valid frames of all utterances, one below the other.
+
+Shape suffixes: B utterances, T frames of the longest, R frames of all together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Packing:
+    """Where the frames of each utterance lie among the packed ones.
+
+    Args:
+        lengths: Frames of each utterance.
+        device: Where the frames are.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        self.lengths, self.device = list(lengths), device
+
+    @property
+    def even(self) -> bool:
+        """Whether all utterances have the same length, so that packed and padded frames are the same."""
+        return len(set(self.lengths)) == 1
+
+    @functools.cached_property
+    def mask(self) -> Tensor:
+        """(B, T), true where a padded batch holds a frame."""
+        lengths = torch.tensor(self.lengths, device=self.device)
+        return torch.arange(max(self.lengths), device=self.device)[None] < lengths[:, None]
+
+    @functools.cached_property
+    def _places(self) -> Tensor:
+        """(R,) places of the frames among the B x T of a padded batch."""
+        longest = max(self.lengths)
+        rows = [torch.arange(length) + number * longest for number, length in enumerate(self.lengths)]
+        return torch.cat(rows).to(self.device)
+
+    def split(self, x: Tensor) -> list[Tensor]:
+        """(R, ...) to one (T, ...) per utterance."""
+        return list(x.split(self.lengths))
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(R, ...) to (B, T, ...), zero where there is no frame."""
+        shape = len(self.lengths), max(self.lengths)
+        if self.even:
+            return x.unflatten(0, shape)
+        padded = x.new_zeros(shape[0] * shape[1], *x.shape[1:])
+        padded[self._places] = x
+        return padded.unflatten(0, shape)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(B, T, ...) to (R, ...)."""
+        return x.flatten(0, 1) if self.even else x.flatten(0, 1)[self._places]
+
+    def means(self, x: Tensor) -> Tensor:
+        """(R,) to (B,): the mean over each utterance's frames."""
+        return self.pad(x).sum(1) / torch.tensor(self.lengths, device=x.device)
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Every frame's attention over its own utterance: (R, heads, width) thrice to the same.
+
+        On a CPU utterance by utterance, which wastes nothing; elsewhere in one call on a padded batch.
+        """
+        if not self.even and q.device.type == "cpu":
+            parts = zip(*(self.split(x) for x in (q, k, v)), strict=True)
+            return torch.cat([attention(*(x[None] for x in part))[0] for part in parts])
+        return self.pack(self.attention_padded(q, k, v))
+
+    def attention_padded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """`attention` in one call: (R, heads, width) thrice to (B, T, heads, width)."""
+        mask = None if self.even else self.mask[:, None, None]
+        return attention(self.pad(q), self.pad(k), self.pad(v), mask)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """(B, T, heads, width) thrice to the same, by scaled dot products."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+
+
+@dataclasses.dataclass
+class Frames:
+    """A batch of frame sequences.
+
+    Attributes:
+        states: (R, D).
+        packing: Whose they are.
+    """
+
+    states: Tensor
+    packing: Packing
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of each utterance."""
+        return self.packing.lengths
+
+    def split(self) -> list[Tensor]:
+        """One (T, D) per utterance."""
+        return self.packing.split(self.states)
