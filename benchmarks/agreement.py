@@ -27,6 +27,7 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.forward import ONNX
 from benchmarks.limit import PRECISIONS
+from benchmarks.model import by_precision
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
 from daisy.bootstrap import interval
@@ -43,7 +44,16 @@ from daisy.stopping import cell
 from daisy.tasks.base import set_metric
 from daisy.tasks.registry import TASKS
 
-COLUMNS: tuple[str, ...] = ("task", "rho", "strategy", "system", "recordings", "exits_equal", "entropy_mean", "entropy_max")
+COLUMNS: tuple[str, ...] = (
+    "task",
+    "rho",
+    "strategy",
+    "system",
+    "recordings",
+    "exits_equal",
+    "entropy_mean",
+    "entropy_max",
+)
 COLUMNS += ("metric", "value", "low", "high", "inside")
 Forward = Callable[[Tensor], tuple[Tensor, list[float]]]
 """A recording (N,) to its states (K + 1, T, D) and its entropies."""
@@ -65,12 +75,15 @@ def measure(options: Options) -> Iterator[Row]:
 def systems_of(model: Checkpoint, options: Options, folder: Path) -> dict[str, Forward]:
     """The passes that are compared; float32 first."""
 
+    own = by_precision(model)
+
     def ours(precision: Precision) -> Forward:
         compute = options.compute(precision)
 
         def run(wave: Tensor) -> tuple[Tensor, list[float]]:
+            exact = own[precision]
             with compute.autocast():
-                (item,) = every_layer(model.encoder, model.branches, model.position, [wave])
+                (item,) = every_layer(exact.encoder, exact.branches, exact.position, [wave])
             return item.states.float(), item.entropies
 
         return run

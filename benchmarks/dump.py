@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks import peers
 from benchmarks.clock import SPREAD, row, take_turns
-from benchmarks.model import mixed_recordings, outputs, random_model
+from benchmarks.model import by_precision, mixed_recordings, outputs, random_model
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
 from daisy.audio import SAMPLE_RATE
@@ -67,13 +67,14 @@ def works_of(
     """The systems, each giving the labels of every recording."""
     assign = nearest(centroids, options.place)
     groups = batches([len(wave) for wave in waves], BATCH_SECONDS)
+    own = by_precision(model)
 
     def bucketed(precision: Precision, groups: list[list[int]]) -> Labelling:
         def work() -> list[np.ndarray]:
             found: dict[int, np.ndarray] = {}
             for group in groups:
                 with options.compute(precision).autocast():
-                    states = outputs(model.encoder, [waves[index] for index in group], layer)
+                    states = outputs(own[precision].encoder, [waves[index] for index in group], layer)
                 for index, frames in zip(group, states, strict=True):
                     found[index] = assign(frames.float()).cpu().numpy()
             return [found[index] for index in range(len(waves))]

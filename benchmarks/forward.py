@@ -30,7 +30,7 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.clock import SPREAD, Taken, row, take_turns
 from benchmarks.limit import PRECISIONS, add_limit, products
-from benchmarks.model import in_precision, noise, outputs, random_model
+from benchmarks.model import by_precision, in_precision, noise, outputs, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
 from daisy.hubert.checkpoint import Checkpoint
@@ -88,11 +88,16 @@ def ours(model: Checkpoint, waves: list[Tensor], options: Options) -> list[Syste
         return upstream.run(waves, candidates=[last])[0].states[-1]
 
     found = []
-    for name, precision in zip(OURS, PRECISIONS, strict=True):
-        work = in_precision(options, precision, lambda: outputs(model.encoder, waves, last)[0])
+    for name, (precision, own) in zip(OURS, by_precision(model).items(), strict=True):
+        work = in_precision(options, precision, functools.partial(last_output, own, waves))
         found.append(System(name, precision, work, "autocast" if precision == "bfloat16" else ""))
     found.append(System("daisy float32, all states kept", "float32", states))
     return found
+
+
+def last_output(model: Checkpoint, waves: list[Tensor]) -> Tensor:
+    """The last layer's output of the first recording."""
+    return outputs(model.encoder, waves, model.encoder.config.layers)[0]
 
 
 def theirs(built: dict[str, torch.nn.Module], waves: list[Tensor], options: Options) -> list[System]:

@@ -74,9 +74,10 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def level(branches: Branches, states: Sequence[Tensor], frames: int = 40) -> None:
-    """Scale every branch so that its mean entropy, on a few frames of each recording, lies on the slope."""
+    """Scale every branch, in place, so that its mean entropy, on a few frames of each recording, lies on the slope."""
     some = [item[:, torch.linspace(0, item.shape[1] - 1, frames).long()] for item in states]
     wanted = np.linspace(*SLOPE, len(branches.weight)) * np.log(branches.shape[1])
+    scales = torch.ones(len(wanted))
     for k, target in enumerate(wanted.tolist()):
         logits = torch.cat([branches(k + 1, item[k]) for item in some])
         low, high = 1e-2, 1e3
@@ -84,8 +85,10 @@ def level(branches: Branches, states: Sequence[Tensor], frames: int = 40) -> Non
             middle = (low * high) ** 0.5
             surer = float(frame_entropy(logits * middle).mean()) < target
             low, high = (low, middle) if surer else (middle, high)
-        branches.weight.data[k] *= low
-        branches.bias.data[k] *= low
+        scales[k] = low
+    with torch.no_grad():
+        branches.weight *= scales.to(branches.weight)[:, None, None]
+        branches.bias *= scales.to(branches.bias)[:, None]
 
 
 def entropies_of(branches: Branches, states: Sequence[Tensor]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.encoder import Hubert
+from daisy.hubert.packing import Packing
 
 
 def random_model(options: Options) -> Checkpoint:
@@ -30,6 +32,11 @@ def random_model(options: Options) -> Checkpoint:
     for part in (encoder, branches):
         part.requires_grad_(False)
     return Checkpoint(encoder, None, branches, "after-norm", fairseq_config(shape)).to(options.place)
+
+
+def by_precision(model: Checkpoint) -> dict[Precision, Checkpoint]:
+    """The model once per precision: it keeps its weights laid out for one, and would lay them out at every turn."""
+    return {"float32": model, "bfloat16": copy.deepcopy(model)}
 
 
 def fairseq_config(shape: HubertConfig) -> dict[str, dict[str, object]]:
@@ -84,19 +91,19 @@ class Prepared:
     """What layer 1 is given.
 
     Attributes:
-        x: The frames of all recordings.
-        valid: What `Hubert.layer` wants to know of them.
+        x: (R, D), the frames of all recordings.
+        packing: Whose they are.
     """
 
     x: Tensor
-    valid: Tensor | None
+    packing: Packing
 
 
 @torch.no_grad()
 def before_layers(encoder: Hubert, waves: Sequence[Tensor]) -> Prepared:
     """Front end and positions."""
     frames = encoder.front_end(waves)
-    return Prepared(encoder.before_layers(frames), frames.mask)
+    return Prepared(encoder.before_layers(frames), frames.packing)
 
 
 @torch.no_grad()
@@ -104,15 +111,14 @@ def run_layers(encoder: Hubert, given: Prepared, last: int) -> Tensor:
     """Layers 1 to `last` alone."""
     x = given.x
     for k in range(1, last + 1):
-        x, _ = encoder.layer(k, x, given.valid)
+        x, _ = encoder.layer(k, x, given.packing)
     return x
 
 
 @torch.no_grad()
 def outputs(encoder: Hubert, waves: Sequence[Tensor], last: int) -> list[Tensor]:
     """(T, D) of each recording: the output of layer `last`."""
-    frames = encoder.output(waves, last)
-    return [frames.states[row, :length] for row, length in enumerate(frames.lengths)]
+    return list(encoder.output(waves, last).split())
 
 
 def in_precision(options: Options, precision: Precision, work: Callable[[], object]) -> Callable[[], object]:
