@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-import torch
 
 from daisy.errors import DaisyError, WriteError
+
+if TYPE_CHECKING:
+    import torch
 
 SAMPLE_RATE = 16_000
 """HuBERT's sample rate in hertz."""
@@ -55,6 +58,8 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
             file=path,
             fix="The recording is cut short or was replaced: restore it, or make the manifest again",
         )
+    import torch  # here, because it takes a second, and most stages on recordings do without
+
     return torch.from_numpy(np.ascontiguousarray(wave[:, 0]))
 
 

@@ -49,7 +49,7 @@ def efficiency(run: Path) -> list[Use]:
         DaisyError: if the run has no benchmarks that tell what was asked.
     """
     rules: dict[str, list[Mapping[str, str]]] = collections.defaultdict(list)
-    for file in _benchmarks(run):
+    for file in benchmark_files(run):
         with open(file, newline="", encoding="utf-8") as lines:
             for row in csv.DictReader(lines, delimiter="\t"):
                 if "resources" not in row:
@@ -62,7 +62,8 @@ def efficiency(run: Path) -> list[Use]:
     return sorted((_use(rule, rows) for rule, rows in rules.items()), key=lambda use: -use.minutes * use.jobs)
 
 
-def _benchmarks(run: Path) -> Iterator[Path]:
+def benchmark_files(run: Path) -> Iterator[Path]:
+    """Snakemake's benchmarks of a run's jobs, those of stages in the store among them."""
     yield from sorted(run.glob("benchmarks/*.tsv"))
     table = run / "store.csv"
     for row in read_csv(table, columns=("link",)) if table.exists() else []:

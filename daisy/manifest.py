@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from daisy import audio
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_csv, write_text
+
+if TYPE_CHECKING:
+    import torch
 
 LABELS = ("id", "speaker", "text")
 """Columns that every table of labels has."""
@@ -68,6 +70,8 @@ class Manifest:
 
     def references(self, index: int) -> torch.Tensor:
         """(references, samples) float32 of one mixture, each checked to be as long as the mixture."""
+        import torch
+
         item = self.utterances[index]
         return torch.stack([audio.read(self.root / name, samples=item.samples) for name in item.references])
 

@@ -79,10 +79,11 @@ def test_a_loud_offset_costs_no_digits(monkeypatch):
 
 
 def test_changed_weights_are_noticed(monkeypatch):
-    encoder, wave = model("base"), torch.randn(8000)
+    encoder, wave = model("large"), torch.randn(8000)
     before = encoder.output([wave], 1).states
     for weight in (
         encoder.feature_extractor.conv_layers[2][0].weight,
+        encoder.feature_extractor.conv_layers[6][0].bias,
         encoder.encoder.pos_conv[0].weight,
         encoder.encoder.layers[0].fc1.weight,
     ):

@@ -88,7 +88,7 @@ class FeatureExtractor(Keeper, nn.Module):
     def one_by_one(self, waves: Sequence[Tensor]) -> Tensor | None:
         """Recordings (N,) to packed frames (R, C), each as it is alone; None where products do not serve."""
         layers = [(cast("nn.Conv1d", layer[0]), layer.norm) for layer in cast("list[ConvLayer]", self.conv_layers)]
-        weights = [conv.weight for conv, _ in layers]
+        weights = [weight for conv, _ in layers for weight in conv.parameters()]
         kind = precision(weights[0])
         if kind is None:
             return None

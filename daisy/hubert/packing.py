@@ -33,8 +33,12 @@ class Packing:
     @functools.cached_property
     def mask(self) -> Tensor:
         """(B, T), true where a padded batch holds a frame."""
-        lengths = torch.tensor(self.lengths, device=self.device)
-        return torch.arange(max(self.lengths), device=self.device)[None] < lengths[:, None]
+        return torch.arange(max(self.lengths), device=self.device)[None] < self._counts[:, None]
+
+    @functools.cached_property
+    def _counts(self) -> Tensor:
+        """(B,) frames of each utterance."""
+        return torch.tensor(self.lengths, device=self.device)
 
     @functools.cached_property
     def _places(self) -> Tensor:
@@ -62,7 +66,7 @@ class Packing:
 
     def means(self, x: Tensor) -> Tensor:
         """(R,) to (B,): the mean over each utterance's frames."""
-        return self.pad(x).sum(1) / torch.tensor(self.lengths, device=x.device)
+        return self.pad(x).sum(1) / self._counts
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Every frame's attention over its own utterance: (R, heads, width) thrice to the same.

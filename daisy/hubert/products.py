@@ -153,13 +153,11 @@ class Convolution:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(T, C) to (T', C'), normed and activated."""
-        if self.filtered:
-            y = self._filter(x)
-            if self.bias is not None:
-                y += self.bias
-        else:
+        if not self.filtered:
             y = self.product(self._windows(x), gelu=self.norm is None)
-        return activated(y, self.norm) if self.filtered or self.norm is not None else y
+            return y if self.norm is None else activated(y, self.norm)
+        y = self._filter(x)
+        return activated(y if self.bias is None else y.add_(self.bias), self.norm)
 
     def _windows(self, x: Tensor) -> Tensor:
         count = self.frames(len(x))
