@@ -52,7 +52,7 @@ def measure(part: str, options: Options, folder: Path) -> None:
         print(f"{part}: {table.line(row)}", flush=True)
     if rows:
         table.write(folder, part, module.COLUMNS, rows)
-        table.note_machine(folder, part, describe(options))
+        table.note_machine(folder, part, describe(options, part))
     print(f"{part}: {time.perf_counter() - begin:.0f} s", flush=True)
 
 

@@ -17,10 +17,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.clock import SPREAD, row, take_turns
@@ -47,10 +48,9 @@ def measure(options: Options) -> Iterator[Row]:
     works = works_of(model, waves, layer, frames[drawn[: options.classes]].cpu().numpy(), options)
     labels, memory = {}, {}
     for name, work in works.items():
-        found: list[np.ndarray] = []
-        memory[name] = peak_of(lambda work=work, found=found: found.extend(work()))
+        memory[name], found = peak_of(work)
         labels[name] = np.concatenate(found)
-    taken = take_turns(works, options.few, options.place)
+    taken = take_turns(works, options.rounds("dump"), options.place)
     against = "fairseq" if "fairseq" in works else "daisy one by one"
     size = {"layer": layer, "recordings": len(waves), "minutes": sum(map(len, waves)) / SAMPLE_RATE / 60}
     for name in works:
@@ -91,7 +91,7 @@ def works_of(
     return works
 
 
-def fairseq_way(model: nn.Module, waves: list[Tensor], layer: int, centroids: Tensor) -> Labelling:
+def fairseq_way(model: Any, waves: list[Tensor], layer: int, centroids: Tensor) -> Labelling:
     """fairseq's `dump_hubert_feature.py` and `dump_km_label.py`, without their files."""
     weight = centroids.T.to(waves[0].device)
     norms = weight.square().sum(0, keepdim=True)
@@ -116,17 +116,19 @@ def fairseq_way(model: nn.Module, waves: list[Tensor], layer: int, centroids: Te
     return work
 
 
-def peak_of(work: Callable[[], object]) -> float | None:
-    """Run `work`: how far the process's memory rises above where it was, in MB; None where Linux does not tell."""
+def peak_of(work: Labelling) -> tuple[float | None, list[np.ndarray]]:
+    """How far the process's memory rises above where it was, in MB, while `work` runs, and what that gives.
+
+    None where Linux does not tell.
+    """
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what earlier work left behind would hide what this one needs
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
         before = memory_kb("VmRSS")
     except (OSError, AttributeError, StopIteration):
-        work()
-        return None
-    work()
-    return (memory_kb("VmHWM") - before) / 1024
+        return None, work()
+    found = work()
+    return (memory_kb("VmHWM") - before) / 1024, found
 
 
 def memory_kb(name: str) -> int:

@@ -96,7 +96,7 @@ def one_task(
     full, rest = methods[-1:], methods[:-1]
     features()
     works = {"features": features, "full": lambda: score(full), "rest": lambda: score(rest)}
-    taken = take_turns(works, options.few, options.place)
+    taken = take_turns(works, options.rounds("grid"), options.place)
     total(taken, "full pass", ["features", "full"])
     total(taken, "grid", ["features", "full", "rest"])
     size = {"recordings": len(manifest), "seconds": manifest.seconds, "cells": sum(map(len, methods))}

@@ -49,7 +49,7 @@ def measure(options: Options) -> Iterator[Row]:
         folder = Path(name)
         minutes = {units: write_data(folder, units, options) for units in options.units}
         used: dict[tuple[str, int], list[tuple[float, float]]] = {}
-        for turn in range(max(1, options.few - 1)):
+        for turn in range(options.rounds("growth")):
             order = options.units[turn % len(options.units) :] + options.units[: turn % len(options.units)]
             for units in order:
                 for stage, arguments in commands(folder, units, options).items():

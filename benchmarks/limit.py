@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -26,12 +27,11 @@ def products(options: Options, precisions: tuple[Precision, ...] = PRECISIONS) -
         one, other = (
             torch.randn(size, size, device=options.place, dtype=getattr(torch, precision)) * 0.01 for _ in range(2)
         )
-        works[product(precision, "torch")] = lambda one=one, other=other: one @ other
+        works[product(precision, "torch")] = functools.partial(torch.matmul, one, other)
         if options.device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
             packed = torch.ops.mkldnn._reorder_linear_weight(other)
-            works[product(precision, "oneDNN")] = lambda one=one, packed=packed: torch.ops.mkldnn._linear_pointwise(
-                one, packed, None, *_ALONE
-            )
+            multiply = torch.ops.mkldnn._linear_pointwise
+            works[product(precision, "oneDNN")] = functools.partial(multiply, one, packed, None, *_ALONE)
     return works
 
 

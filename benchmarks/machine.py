@@ -13,7 +13,7 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8"
 """What a processor's speed hangs on, of what Linux says it can do; the last three are ARM's."""
 
 
-def describe(options: Options) -> dict[str, str | int]:
+def describe(options: Options, part: str) -> dict[str, str | int | None]:
     """Processor or GPU, what it can do, threads, versions and rounds."""
     model, flags = _processor()
     if options.device == "cuda":
@@ -24,7 +24,7 @@ def describe(options: Options) -> dict[str, str | int]:
         "flags": " ".join(flag for flag in FLAGS if flag in flags),
         "threads": options.threads,
         "torch": torch.__version__,
-        "rounds": options.repeat,
+        "rounds": None if part == "agreement" else options.rounds(part),
         "layers": shape.layers,
         "width": shape.dim,
         "classes": options.classes,

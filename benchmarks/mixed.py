@@ -63,7 +63,7 @@ def measure(options: Options) -> Iterator[Row]:
         "alone": lambda: [upstream.run([wave], candidates=every, tau=tau) for wave in waves],
         "published": lambda: published(waves, every, theirs),
     }
-    taken = take_turns(works, options.few, options.place)
+    taken = take_turns(works, options.rounds("batches"), options.place)
     together = [item.layer for item in upstream.run(waves, candidates=every, tau=tau)]
     counts = " ".join(map(str, histogram(together, options.shape.layers)))
     more = {"recordings": len(waves), "mean_exit": statistics.fmean(together), "exits": counts}
@@ -87,8 +87,8 @@ def level(branches: Branches, states: Sequence[Tensor], frames: int = 40) -> Non
             low, high = (low, middle) if surer else (middle, high)
         scales[k] = low
     with torch.no_grad():
-        branches.weight *= scales.to(branches.weight)[:, None, None]
-        branches.bias *= scales.to(branches.bias)[:, None]
+        branches.weight.mul_(scales.to(branches.weight)[:, None, None])
+        branches.bias.mul_(scales.to(branches.bias)[:, None])
 
 
 def entropies_of(branches: Branches, states: Sequence[Tensor]) -> np.ndarray:

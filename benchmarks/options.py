@@ -11,6 +11,9 @@ import torch
 from daisy.compute import Compute
 from daisy.hubert.config import HubertConfig
 
+LONG = {"batches": 2, "dump": 2, "training": 2, "grid": 2, "growth": 3}
+"""The parts that take long, and by how much their rounds are divided."""
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -51,10 +54,9 @@ class Options:
         """The device."""
         return self.compute("float32").place()
 
-    @property
-    def few(self) -> int:
-        """Timed rounds of what takes long."""
-        return max(1, (self.repeat + 1) // 2)
+    def rounds(self, part: str) -> int:
+        """Timed rounds of a part: `repeat`, or fewer of what takes long."""
+        return -(-self.repeat // LONG.get(part, 1))
 
     @property
     def batches(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ PAGE, FIGURE = Path("BENCHMARKS.md"), Path("docs/figures/bench.png")
 Column = tuple[str, Callable[[Row], str]]
 
 
-def text(key: str | int) -> Callable[[Row], str]:
+def text(key: str) -> Callable[[Row], str]:
     """A cell as it is; a dash where there is nothing."""
     return lambda row: "–" if row.get(key) in (None, "") else str(row[key])
 
@@ -45,15 +45,15 @@ def by_layer(rows: Sequence[Row]) -> list[Row]:
     found: dict[tuple[int, str, str], Row] = {}
     for row in rows:
         key = row["batch"], row["system"], row["against"]
-        found.setdefault(key, dict(zip(("batch", "system", "against"), key, strict=True)))[row["layer"]] = times(row)
+        kept = found.setdefault(key, dict(zip(("batch", "system", "against"), key, strict=True)))
+        kept[f"layer {row['layer']}" if row["layer"] else "any layer"] = times(row)
     return list(found.values())
 
 
 def layer_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     """The columns of the part `exits`, by the layers that it has."""
-    layers = sorted({row["layer"] for row in rows} - {0})
-    first = [(name, text(name)) for name in ("batch", "system", "against")]
-    return (*first, ("any layer", text(0)), *((f"layer {layer}", text(layer)) for layer in layers))
+    layers = [f"layer {layer}" for layer in sorted({row["layer"] for row in rows} - {0})]
+    return tuple((name, text(name)) for name in ("batch", "system", "against", "any layer", *layers))
 
 
 TIMES: tuple[Column, ...] = (
@@ -218,14 +218,15 @@ def part_table(part: str, rows: Sequence[Row]) -> list[str]:
 
 def machine_lines(machines: Sequence[Row]) -> list[str]:
     """What the parts were measured on, parts of one machine together."""
-    groups: dict[tuple[object, ...], list[str]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for row in machines:
-        groups.setdefault(tuple((key, value) for key, value in row.items() if key != "part"), []).append(row["part"])
-    keys = [key for key, _ in next(iter(groups), ())]  # type: ignore[misc]
-    lines = [f"| parts | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"] if groups else []
+        values = tuple((key, "–" if value is None else str(value)) for key, value in row.items() if key != "part")
+        groups.setdefault(values, []).append(row["part"])
+    lines: list[str] = []
     for values, parts in groups.items():
-        cells = ["–" if value is None else str(value) for _, value in values]  # type: ignore[misc]
-        lines.append(f"| {', '.join(parts)} | {' | '.join(cells)} |")
+        if not lines:
+            lines = [f"| parts | {' | '.join(key for key, _ in values)} |", "|---" * (len(values) + 1) + "|"]
+        lines.append(f"| {', '.join(parts)} | {' | '.join(value for _, value in values)} |")
     return lines
 
 

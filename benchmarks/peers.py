@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,9 @@ def fairseq_model(model: Checkpoint) -> nn.Module:
     }
     config = HubertConfig(label_rate=50, final_dim=16, **given)
     task = HubertPretrainingConfig(data="unused", labels=["km"], label_rate=50)
-    built = HubertModel(config, task, [Dictionary()])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        built = HubertModel(config, task, [Dictionary()])
     built.remove_pretraining_modules()
     lacking, unknown = built.load_state_dict(_hubert(model), strict=False)
     if unknown or any("mask_emb" not in name and "label_embs" not in name for name in lacking):
@@ -111,7 +114,7 @@ def fairseq_model(model: Checkpoint) -> nn.Module:
     return _ready(built, model)
 
 
-def forward_of(name: str, built: nn.Module) -> Forward:
+def forward_of(name: str, built: Any) -> Forward:
     """How a peer is asked for its last layer."""
     if name == "transformers":
         return lambda waves: built(waves).last_hidden_state

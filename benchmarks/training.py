@@ -58,7 +58,7 @@ def measure(options: Options) -> Iterator[Row]:
     for precision in PRECISIONS:
         works[f"forward {precision}"] = in_precision(options, precision, functools.partial(alone, precision))
         works[f"step {precision}"] = functools.partial(step, precision)
-    taken = take_turns(works, options.few, options.place)
+    taken = take_turns(works, options.rounds("training"), options.place)
     seconds = sum(map(len, waves)) / SAMPLE_RATE
     more = {"branches": config.layers, "seconds": seconds}
     for precision in PRECISIONS:
