@@ -17,7 +17,7 @@ Branches are random, with weights scaled so that every layer's entropies lie on 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -58,18 +58,24 @@ def measure(options: Options) -> Iterator[Row]:
     _, means = published(waves, every, -1.0)
     theirs = common_exit(means, statistics.fmean(own))
 
-    works = {
-        "batch": lambda: upstream.run(waves, candidates=every, tau=tau),
+    layers: dict[str, list[int]] = {}
+
+    def batch() -> None:
+        layers["batch"] = [item.layer for item in upstream.run(waves, candidates=every, tau=tau)]
+
+    def at_once() -> None:
+        layers["published"] = [published(waves, every, theirs)[0]]
+
+    works: dict[str, Callable[[], object]] = {
+        "batch": batch,
         "alone": lambda: [upstream.run([wave], candidates=every, tau=tau) for wave in waves],
-        "published": lambda: published(waves, every, theirs),
+        "published": at_once,
     }
     taken = take_turns(works, options.rounds("batches"), options.place)
-    together = [item.layer for item in upstream.run(waves, candidates=every, tau=tau)]
-    counts = " ".join(map(str, histogram(together, options.shape.layers)))
-    more = {"recordings": len(waves), "mean_exit": statistics.fmean(together), "exits": counts}
-    yield row(taken, "batch", "alone", **more)
-    layer, _ = published(waves, every, theirs)
-    yield row(taken, "published", "batch", recordings=len(waves), mean_exit=float(layer), exits="")
+    for system, against in (("batch", "alone"), ("published", "batch")):
+        counts = " ".join(map(str, histogram(layers[system], options.shape.layers))) if system == "batch" else ""
+        more = {"recordings": len(waves), "mean_exit": statistics.fmean(layers[system]), "exits": counts}
+        yield row(taken, system, against, **more)
     yield from padding(options)
 
 
