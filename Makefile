@@ -33,11 +33,11 @@ test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio a
 test-slurm: $(VENV)/.ready-dev  ## The nano run on a throw-away Slurm cluster of this machine, and through failures
 	@$(RUN) python -m pytest tests/slurm -rs
 
+bench: $(VENV)-peers/.ready  ## How fast it is on this machine, beside other implementations: BENCHMARKS.md
+	@$(VENV)-peers/bin/python -m benchmarks --threads $(CORES) $(BENCH)
+
 bench-slurm: $(VENV)/.ready-dev  ## The nano run with and without Slurm, timed
 	@$(RUN) python -m pytest tests/slurm/cost.py -rs
-
-bench: $(VENV)/.ready  ## How fast this machine runs the paper's costly stages, as ratios of one run
-	@$(RUN) python benchmarks/throughput.py --threads $(CORES) $(BENCH)
 
 lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) ruff check .

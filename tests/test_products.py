@@ -98,6 +98,17 @@ def test_changed_weights_are_noticed(monkeypatch):
     assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
 
 
+def test_both_precisions_are_kept():
+    """A model that runs in turn in both lays out its weights once for each."""
+    layer, x = products.Linear(8, 8), torch.randn(2, 8)
+    layer(x)
+    kept = layer._kept[torch.float32]
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x)
+    layer(x)
+    assert layer._kept[torch.float32] is kept and set(layer._kept) == {torch.float32, torch.bfloat16}
+
+
 def test_gradients_flow_where_they_are_wanted():
     encoder, wave = model("base"), torch.randn(8000, requires_grad=True)
     with torch.enable_grad():

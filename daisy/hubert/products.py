@@ -48,16 +48,16 @@ def precision(weight: Tensor) -> torch.dtype | None:
 class Keeper:
     """A part of a module that keeps what it laid out of its weights until they change."""
 
-    _kept: tuple[list[tuple[Tensor, int]], torch.dtype, object] | None = None
+    _kept: dict[torch.dtype, tuple[list[tuple[Tensor, int]], object]] | None = None
 
     def kept(self, weights: Sequence[Tensor], kind: torch.dtype, lay_out: Callable[[], T]) -> T:
         """What `lay_out` made of `weights` for a precision; made again when one is another, or was written to."""
         state = [(weight.detach(), -1 if weight.is_inference() else weight._version) for weight in weights]
-        known = self._kept
-        if known is None or known[1] != kind or [*map(_place, known[0])] != [*map(_place, state)]:
-            known = state, kind, lay_out()  # the weights are held, so that no others can come to lie in their place
-            self._kept = known
-        return cast("T", known[2])
+        known = (self._kept or {}).get(kind)
+        if known is None or [*map(_place, known[0])] != [*map(_place, state)]:
+            known = state, lay_out()  # the weights are held, so that no others can come to lie in their place
+            self._kept = {**(self._kept or {}), kind: known}
+        return cast("T", known[1])
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:  # what `to` and its kin call
         self._kept = None

@@ -1,0 +1,115 @@
+"""A task's whole evaluation grid from shared features, against one pass of the full model.
+
+Table `grid`: a row per task. Columns:
+
+- `system`, `against`, `ratio`, `lowest`, `highest`, `ms`: see `benchmarks.clock`.
+- `task`; `recordings`, `seconds`: how many, and of how much audio; `cells`: of the grid, baselines included.
+
+Systems: `full pass` is the features of all layers with entropies (the feature stage), the full model's downstream
+model on them, its scores and intervals; `grid` is the same features once, and from them nine cells (three thresholds,
+three strategies), the fixed exit at half the depth, and the full model. Weights are random. Left out: starting Python,
+and the speed measurement of an evaluation, which runs the real model on a sample and is there to take time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.clock import SPREAD, row, take_turns, total
+from benchmarks.mixed import entropies_of, level
+from benchmarks.model import mixed_recordings, random_model
+from benchmarks.options import Options
+from benchmarks.table import Row
+from daisy import audio, evaluate, extract
+from daisy.downstream import Judged
+from daisy.exits import STRATEGIES, candidate_layers, exit_layers, histogram
+from daisy.features import load_features
+from daisy.hubert.checkpoint import Checkpoint
+from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.inference import Cell
+from daisy.manifest import Manifest, Utterance
+from daisy.model_file import Downstream
+from daisy.split import load_split
+from daisy.tasks.loading import task_class
+
+COLUMNS = (*SPREAD, "task", "recordings", "seconds", "cells")
+LSTM = {"hidden": 256, "layers": 3, "dropout": 0.1}
+HEADS: dict[str, dict[str, Any]] = {"asr": {"projection": 256, "stride": 1, **LSTM}, "se": LSTM}
+"""MiniSUPERB's downstream models, of two tasks: one whose scores cost nothing, and one whose scores (PESQ) do."""
+
+SHARES = (0.35, 0.5, 0.65)
+"""Quantiles of the entropies that the three thresholds are, so that all cells differ."""
+
+
+def measure(options: Options) -> Iterator[Row]:
+    """The rows of the table."""
+    model = random_model(options)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = recordings(Path(folder), options)
+        waves = [manifest.wave(index) for index in range(len(manifest))]
+        states = [item.states[1:] for item in EarlyExitHubert(model).all_layers(waves)]
+        assert model.branches is not None
+        level(model.branches, states)
+        entropies = entropies_of(model.branches, states)
+        del states
+        for task in HEADS:
+            yield from one_task(task, model, manifest, entropies, options, Path(folder) / f"{task}.npy")
+
+
+def recordings(folder: Path, options: Options) -> Manifest:
+    """Synthetic recordings with a text, and each its own reference, on the disk."""
+    items = []
+    for number, wave in enumerate(mixed_recordings(options.count * 3 // 4, options, 0.5)):
+        audio.write(folder / f"{number}.flac", wave.cpu().clamp(-1, 1).numpy())
+        items.append(Utterance(f"{number}", f"{number}.flac", len(wave), "", "a few words", (f"{number}.flac",)))
+    return Manifest(folder, tuple(items))
+
+
+def one_task(
+    name: str, model: Checkpoint, manifest: Manifest, entropies: np.ndarray, options: Options, out: Path
+) -> Iterator[Row]:
+    """The row of a task."""
+    layers, dim = options.shape.layers, options.shape.dim
+    kept = extract.Settings(pooled=False, storage="float32", batch_seconds=60.0, compute=options.compute("float32"))
+    settings = evaluate.Settings("daisy", 1.0, 0, {}, 1000, 0, 0, options.seed, options.seed)
+    torch.manual_seed(options.seed)
+    task = task_class(name)(HEADS[name], list("abdefosw "))
+    models = [Downstream(task, layers, dim, "dynamic").eval() for _ in range(5)]
+    methods = methods_of(models, entropies)
+
+    def features() -> None:
+        extract.extract(model, manifest, kept, out)
+
+    def score(methods: list[list[Cell]]) -> None:
+        split = load_split(task, manifest, load_features(out), layers, None)
+        for cells in methods:
+            judged: Judged = {}
+            for cell in cells:
+                evaluate.run_cell(cell, split, settings, judged)
+
+    full, rest = methods[-1:], methods[:-1]
+    features()
+    works = {"features": features, "full": lambda: score(full), "rest": lambda: score(rest)}
+    taken = take_turns(works, options.rounds("grid"), options.place)
+    total(taken, "full pass", ["features", "full"])
+    total(taken, "grid", ["features", "full", "rest"])
+    size = {"recordings": len(manifest), "seconds": manifest.seconds, "cells": sum(map(len, methods))}
+    yield row(taken, "grid", "full pass", task=name, **size)
+
+
+def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cell]]:
+    """The cells of every method: three thresholds, half the depth, all of it."""
+    layers = entropies.shape[1]
+    methods = []
+    for model, share in zip(models, SHARES, strict=False):
+        tau = float(np.quantile(entropies, share))
+        counts = histogram(exit_layers(entropies, range(1, layers + 1), tau), layers)
+        methods.append([Cell(model, candidate_layers(strategy, counts, 0.2), tau) for strategy in STRATEGIES])
+    half = max(1, layers // 2)
+    return [*methods, [Cell(models[-2], (half,))], [Cell(models[-1], (layers,))]]

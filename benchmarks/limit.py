@@ -1,0 +1,49 @@
+"""The physical limit: how long the operations of a pass would take at the rate of a plain matrix product."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.clock import Taken
+from benchmarks.options import Options, Precision
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+_ALONE: tuple[str, list[float], str] = ("none", [], "")
+
+
+def product(precision: str, way: str) -> str:
+    """The name of a product's work."""
+    return f"product {precision}, {way}"
+
+
+def products(options: Options, precisions: tuple[Precision, ...] = PRECISIONS) -> dict[str, Callable[[], object]]:
+    """Square products, in every way that torch has: the plain one, and the one that its compiler uses."""
+    size = size_of(options)
+    works: dict[str, Callable[[], object]] = {}
+    for precision in precisions:
+        one, other = (
+            torch.randn(size, size, device=options.place, dtype=getattr(torch, precision)) * 0.01 for _ in range(2)
+        )
+        works[product(precision, "torch")] = functools.partial(torch.matmul, one, other)
+        if options.device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+            packed = torch.ops.mkldnn._reorder_linear_weight(other)
+            multiply = torch.ops.mkldnn._linear_pointwise
+            works[product(precision, "oneDNN")] = functools.partial(multiply, one, packed, None, *_ALONE)
+    return works
+
+
+def size_of(options: Options) -> int:
+    """Rows of a product: 2048, or more for a GPU; little for a model that only tests the benchmark."""
+    if options.shape.dim < 128:
+        return 128
+    return 8192 if options.device == "cuda" else 2048
+
+
+def add_limit(taken: Taken, name: str, precision: str, macs: int, options: Options) -> None:
+    """Add the work `name`: the time of `macs` multiply-accumulates, in every round at the rate of its best product."""
+    ways = [values for work, values in taken.items() if work.startswith(f"product {precision},")]
+    share = macs / size_of(options) ** 3
+    taken[name] = [share * min(times) for times in zip(*ways, strict=True)]
