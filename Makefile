@@ -44,7 +44,7 @@ lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) ruff format --check .
 	@$(RUN) snakefmt --check Snakefile rules
 	@$(RUN) snakemake --lint
-	@$(RUN) mypy daisy
+	@$(RUN) mypy daisy benchmarks
 
 format: $(VENV)/.ready-dev  ## Format the code
 	@$(RUN) ruff format .

@@ -52,7 +52,7 @@ def measure(options: Options) -> Iterator[Row]:
     """The rows of the table; none without a finished run."""
     jobs = list(jobs_of(options.run)) if options.run else []
     if not jobs:
-        print("NOT MEASURED: graph, for lack of a finished run; make demo makes one", flush=True)
+        print("NOT MEASURED: graph needs a finished run; make demo makes one, or name it with --run", flush=True)
         return
     imports = {job.modules: f"import {', '.join(job.modules)}" for job in jobs if job.modules}
     starts = {modules: seconds([sys.executable, "-c", text]) for modules, text in imports.items()}
