@@ -79,7 +79,8 @@ def write_data(folder: Path, units: int, options: Options) -> float:
 def commands(folder: Path, units: int, options: Options) -> dict[str, list[str]]:
     """The two stages on an amount of data, labels first."""
     place = folder / str(units)
-    batch_seconds = 6 * options.seconds
+    # So little that the smallest amount of data fills its batches too: recordings of unequal length share none.
+    batch_seconds = 2 * options.seconds
     labelling = {"kind": "kmeans", "layer": 9, "batch_seconds": batch_seconds}
     training = {
         "position": "after-norm",
