@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import csv
 import dataclasses
-import statistics
 import subprocess
 import sys
 import time
@@ -70,14 +69,11 @@ def jobs_of(run: Path) -> Iterator[Job]:
                 yield Job(tuple(modules), end, float(row["s"]), int(row["threads"]))
 
 
-def seconds(command: Sequence[str], repeat: int = 3) -> float:
-    """Seconds that a command takes, the median of a few runs."""
-    taken = []
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-        taken.append(time.perf_counter() - begin)
-    return statistics.median(taken)
+def seconds(command: Sequence[str]) -> float:
+    """Seconds that a command takes."""
+    begin = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    return time.perf_counter() - begin
 
 
 def shares(jobs: Sequence[Job], starts: Mapping[tuple[str, ...], float], snakemake: float, cores: int) -> Iterator[Row]:
@@ -88,7 +84,7 @@ def shares(jobs: Sequence[Job], starts: Mapping[tuple[str, ...], float], snakema
     times = {
         "work": held - starting,
         "starting": starting,
-        "between": clock * cores - held,
+        "between": max(0.0, clock * cores - held),  # a job's seconds end a little after its benchmark is written
         "snakemake": snakemake * cores,
     }
     for what, value in times.items():
