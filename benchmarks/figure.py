@@ -75,12 +75,11 @@ def message(shown: Sequence[Bar]) -> str:
     exits = [bar for bar in shown if bar.group == "DAISY, early exit"]
     said = []
     if peers:
-        said.append(f"the fastest other HuBERT takes {min(bar.value for bar in peers):.2f} of DAISY's time")
+        said.append(f"the fastest other HuBERT takes {min(bar.value for bar in peers):.2f} times as long")
     if exits:
         middle = sorted(exits, key=lambda bar: bar.value)[len(exits) // 2]
-        said.append(f"stopping at {middle.name.partition(',')[0]} takes {middle.value:.2f} of it")
-    text = ", and ".join(said)
-    return f"In float32, {text}" if said else ""
+        said.append(f"stopping at {middle.name.partition(',')[0]} {middle.value:.2f} times")
+    return f"Beside DAISY's full forward in float32, {', and '.join(said)}" if said else ""
 
 
 def draw(tables: Tables, out: Path) -> bool:

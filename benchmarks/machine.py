@@ -18,16 +18,16 @@ def describe(options: Options, part: str) -> dict[str, str | int | None]:
     model, flags = _processor()
     if options.device == "cuda":
         model = f"{torch.cuda.get_device_name()} on {model}"
-    shape = options.shape
+    own = part in ("growth", "agreement", "graph")  # these take a model that is there
     return {
         "processor": model,
         "flags": " ".join(flag for flag in FLAGS if flag in flags),
         "threads": options.threads,
         "torch": torch.__version__,
-        "rounds": None if part == "agreement" else options.rounds(part),
-        "layers": shape.layers,
-        "width": shape.dim,
-        "classes": options.classes,
+        "rounds": None if part in ("agreement", "graph") else options.rounds(part),
+        "layers": None if own else options.shape.layers,
+        "width": None if own else options.shape.dim,
+        "classes": None if own else options.classes,
         "seconds": f"{options.seconds:g}",
     }
 
