@@ -288,7 +288,7 @@ def test_figure_shows_what_was_measured(tmp_path):
     assert [bar.name for bar in shown if bar.group == "DAISY, early exit"] == [f"layer {k}, float32" for k in (9, 6, 3)]
     assert figure.message(shown) == (
         "Beside DAISY's full forward in float32, the fastest other HuBERT takes 1.31 times as long"
-        " and stopping at layer 6 0.70 times"
+        ", and stopping at layer 6 0.70 times"
     )
     assert not figure.draw({}, tmp_path / "none.png") and not (tmp_path / "none.png").exists()
     assert judged({}, "forward") == []
