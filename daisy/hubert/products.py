@@ -17,6 +17,7 @@ padded, and an utterance gets what it gets alone. Five savings, all exact but fo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
@@ -25,6 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 T = TypeVar("T")
+
+# oneDNN keeps code for every number of rows that it has met, 1,024 of them unless told, and torch's bridge as many. A
+# pass needs some ten, and no two recordings have the same length: memory would grow with the data. Read at first use.
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "64")
 
 STRETCH = 512
 """Output frames at once: 512 of 512 channels are 1 MiB, half of what a core's second cache often holds."""
