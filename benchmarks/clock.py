@@ -1,17 +1,13 @@
-"""Timing by turns: every round runs all works once, in an order that turns, and figures are ratios within a round.
+"""Ratios of works that took turns (`daisy.speed.take_turns`): each is of runs of one round.
 
 A machine that slows down for a while then slows all of them, and a round's ratio stays what it is.
 """
 
 from __future__ import annotations
 
-import gc
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
-
-import torch
 
 Taken = dict[str, list[float]]
 """Seconds of every round, by work."""
@@ -27,33 +23,6 @@ class Spread(NamedTuple):
     median: float
     lowest: float
     highest: float
-
-
-def take_turns(
-    works: Mapping[str, Callable[[], object]],
-    repeat: int,
-    device: torch.device | None = None,
-    tick: Callable[[], float] = time.perf_counter,
-) -> Taken:
-    """Seconds of each work in each of `repeat` rounds; one more round beforehand warms up."""
-    names = list(works)
-    taken: Taken = {name: [] for name in names}
-    gc.collect()
-    for number in range(repeat + 1):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            _wait(device)
-            begin = tick()
-            works[name]()
-            _wait(device)
-            taken[name].append(tick() - begin)
-    return {name: values[1:] for name, values in taken.items()}
-
-
-def _wait(device: torch.device | None) -> None:
-    """What a GPU was given to do is not done when the call returns."""
-    if device is not None and device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -1,13 +1,13 @@
 """Frames of one layer and their labels: batches by length, against fairseq's dump script, one recording at a time.
 
-Table `dump`: a row per system but fairseq's. Columns:
+Table `dump`: a row per system. Columns:
 
 - `system`, `against`, `ratio`, `lowest`, `highest`, `ms`: see `benchmarks.clock`.
 - `layer`: whose frames; `recordings`, `minutes`: how many, and of how much audio.
 - `labels_equal`: the share of frames with the label that `against` gives them, among 500 centroids.
 - `memory_mb`: the most memory that the process held above what it held before, in MB; Linux and CPU only.
 
-Systems: `daisy` float32 and bfloat16 in the padded batches of the stages (60 s), `daisy one by one`; `fairseq` is
+Systems: `daisy` float32 and bfloat16 in the batches of the stages (60 s), `daisy one by one`; `fairseq` is
 `extract_features` as its script calls it, in float32, and distances as its labelling script has them. Without fairseq,
 `daisy one by one` stands in its place. Reading audio and loading models are in none of them.
 """
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import peers
-from benchmarks.clock import SPREAD, row, take_turns
+from benchmarks.clock import SPREAD, row
 from benchmarks.model import mixed_recordings, outputs, random_model
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
@@ -32,6 +32,7 @@ from daisy.audio import SAMPLE_RATE
 from daisy.batches import batches
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.label import nearest
+from daisy.speed import take_turns
 
 COLUMNS = (*SPREAD, "layer", "recordings", "minutes", "labels_equal", "memory_mb")
 BATCH_SECONDS = 60.0
@@ -50,7 +51,7 @@ def measure(options: Options) -> Iterator[Row]:
     for name, work in works.items():
         memory[name], found = peak_of(work)
         labels[name] = np.concatenate(found)
-    taken = take_turns(works, options.rounds("dump"), options.place)
+    taken = take_turns(works, options.rounds("dump"))
     against = "fairseq" if "fairseq" in works else "daisy one by one"
     size = {"layer": layer, "recordings": len(waves), "minutes": sum(map(len, waves)) / SAMPLE_RATE / 60}
     for name in works:

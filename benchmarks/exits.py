@@ -22,13 +22,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 
-from benchmarks.clock import SPREAD, Taken, row, take_turns, total
+from benchmarks.clock import SPREAD, Taken, row, total
 from benchmarks.limit import add_limit, products
 from benchmarks.model import before_layers, noise, random_model, run_layers
 from benchmarks.options import Options
 from benchmarks.published import Published
 from benchmarks.table import Row
 from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.speed import take_turns
 
 COLUMNS = ("batch", "layer", *SPREAD)
 NEVER = -1.0
@@ -65,7 +66,7 @@ def times(options: Options, batch: int) -> Taken:
             works[f"avg {k}"] = functools.partial(upstream.run, waves, candidates=[k - 1, k], tau=NEVER)
         works[f"min-max {k}"] = functools.partial(upstream.run, waves, candidates=every, tau=NEVER)
         works[f"published {k}"] = functools.partial(published, waves, every, NEVER)
-    taken = take_turns({**works, **products(options, ("float32",))}, options.repeat, options.place)
+    taken = take_turns({**works, **products(options, ("float32",))}, options.repeat)
     for k in shown:
         total(taken, f"parts {k}", ["front end", f"layers {k}"])
         macs = sum(options.shape.macs(len(wave), k) for wave in waves)

@@ -28,13 +28,14 @@ import torch
 from torch import Tensor
 
 from benchmarks import peers
-from benchmarks.clock import SPREAD, Taken, row, take_turns
+from benchmarks.clock import SPREAD, Taken, row
 from benchmarks.limit import PRECISIONS, add_limit, products
 from benchmarks.model import in_precision, noise, outputs, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.speed import take_turns
 
 COLUMNS = ("batch", *SPREAD, "precision", "how", "difference", "compile_s")
 OURS = ("daisy float32", "daisy bfloat16")
@@ -164,7 +165,7 @@ def compared(systems: list[System], waves: list[Tensor], model: Checkpoint, opti
     """Check what the systems give, let them take turns, and compare."""
     works = {key(system): system.work for system in systems}
     differences = differences_of(systems)
-    taken = take_turns({**works, **products(options)}, options.repeat, options.place)
+    taken = take_turns({**works, **products(options)}, options.repeat)
     config = model.encoder.config
     macs = sum(config.macs(len(wave), config.layers) for wave in waves)
     for precision in PRECISIONS:

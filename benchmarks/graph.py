@@ -14,7 +14,6 @@ one's end. Columns:
 from __future__ import annotations
 
 import ast
-import csv
 import dataclasses
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.options import Options
 from benchmarks.table import Row
-from daisy.efficiency import benchmark_files
+from daisy.efficiency import measured_jobs
 
 COLUMNS = ("what", "seconds", "share", "jobs")
 ROOT = Path(__file__).parent.parent
@@ -61,12 +60,9 @@ def measure(options: Options) -> Iterator[Row]:
 
 def jobs_of(run: Path) -> Iterator[Job]:
     """The jobs of a run, by the benchmarks that Snakemake writes when each ends."""
-    for file in benchmark_files(run):
-        end = file.stat().st_mtime
-        with open(file, newline="", encoding="utf-8") as lines:
-            for row in csv.DictReader(lines, delimiter="\t"):
-                modules = ast.literal_eval(row["params"]).get("code", ())
-                yield Job(tuple(modules), end, float(row["s"]), int(row["threads"]))
+    for file, row in measured_jobs(run):
+        modules = ast.literal_eval(row["params"]).get("code", ())
+        yield Job(tuple(modules), file.stat().st_mtime, float(row["s"]), int(row["threads"]))
 
 
 def seconds(command: Sequence[str]) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.clock import SPREAD, row, take_turns, total
+from benchmarks.clock import SPREAD, row, total
 from benchmarks.mixed import entropies_of, level
 from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
@@ -35,6 +35,7 @@ from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell
 from daisy.manifest import Manifest, Utterance
 from daisy.model_file import Downstream
+from daisy.speed import take_turns
 from daisy.split import load_split
 from daisy.tasks.loading import task_class
 
@@ -96,7 +97,7 @@ def one_task(
     full, rest = methods[-1:], methods[:-1]
     features()
     works = {"features": features, "full": lambda: score(full), "rest": lambda: score(rest)}
-    taken = take_turns(works, options.rounds("grid"), options.place)
+    taken = take_turns(works, options.rounds("grid"))
     total(taken, "full pass", ["features", "full"])
     total(taken, "grid", ["features", "full", "rest"])
     size = {"recordings": len(manifest), "seconds": manifest.seconds, "cells": sum(map(len, methods))}

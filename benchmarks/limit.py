@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.clock import Taken
 from benchmarks.options import Options, Precision
+from daisy.hubert.products import Product
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
-_ALONE: tuple[str, list[float], str] = ("none", [], "")
 
 
 def product(precision: str, way: str) -> str:
@@ -20,7 +20,7 @@ def product(precision: str, way: str) -> str:
 
 
 def products(options: Options, precisions: tuple[Precision, ...] = PRECISIONS) -> dict[str, Callable[[], object]]:
-    """Square products, in every way that torch has: the plain one, and the one that its compiler uses."""
+    """Square products, by torch as it is, and with a weight laid out beforehand."""
     size = size_of(options)
     works: dict[str, Callable[[], object]] = {}
     for precision in precisions:
@@ -28,10 +28,8 @@ def products(options: Options, precisions: tuple[Precision, ...] = PRECISIONS) -
             torch.randn(size, size, device=options.place, dtype=getattr(torch, precision)) * 0.01 for _ in range(2)
         )
         works[product(precision, "torch")] = functools.partial(torch.matmul, one, other)
-        if options.device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-            packed = torch.ops.mkldnn._reorder_linear_weight(other)
-            multiply = torch.ops.mkldnn._linear_pointwise
-            works[product(precision, "oneDNN")] = functools.partial(multiply, one, packed, None, *_ALONE)
+        if options.device == "cpu":
+            works[product(precision, "laid out")] = functools.partial(Product(other, None, other.dtype), one)
     return works
 
 

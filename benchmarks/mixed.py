@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.clock import SPREAD, row, take_turns
+from benchmarks.clock import SPREAD, row
 from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.published import Published
@@ -33,6 +33,7 @@ from daisy.batches import batches
 from daisy.exits import exit_layers, histogram
 from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.speed import take_turns
 
 COLUMNS = (*SPREAD, "recordings", "mean_exit", "exits")
 SLOPE = (0.55, 0.45)
@@ -71,7 +72,7 @@ def measure(options: Options) -> Iterator[Row]:
         "alone": lambda: [upstream.run([wave], candidates=every, tau=tau) for wave in waves],
         "published": at_once,
     }
-    taken = take_turns(works, options.rounds("batches"), options.place)
+    taken = take_turns(works, options.rounds("batches"))
     for system, against in (("batch", "alone"), ("published", "batch")):
         counts = " ".join(map(str, histogram(layers[system], options.shape.layers))) if system == "batch" else ""
         more = {"recordings": len(waves), "mean_exit": statistics.fmean(layers[system]), "exits": counts}

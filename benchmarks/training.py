@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from benchmarks.clock import SPREAD, row, take_turns
+from benchmarks.clock import SPREAD, row
 from benchmarks.limit import PRECISIONS
 from benchmarks.model import in_precision, mixed_recordings, outputs, random_model
 from benchmarks.options import Options, Precision
@@ -22,6 +22,7 @@ from daisy.audio import SAMPLE_RATE
 from daisy.batches import batches
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
+from daisy.speed import take_turns
 from daisy.train_branches import branch_loss, frozen_states
 
 COLUMNS = (*SPREAD, "precision", "branches", "seconds")
@@ -58,7 +59,7 @@ def measure(options: Options) -> Iterator[Row]:
     for precision in PRECISIONS:
         works[f"forward {precision}"] = in_precision(options, precision, functools.partial(alone, precision))
         works[f"step {precision}"] = functools.partial(step, precision)
-    taken = take_turns(works, options.rounds("training"), options.place)
+    taken = take_turns(works, options.rounds("training"))
     seconds = sum(map(len, waves)) / SAMPLE_RATE
     more = {"branches": config.layers, "seconds": seconds}
     for precision in PRECISIONS:

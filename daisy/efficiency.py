@@ -49,21 +49,30 @@ def efficiency(run: Path) -> list[Use]:
         DaisyError: if the run has no benchmarks that tell what was asked.
     """
     rules: dict[str, list[Mapping[str, str]]] = collections.defaultdict(list)
-    for file in benchmark_files(run):
+    for _, row in measured_jobs(run):
+        rules[row["rule_name"]].append(row)
+    if not rules:
+        raise DaisyError("no job of the run has been measured", file=run, fix="Name the folder of a finished run")
+    return sorted((_use(rule, rows) for rule, rows in rules.items()), key=lambda use: -use.minutes * use.jobs)
+
+
+def measured_jobs(run: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Snakemake's benchmark of each of a run's jobs, and the file that it is from.
+
+    Raises:
+        DaisyError: if one does not tell what its job asked for.
+    """
+    for file in _benchmarks(run):
         with open(file, newline="", encoding="utf-8") as lines:
             for row in csv.DictReader(lines, delimiter="\t"):
                 if "resources" not in row:
                     raise DaisyError(
                         "the benchmark does not tell what was asked", file=file, fix="Run with --benchmark-extended"
                     )
-                rules[row["rule_name"]].append(row)
-    if not rules:
-        raise DaisyError("no job of the run has been measured", file=run, fix="Name the folder of a finished run")
-    return sorted((_use(rule, rows) for rule, rows in rules.items()), key=lambda use: -use.minutes * use.jobs)
+                yield file, row
 
 
-def benchmark_files(run: Path) -> Iterator[Path]:
-    """Snakemake's benchmarks of a run's jobs, those of stages in the store among them."""
+def _benchmarks(run: Path) -> Iterator[Path]:
     yield from sorted(run.glob("benchmarks/*.tsv"))
     table = run / "store.csv"
     for row in read_csv(table, columns=("link",)) if table.exists() else []:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +11,38 @@ import torch
 from torch import Tensor
 
 
+def take_turns(
+    works: Mapping[str, Callable[[], object]], rounds: int, tick: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each work in each round; one more round beforehand warms up.
+
+    The order turns with each round, so that a drift of the machine's speed meets all of them.
+
+    Args:
+        works: What to time, by name.
+        rounds: Timed runs of each.
+        tick: The clock.
+    """
+    names = list(works)
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds + 1):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            begin = tick()
+            works[name]()
+            if torch.cuda.is_available():  # what a GPU was given to do is not done when the call returns
+                torch.cuda.synchronize()
+            taken[name].append(tick() - begin)
+    return {name: values[1:] for name, values in taken.items()}
+
+
 def interleaved(
     systems: Mapping[str, Callable[[Tensor], object]], waves: Sequence[Tensor], rounds: int
 ) -> dict[str, float]:
     """Seconds that each system takes for all recordings, loading excluded.
 
-    Every recording goes through all systems before the next, in an order that turns with each round, so
-    that a drift of the machine's speed meets all of them. The median over rounds counts, recording by
-    recording; one more round beforehand warms up.
+    Every recording goes through all systems, which take turns, before the next. The median over rounds
+    counts, recording by recording.
 
     Args:
         systems: What to time, by name; each takes a recording (samples,).
@@ -27,18 +52,9 @@ def interleaved(
     Returns:
         The sum over recordings of the medians, in seconds, by name.
     """
-    names = list(systems)
-    totals = dict.fromkeys(names, 0.0)
+    totals = dict.fromkeys(systems, 0.0)
     for wave in waves:
-        taken: dict[str, list[float]] = {name: [] for name in names}
-        for round_number in range(rounds + 1):
-            shift = round_number % len(names)
-            for name in names[shift:] + names[:shift]:
-                start = time.perf_counter()
-                systems[name](wave)
-                if torch.cuda.is_available():
-                    torch.cuda.synchronize()
-                taken[name].append(time.perf_counter() - start)
-        for name in names:
-            totals[name] += statistics.median(taken[name][1:])
+        works = {name: functools.partial(system, wave) for name, system in systems.items()}
+        for name, seconds in take_turns(works, rounds).items():
+            totals[name] += statistics.median(seconds)
     return totals

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import agreement, figure, graph, growth, mixed, page, peers, table
 from benchmarks.__main__ import PARTS, measure, parse
-from benchmarks.clock import ratio, row, take_turns, total
+from benchmarks.clock import ratio, row, total
 from benchmarks.model import fairseq_config, mixed_recordings, noise, outputs, random_model
 from benchmarks.options import Options
 from benchmarks.published import Published
@@ -31,6 +31,7 @@ from daisy.hubert.config import HubertConfig, from_fairseq
 from daisy.hubert.writing import save
 from daisy.manifest import Utterance, write_manifest
 from daisy.model_file import Downstream, save_downstream
+from daisy.speed import take_turns
 from daisy.tasks.loading import task_class
 
 SHAPE = HubertConfig(

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +67,13 @@ def bfloat16_speedup() -> float:
     import torch
 
     from daisy.hubert.products import Product
+    from daisy.speed import interleaved
 
-    taken: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     x = torch.ones(1024, 1024)
     with torch.inference_mode():
-        works = {kind: (Product(x, None, kind), x.to(kind)) for kind in taken}
-        for _ in range(5):
-            for kind, (product, rows) in works.items():
-                begin = time.perf_counter()
-                product(rows)
-                taken[kind].append(time.perf_counter() - begin)
-    return min(taken[torch.float32]) / min(taken[torch.bfloat16])
+        products = {str(kind): Product(x, None, kind) for kind in (torch.float32, torch.bfloat16)}
+        seconds = interleaved(products, [x], rounds=5)
+    return seconds[str(torch.float32)] / seconds[str(torch.bfloat16)]
 
 
 def _memory() -> float | None:

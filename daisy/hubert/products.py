@@ -18,7 +18,7 @@ padded, and an utterance gets what it gets alone. Five savings, all exact but fo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -54,23 +54,23 @@ def precision(weight: Tensor) -> torch.dtype | None:
 class Keeper:
     """A part of a module that keeps what it laid out of its weights until they change."""
 
-    _kept: dict[torch.dtype, tuple[list[tuple[Tensor, int]], object]] | None = None
+    _kept: Mapping[torch.dtype, tuple[list[tuple[Tensor, int]], object]] = {}
 
     def kept(self, weights: Sequence[Tensor], kind: torch.dtype, lay_out: Callable[[], T]) -> T:
         """What `lay_out` made of `weights` for a precision; made again when one is another, or was written to."""
         state = [(weight.detach(), -1 if weight.is_inference() else weight._version) for weight in weights]
-        known = (self._kept or {}).get(kind)
+        known = self._kept.get(kind)
         if known is None or [*map(_place, known[0])] != [*map(_place, state)]:
             known = state, lay_out()  # the weights are held, so that no others can come to lie in their place
-            self._kept = {**(self._kept or {}), kind: known}
+            self._kept = {**self._kept, kind: known}
         return cast("T", known[1])
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:  # what `to` and its kin call
-        self._kept = None
+        self._kept = {}
         return super()._apply(*arguments, **options)  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:  # copies and pickles make their own
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_kept": {}}
 
 
 def _place(state: tuple[Tensor, int]) -> tuple[int, int]:
@@ -101,9 +101,7 @@ class Product:
         if self._packed:
             name, algorithm = ("gelu", "none") if gelu else ("none", "")
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], algorithm)
-        # Autocast would round what is float32 for a reason.
-        with torch.autocast("cpu", enabled=False):
-            y = F.linear(x, self.weight, self.bias)
+        y = F.linear(x, self.weight, self.bias)
         return F.gelu(y) if gelu else y
 
 
@@ -138,7 +136,7 @@ class Convolution:
 
     def __init__(self, conv: nn.Conv1d, norm: nn.LayerNorm | None, kind: torch.dtype) -> None:
         (self.kernel,), (self.stride,) = conv.kernel_size, conv.stride
-        self.bias, self.norm, self.kind, self.width = conv.bias, norm, kind, conv.out_channels
+        self.bias, self.norm, self.width = conv.bias, norm, conv.out_channels
         self.filtered = (self.kernel, self.stride) == (3, 2) and kind == torch.float32
         taps = conv.weight.detach().permute(2, 1, 0)
         if self.filtered:
@@ -209,7 +207,7 @@ class FrontEnd:
         weight, bias = self._normed(windows)
 
         def frames(part: slice) -> Tensor:
-            with torch.autocast("cpu", enabled=False):
+            with torch.autocast("cpu", enabled=False):  # which would round the samples
                 return activated(F.linear(windows[part], weight, bias), self.norm).to(self.kind)
 
         given: Callable[[slice], Tensor] = frames
