@@ -33,7 +33,7 @@ def measure(options: Options) -> Iterator[Row]:
     model = random_model(options)
     config = model.encoder.config
     trained = branches_of(model)
-    optimizer = torch.optim.Adam(trained.parameters())
+    optimizer = torch.optim.Adam(trained.parameters(), fused=True)
     recordings = mixed_recordings(options.count, options)
     # The batch in the middle, as stages make them.
     groups = batches([len(wave) for wave in recordings], 4 * options.seconds)

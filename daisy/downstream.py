@@ -141,7 +141,7 @@ class Trainer:
         self.model, self.train, self.dev, self.settings, self.workers = model, train, dev, settings, workers
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         decay = {"weight_decay": 0.0} if settings.optimizer == "adamw" else {}
-        self.optimizer = kinds[settings.optimizer](model.parameters(), lr=settings.learning_rate, **decay)
+        self.optimizer = kinds[settings.optimizer](model.parameters(), settings.learning_rate, fused=True, **decay)
         self.device = model.fusion.scalars.device
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}

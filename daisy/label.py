@@ -20,6 +20,7 @@ from daisy.compute import BATCH, Compute, memory
 from daisy.dump import features
 from daisy.errors import DaisyError
 from daisy.files import write_text
+from daisy.hubert.products import Linear
 from daisy.kmeans import load_centroids
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
@@ -47,9 +48,17 @@ def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tens
 
     ``|x - c|^2`` is least where ``|c|^2 - 2 x c`` is, so one matrix product finds it.
     """
-    weight = -2 * torch.from_numpy(centroids).T.to(device)
-    bias = torch.from_numpy(np.square(centroids).sum(axis=1)).to(device)
-    return lambda frames: torch.addmm(bias, frames, weight).argmin(dim=1)
+    count, dim = centroids.shape
+    distance = Linear(dim, count)
+    distance.weight.data = -2 * torch.from_numpy(centroids)
+    distance.bias.data = torch.from_numpy(np.square(centroids).sum(axis=1))
+    distance.to(device)
+
+    def assign(frames: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):  # a label needs all digits
+            return distance(frames).argmin(dim=1)
+
+    return assign
 
 
 def head_labels(

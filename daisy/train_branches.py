@@ -54,15 +54,15 @@ class Settings:
 
 
 def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Compute) -> Tensor:
-    """h_1 to h_K on all valid frames of a batch: (K, frames, D), utterance after utterance."""
-    encoder = checkpoint.encoder
+    """h_1 to h_K on all valid frames of a batch: (K, frames, D), utterance after utterance, as branches take them."""
+    encoder, kind = checkpoint.encoder, getattr(torch, compute.precision)
     with torch.no_grad(), compute.autocast():
         frames = encoder.front_end(waves)
         x = encoder.before_layers(frames)
         states = []
         for k in range(1, encoder.config.layers + 1):
             x, inner = encoder.layer(k, x, frames.packing)
-            states.append(x if checkpoint.position == "after-norm" else inner)
+            states.append((x if checkpoint.position == "after-norm" else inner).to(kind))
         return torch.stack(states)
 
 
@@ -77,9 +77,8 @@ def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Te
     Returns:
         The mean over branches of the mean cross-entropy over frames, and each branch's accuracy (K,).
     """
-    logits = torch.baddbmm(branches.bias[:, None], states, branches.weight.transpose(1, 2))
-    layers, count, _ = logits.shape
-    loss = F.cross_entropy(logits.float().flatten(0, 1), targets.repeat(layers))
+    logits = branches.logits(states).float()
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(logits)))
     accuracy = (logits.detach().argmax(-1) == targets).float().mean(1)
     return loss, accuracy
 
@@ -152,12 +151,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     symbols = [line.split()[0] for line in arguments.dictionary.read_text(encoding="utf-8").splitlines()]
     branches = Branches(config.layers, len(symbols), config.dim)
     branches.reset(torch.Generator().manual_seed(settings.seed))
+    optimizer = torch.optim.Adam(branches.parameters(), lr=settings.learning_rate, fused=True)
     checkpoint.branches, checkpoint.position, checkpoint.symbols = branches, settings.position, symbols
     checkpoint.to(settings.compute.place())
     checkpoint.calibrations = {}  # an earlier set of branches was calibrated, not this one
     saved = Resumable(
         arguments.state,
-        {"branches": branches, "optimizer": torch.optim.Adam(branches.parameters(), lr=settings.learning_rate)},
+        {"branches": branches, "optimizer": optimizer},
         {
             "settings": dataclasses.asdict(settings),
             "inputs": [digest(path) for path in (arguments.checkpoint, arguments.manifest, arguments.labels)],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daisy.hubert.packing import Packing
-from daisy.hubert.products import STRETCH, Keeper, Product, precision
+from daisy.hubert.products import STRETCH, Keeper, Product, Trained, precision, trains
 
 
 class Branches(Keeper, nn.Module):
@@ -47,6 +48,12 @@ class Branches(Keeper, nn.Module):
         pairs = zip(self.weight, self.bias, strict=True)
         products = self.kept([self.weight, self.bias], kind, lambda: [Product(w, b, kind) for w, b in pairs])
         return products[k - 1](states)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Logits of all branches, to be trained: h_1 to h_K (K, R, D), which get no gradient, to (K, R, C)."""
+        if trains(self.weight):
+            return cast("Tensor", Trained.apply(states, self.weight, self.bias))
+        return torch.baddbmm(self.bias[:, None], states, self.weight.transpose(1, 2))
 
     def entropy(self, k: int, states: Tensor, packing: Packing) -> Tensor:
         """E_k of every utterance in nats: h_k (R, D) to (B,), the mean over its frames.

@@ -108,6 +108,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, packing: Packing | None) -> Tensor:
         """(R, D) to (R, D)."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
+        x = x.to(precision(self.q_proj.weight) or x.dtype)  # once, not in each of them
         q, k, v = (projection(x).unflatten(-1, (self.heads, -1)) for projection in projections)
         out = attention(q[None], k[None], v[None])[0] if packing is None else packing.attention(q, k, v)
         return self.out_proj(out.flatten(-2))

@@ -8,15 +8,16 @@ padded, and an utterance gets what it gets alone. Five savings, all exact but fo
   of the samples under the kernel.
 - In float32, a convolution of kernel 3 and stride 2 is one tap on odd frames and two on even ones. Of those two,
   minimal filtering (Winograd, 1980: F(2, 2)) makes two outputs with three products in place of four.
-- Weights lie in oneDNN's own layout, as torch's compiler has them, and GELU is applied while a product's result is in
-  the cache.
+- All products are oneDNN's, which knows more processors than torch's default, and weights lie in its own layout, as
+  torch's compiler has them. GELU is applied while a product's result is in the cache.
 - The positional convolution, 128 taps long, is a product per frequency (overlap-save).
 - In bfloat16 weights are rounded once, not at every call; the samples, the norms, the sums of the residual branches and
-  the positional convolution stay in float32.
+  the positional convolution stay in float32. Attention's scores are rounded as what they lack of their row's largest.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -28,12 +29,16 @@ from torch.nn import functional as F
 T = TypeVar("T")
 
 # oneDNN keeps code for every number of rows that it has met, 1,024 of them unless told, and torch's bridge as many. A
-# pass needs some ten, and no two recordings have the same length: memory would grow with the data. Read at first use.
+# pass needs some thirty, and no two recordings have the same length: memory would grow with the data. Read when first
+# used.
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(_name, "64")
+    os.environ.setdefault(_name, "128")
 
 STRETCH = 512
 """Output frames at once: 512 of 512 channels are 1 MiB, half of what a core's second cache often holds."""
+
+STEP = 64
+"""The last stretch has a multiple of so many frames, the first of them computed twice: code for it is then known."""
 
 BLOCK = 256
 """Frames of a block of the positional convolution, of which those but the kernel's length are new."""
@@ -101,7 +106,8 @@ class Product:
         if self._packed:
             name, algorithm = ("gelu", "none") if gelu else ("none", "")
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], algorithm)
-        y = F.linear(x, self.weight, self.bias)
+        with torch.autocast("cpu", enabled=False):
+            y = F.linear(x, self.weight, self.bias)
         return F.gelu(y) if gelu else y
 
 
@@ -110,6 +116,37 @@ def _packs(kind: torch.dtype) -> bool:
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     return kind == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def trains(weight: Tensor) -> bool:
+    """Whether `Trained` stands in for torch's own products with these weights: on a CPU in float32."""
+    with torch.no_grad():
+        return precision(weight) == weight.dtype == torch.float32 and _packs(weight.dtype)
+
+
+class Trained(torch.autograd.Function):
+    """x W' + b for several x, W and b at once, in float32; weights and biases learn, and x does not.
+
+    Takes x (K, R, inputs), W (K, outputs, inputs) and b (K, outputs), and gives (K, R, outputs).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """All products."""
+        ctx.save_for_backward(x)
+        return torch.stack([_product(*part) for part in zip(x, weight, bias, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
+        """Gradients of weights and biases."""
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        # Copies, since oneDNN has slow code alone for a turned matrix.
+        pairs = ((one.T.contiguous(), other.T.contiguous()) for one, other in zip(gradient, x, strict=True))
+        return None, torch.stack([_product(*pair, None) for pair in pairs]), gradient.sum(1)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 class Linear(Keeper, nn.Linear):
@@ -123,6 +160,62 @@ class Linear(Keeper, nn.Linear):
             return F.gelu(y) if gelu else y
         product = self.kept([self.weight, self.bias], kind, lambda: Product(self.weight, self.bias, kind))
         return product(x.flatten(0, -2), gelu).unflatten(0, x.shape[:-1])
+
+
+SCORES = 2**20
+"""Scores of attention at once: 2 MiB."""
+
+SAMPLE = 8
+"""Of so many keys at most, one is asked for a row's largest score; of few keys more."""
+
+
+def serves_attention(q: Tensor) -> bool:
+    """Whether `attention` is faster than torch's with queries like these: with AMX, torch's own keeps to the cache."""
+    return precision(q) == q.dtype == torch.bfloat16 and _packs(q.dtype) and not _amx()
+
+
+@functools.cache
+def _amx() -> bool:
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One utterance's attention by scaled dot products in bfloat16, its scores rounded where it does not hurt.
+
+    A softmax does not change when a row's scores all move by the same. Here they are less (nearly) the row's largest,
+    which goes into the product that makes them as one more column: those that count then are near zero, where bfloat16
+    is fine, and float32 is not needed. The largest score of every eighth key is near enough.
+
+    Args:
+        q: (T, heads, width).
+        k: The same.
+        v: The same.
+
+    Returns:
+        The same.
+    """
+    time, heads, width = q.shape
+    queries, keys = (x.new_zeros(heads, time, width + 2) for x in (q, k))  # an even number of columns
+    torch.mul(q.transpose(0, 1), width**-0.5, out=queries[..., :width])
+    keys[..., :width] = k.transpose(0, 1)
+    some = torch.bmm(keys[:, :: max(1, min(SAMPLE, time // 32)), :width], queries[..., :width].transpose(1, 2))
+    queries[..., width] = -some.amax(1)
+    keys[..., width] = 1
+    keys, v = keys.transpose(1, 2), v.transpose(0, 1)
+    out = torch.empty_like(q)
+    group = max(1, min(heads, SCORES // time**2))
+    rows = min(time, max(1, SCORES // time))
+    kept = q.new_empty(group, rows, time)
+    for head in range(0, heads, group):
+        some_heads = slice(head, head + group)
+        for row in range(0, time, rows):
+            some_rows = slice(row, row + rows)
+            asked = queries[some_heads, some_rows]
+            scores = kept[: asked.shape[0], : asked.shape[1]]
+            torch.bmm(asked, keys[some_heads], out=scores)
+            torch.softmax(scores, -1, out=scores)
+            out[some_rows, some_heads] = torch.bmm(scores, v[some_heads]).transpose(0, 1)
+    return out
 
 
 class Convolution:
@@ -140,7 +233,7 @@ class Convolution:
         self.filtered = (self.kernel, self.stride) == (3, 2) and kind == torch.float32
         taps = conv.weight.detach().permute(2, 1, 0)
         if self.filtered:
-            self.parts = tuple(tap.contiguous() for tap in (*taps, taps[0] + taps[2]))
+            self.parts = [Product(tap.T, None, kind) for tap in (*taps, taps[0] + taps[2])]
         else:
             self.product = Product(taps.reshape(-1, self.width).T, conv.bias, kind)
 
@@ -153,6 +246,7 @@ class Convolution:
         total = self.frames(count)
         for begin in range(0, total, STRETCH):
             end = min(total, begin + STRETCH)
+            begin = max(0, end - -(-(end - begin) // STEP) * STEP)
             yield slice(begin * self.stride, (end - 1) * self.stride + self.kernel), slice(begin, end)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -173,15 +267,14 @@ class Convolution:
         first, middle, last, both = self.parts
         count = self.frames(len(x))
         even, pairs = x[::2], count // 2
-        y = x[1 : 2 * count : 2] @ middle
+        y = middle(x[1 : 2 * count : 2])
         one, two = y[0 : 2 * pairs : 2], y[1 : 2 * pairs : 2]
         left, centre, right = (even[place : place + 2 * pairs - 1 : 2] for place in range(3))
-        shared = centre @ both
-        # In place and on every second row: a product can add to those, and nothing is copied.
-        torch.addmm(one.add_(shared), left - centre, first, out=one)
-        torch.addmm(two.add_(shared), right - centre, last, out=two)
+        shared = both(centre)
+        one.add_(shared).add_(first(left - centre))
+        two.add_(shared).add_(last(right - centre))
         if count % 2:
-            y[-1] += even[count - 1] @ first + even[count] @ last
+            y[-1:] += first(even[count - 1 : count]) + last(even[count : count + 1])
         return y
 
 
@@ -204,11 +297,11 @@ class FrontEnd:
         """(N,) to (T, C)."""
         (kernel,), (stride,) = self.conv.kernel_size, self.conv.stride
         windows = wave.float().unfold(0, kernel, stride)
-        weight, bias = self._normed(windows)
+        product = Product(*self._normed(windows), torch.float32)  # bfloat16 would round the samples
 
         def frames(part: slice) -> Tensor:
-            with torch.autocast("cpu", enabled=False):  # which would round the samples
-                return activated(F.linear(windows[part], weight, bias), self.norm).to(self.kind)
+            y = product(windows[part], gelu=self.norm is None)
+            return (y if self.norm is None else activated(y, self.norm)).to(self.kind)
 
         given: Callable[[slice], Tensor] = frames
         count = len(windows)
