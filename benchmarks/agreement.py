@@ -30,7 +30,6 @@ from benchmarks.limit import PRECISIONS
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
 from daisy.bootstrap import interval
-from daisy.downstream import evaluate
 from daisy.evaluate import sample
 from daisy.exits import STRATEGIES, exit_layers
 from daisy.features import Features, normalise
@@ -38,6 +37,7 @@ from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import every_layer
 from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import Downstream, load_downstream
+from daisy.scoring import scores
 from daisy.split import Split
 from daisy.stopping import cell
 from daisy.tasks.base import set_metric
@@ -164,6 +164,6 @@ def judged(
 ) -> tuple[float, float, float]:
     """The task's first metric on its features, and the ends of its interval."""
     task, metric = downstream.task, downstream.task.metrics[0]
-    _, scores = evaluate(downstream, Split(features, exits, task.examples(manifest)))
-    low, high = interval(scores, metric, draws=1000, seed=options.seed)
-    return set_metric(scores, metric), low, high
+    found = scores(downstream, Split(features, exits, task.examples(manifest)))
+    low, high = interval(found, metric, draws=1000, seed=options.seed)
+    return set_metric(found, metric), low, high

@@ -27,7 +27,6 @@ from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
 from daisy import audio, evaluate, extract
-from daisy.downstream import Judged
 from daisy.exits import STRATEGIES, candidate_layers, exit_layers, histogram
 from daisy.features import load_features
 from daisy.hubert.checkpoint import Checkpoint
@@ -66,7 +65,7 @@ def measure(options: Options) -> Iterator[Row]:
 def recordings(folder: Path, options: Options) -> Manifest:
     """Synthetic recordings with a text, and each its own reference, on the disk."""
     items = []
-    for number, wave in enumerate(mixed_recordings(options.count * 3 // 4, options, 0.5)):
+    for number, wave in enumerate(mixed_recordings(options.count * 3 // 2, options, 0.25)):
         audio.write(folder / f"{number}.flac", wave.cpu().clamp(-1, 1).numpy())
         items.append(Utterance(f"{number}", f"{number}.flac", len(wave), "", "a few words", (f"{number}.flac",)))
     return Manifest(folder, tuple(items))
@@ -90,9 +89,7 @@ def one_task(
     def score(methods: list[list[Cell]]) -> None:
         split = load_split(task, manifest, load_features(out), layers, None)
         for cells in methods:
-            judged: Judged = {}
-            for cell in cells:
-                evaluate.run_cell(cell, split, settings, judged)
+            evaluate.run_cells(cells, split, settings, options.threads)
 
     full, rest = methods[-1:], methods[:-1]
     features()

@@ -7,26 +7,28 @@ from collections.abc import Sequence
 from daisy.audio import SAMPLE_RATE
 
 WASTE = 0.05
-"""The share of a batch that may be padding, where it is padded."""
+"""The share of a batch of recordings that may be padding, where it is padded."""
 
 
-def batches(samples: Sequence[int], seconds: float) -> list[list[int]]:
+def batches(samples: Sequence[int], seconds: float, waste: float = WASTE, most: int | None = None) -> list[list[int]]:
     """Divide utterances into batches whose padded size is at most `seconds` of audio, or one utterance.
 
     Args:
         samples: Length of each utterance in samples.
         seconds: The bound on (longest utterance) x (utterances).
+        waste: The bound on the share of a batch that is padding.
+        most: The bound on the utterances of a batch.
 
     Returns:
-        Indices, the longest utterances first, so that the largest need of memory shows at once. No batch is padding
-        for more than a twentieth.
+        Indices, the longest utterances first, so that the largest need of memory shows at once.
     """
     result: list[list[int]] = []
     bound, held = seconds * SAMPLE_RATE, 0
     for index in sorted(range(len(samples)), key=lambda index: (-samples[index], index)):
         held += samples[index]
-        size = samples[result[-1][0]] * (len(result[-1]) + 1) if result else 0
-        if result and size <= bound and held >= (1 - WASTE) * size:
+        count = len(result[-1]) + 1 if result else 0
+        size = samples[result[-1][0]] * count if result else 0
+        if result and size <= bound and held >= (1 - waste) * size and count <= (most or count):
             result[-1].append(index)
         else:
             result.append([index])

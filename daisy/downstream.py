@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from daisy import stage
-from daisy.batches import batches
 from daisy.compute import Compute
 from daisy.contents import digest
 from daisy.exits import histogram
@@ -28,10 +27,11 @@ from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
 from daisy.model_file import Downstream, save_downstream
 from daisy.resume import Resumable, check_finite
+from daisy.scoring import scores
 from daisy.seeds import generator
 from daisy.split import Split, load_split
 from daisy.streamed import open_features
-from daisy.tasks.base import Score, set_metric
+from daisy.tasks.base import set_metric
 from daisy.tasks.loading import task_class
 from daisy.training import Loop
 from daisy.workers import Workers, start_workers
@@ -94,38 +94,6 @@ def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]
         epoch += 1
 
 
-Judged = dict[tuple[int, int], tuple[Any, Score]]
-"""Prediction and score by index of the utterance and exit layer."""
-
-
-@torch.inference_mode()
-def evaluate(
-    model: Downstream, split: Split, batch_seconds: float = 120.0, judged: Judged | None = None
-) -> tuple[list[Any], list[Score]]:
-    """Predictions and scores of a split, in its order.
-
-    Args:
-        model: A downstream model.
-        split: Features, exits and examples.
-        batch_seconds: Audio in one forward pass of the head.
-        judged: What this model already gave for other exits of the same split; it is read and added to.
-    """
-    model.eval()
-    judged = {} if judged is None else judged
-    keys = list(enumerate(split.exits.tolist()))
-    missing = [index for index, exit in keys if (index, exit) not in judged]
-    for places in batches([int(split.features.frames[index]) * 320 for index in missing], batch_seconds):
-        indices = [missing[place] for place in places]
-        states, exits, frames, examples = split.batch(indices)
-        device = model.fusion.scalars.device
-        output = model(states.to(device), exits.to(device), frames)
-        waves = [split.waves[index] for index in indices] if split.waves else []
-        predictions = model.task.predict(output, frames, waves)
-        for index, exit, prediction, example in zip(indices, exits.tolist(), predictions, examples, strict=True):
-            judged[index, exit] = prediction, model.task.score(prediction, example)
-    return [judged[key][0] for key in keys], [judged[key][1] for key in keys]
-
-
 class Trainer:
     """One downstream training.
 
@@ -173,7 +141,7 @@ class Trainer:
     def look_at_dev(self, step: int) -> None:
         """Score the dev set, and keep the model if it is the best so far."""
         metric = self.model.task.metrics[0]
-        value = set_metric(evaluate(self.model, self.dev)[1], metric)
+        value = set_metric(scores(self.model, self.dev), metric)
         mean = sum(self.losses) / max(1, len(self.losses))
         self.history.append({"step": step, "loss": mean, f"dev_{metric.name}": value})
         self.losses = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Any
 
 
 class DaisyError(Exception):
@@ -19,6 +21,10 @@ class DaisyError(Exception):
         where = f"{file}: " if file is not None else ""
         end = "" if fix.endswith("?") else "."
         super().__init__(f"{where}{problem.rstrip('.')}. {fix.rstrip('.')}{end}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it travels from process to process."""
+        return functools.partial(type(self), self.problem, fix=self.fix, file=self.file), ()
 
 
 class WriteError(DaisyError):

@@ -20,15 +20,16 @@ from daisy import stage
 from daisy.audio import SAMPLE_RATE
 from daisy.bootstrap import interval
 from daisy.compute import Compute
-from daisy.downstream import Judged, evaluate
 from daisy.errors import DaisyError
 from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
 from daisy.files import read_json, write_json
+from daisy.forked import forked
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell, macs, predict
 from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import Downstream, load_downstream
+from daisy.scoring import Judged, judge
 from daisy.seeds import generator
 from daisy.speed import interleaved
 from daisy.split import Split, last_if_negative, load_split
@@ -85,12 +86,20 @@ def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> 
     }
 
 
-def run_cell(cell: Cell, split: Split, settings: Settings, judged: Judged) -> Outcome:
-    """Predict and score the test set with a cell's exits; cells of one model share what is `judged`."""
-    exits = exit_layers(split.features.entropies, cell.candidates, cell.tau)
-    chosen = dataclasses.replace(split, exits=exits)
-    _, scores = evaluate(cell.model, chosen, judged=judged)
-    return Outcome(cell, chosen, scores, with_intervals(cell.model.task, scores, settings))
+def run_cells(cells: Sequence[Cell], split: Split, settings: Settings, processes: int = 1) -> list[Outcome]:
+    """Predict and score the test set with the exits of each cell of one model, all of them at once."""
+    judged: Judged = {}
+    splits = [
+        dataclasses.replace(split, exits=exit_layers(split.features.entropies, cell.candidates, cell.tau))
+        for cell in cells
+    ]
+    pairs = [pair for chosen in splits for pair in enumerate(chosen.exits.tolist())]
+    judge(cells[0].model, split, pairs, judged, processes)
+    outcomes = []
+    for cell, chosen in zip(cells, splits, strict=True):
+        found = [judged[pair] for pair in enumerate(chosen.exits.tolist())]
+        outcomes.append(Outcome(cell, chosen, found, with_intervals(cell.model.task, found, settings)))
+    return outcomes
 
 
 def with_intervals(task: Task, scores: Sequence[Score], settings: Settings) -> dict[str, tuple[float, float, float]]:
@@ -173,18 +182,17 @@ def rows(
     return result
 
 
-def input_rows(task: Task, split: Split, settings: Settings) -> list[dict[str, Any]]:
+def input_rows(task: Task, split: Split, settings: Settings, processes: int) -> list[dict[str, Any]]:
     """Rows for the recordings as they are, if the task can score them: method ``input``, at no cost at all."""
-    scores = []
-    for example in split.examples:
-        score = task.unprocessed(example)
-        if score is None:
-            return []
-        scores.append(score)
+    several = processes if split.waves else 1
+    given = forked(lambda index: task.unprocessed(split.examples[index]), range(len(split.examples)), several)
+    found = [score for score in given if score is not None]
+    if not found:
+        return []
     for metric in task.metrics:
-        left_out = sum(score[metric.name][1] == 0 for score in scores)
+        left_out = sum(score[metric.name][1] == 0 for score in found)
         if left_out:
-            print(f"{task.name} {metric.name}: {left_out} of {len(scores)} recordings have too little speech to count")
+            print(f"{task.name} {metric.name}: {left_out} of {len(found)} recordings have too little speech to count")
     nothing = dict.fromkeys(("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full"), 0.0)
     return [
         {
@@ -197,12 +205,10 @@ def input_rows(task: Task, split: Split, settings: Settings) -> list[dict[str, A
             "ci_low": low,
             "ci_high": high,
             "higher_is_better": metric.higher_is_better,
-            "n_utterances": len(scores),
+            "n_utterances": len(found),
             **nothing,
         }
-        for metric, (value, low, high) in zip(
-            task.metrics, with_intervals(task, scores, settings).values(), strict=True
-        )
+        for metric, (value, low, high) in zip(task.metrics, with_intervals(task, found, settings).values(), strict=True)
     ]
 
 
@@ -216,6 +222,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
     parser.add_argument("--full", type=Path, required=True, help="the downstream model of the full upstream")
     parser.add_argument("--out", type=Path, required=True, help="output: rows of the grid, exits per layer")
+    parser.add_argument("--processes", type=int, default=1, help="how many score the test set (default: 1)")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
@@ -226,15 +233,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained = read_json(arguments.exits)
     features = open_features(arguments.features, manifest, checkpoint)
     split = load_split(model.task, manifest, features, upstream.layers, None)
-    judged: Judged = {}
-    outcomes = {key: run_cell(cell, split, settings, judged) for key, cell in cells(settings, model, trained).items()}
+    systems = cells(settings, model, trained)
+    found = run_cells(list(systems.values()), split, settings, arguments.processes)
+    outcomes = dict(zip(systems, found, strict=True))
     indices = sample(manifest, settings.timed, settings.seed)
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)
-    systems = {str(key): outcome.cell for key, outcome in outcomes.items()}
-    systems["full"] = Cell(full, (upstream.layers,))
+    timed = {str(key): outcome.cell for key, outcome in outcomes.items()}
+    timed["full"] = Cell(full, (upstream.layers,))
     waves = [manifest.wave(index) for index in indices]
-    timing = {name: functools.partial(predict, upstream, cell) for name, cell in systems.items()}
+    timing = {name: functools.partial(predict, upstream, cell) for name, cell in timed.items()}
     seconds = interleaved(timing, waves, settings.rounds)
     audio = sum(len(wave) for wave in waves) / SAMPLE_RATE
     grid = rows(settings, model.task.name, outcomes, manifest, upstream, seconds, audio)
@@ -246,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{row['value']:.2f}, mean exit {row['mean_exit_layer']:.2f}, {row['speedup_vs_full']:.2f}x"
         )
     if settings.method == "full":
-        grid += input_rows(model.task, split, settings)
+        grid += input_rows(model.task, split, settings, arguments.processes)
     grid = [{**row, "seed": settings.training_seed} for row in grid]
     exits = [
         {"strategy": key, "counts": histogram(outcome.split.exits, upstream.layers)}

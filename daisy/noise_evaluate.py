@@ -11,10 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from daisy import stage
-from daisy.batches import batches
 from daisy.bootstrap import interval
 from daisy.compute import Compute
 from daisy.conditions import CLEAN, WHITE, ConditionRow
@@ -26,11 +24,10 @@ from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
 from daisy.model_file import Downstream, load_downstream
 from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
+from daisy.scoring import Judged, scores
 from daisy.split import Split, last_if_negative, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import Score, set_metric
-
-BATCH_SECONDS = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,33 +85,23 @@ class Scorer:
     Args:
         model: The downstream model.
         split: The noisy test set; its own exits are not used.
+        processes: How many share the work.
     """
 
-    def __init__(self, model: Downstream, split: Split) -> None:
-        self.model, self.split = model, split
-        self.known: dict[tuple[int, int], Score] = {}
+    def __init__(self, model: Downstream, split: Split, processes: int = 1) -> None:
+        self.model, self.split, self.processes = model, split, processes
+        self.known: Judged = {}
 
-    @torch.inference_mode()
     def scores(self, places: Iterable[int], exits: np.ndarray) -> list[Score]:
         """The scores of the recordings at `places` if recording i stops at layer exits[i]."""
-        places = list(places)
-        new = [place for place in places if (place, int(exits[place])) not in self.known]
         split = dataclasses.replace(self.split, exits=exits)
-        for group in batches([int(split.features.frames[place]) * 320 for place in new], BATCH_SECONDS):
-            indices = [new[number] for number in group]
-            states, layers, frames, examples = split.batch(indices)
-            device = self.model.fusion.scalars.device
-            output = self.model(states.to(device), layers.to(device), frames)
-            predictions = self.model.task.predict(output, frames)
-            for place, prediction, example in zip(indices, predictions, examples, strict=True):
-                self.known[place, int(exits[place])] = self.model.task.score(prediction, example)
-        return [self.known[place, int(exits[place])] for place in places]
+        return scores(self.model, split, list(places), judged=self.known, processes=self.processes)
 
     def wer(self, places: Iterable[int], exits: np.ndarray, settings: Settings) -> tuple[float, float, float]:
         """The task's main metric of the recordings at `places`, and its confidence interval."""
         metric = self.model.task.metrics[0]
-        scores = self.scores(places, exits)
-        return set_metric(scores, metric), *interval(scores, metric, draws=settings.draws, seed=settings.seed)
+        found = self.scores(places, exits)
+        return set_metric(found, metric), *interval(found, metric, draws=settings.draws, seed=settings.seed)
 
 
 def wer_rows(
@@ -182,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.model:
         model = load_downstream(arguments.model).to(device)
         split = load_split(model.task, manifest, features, layers, None)
-        scorer = Scorer(model, split)
+        scorer = Scorer(model, split, arguments.threads)
         wer = wer_rows(settings, scorer, groups, by_strategy)
         guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []
     write_table(NoiseExitRow, arguments.out / "exits.csv", exits)

@@ -28,13 +28,15 @@ class Split:
     examples: Sequence[Any]
     waves: Sequence[Tensor] = ()
 
-    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, list[Any]]:
-        """States (B, T, n, D), exit layers (B,), frames (B,), and the examples."""
-        deepest = int(self.exits[list(indices)].max())
-        states = self.features.batch(indices, deepest)
+    def batch(
+        self, indices: Sequence[int], exits: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, list[Any]]:
+        """States (B, T, n, D), exit layers (B,), frames (B,), and the examples; at other `exits` if they are given."""
+        layers = torch.from_numpy(self.exits[list(indices)]) if exits is None else torch.tensor(exits)
+        states = self.features.batch(indices, int(layers.max()))
         frames = torch.tensor([len(item) for item in states])
         padded = nn.utils.rnn.pad_sequence(states, batch_first=True)
-        return padded, torch.from_numpy(self.exits[list(indices)]), frames, [self.examples[i] for i in indices]
+        return padded, layers, frames, [self.examples[i] for i in indices]
 
 
 def last_if_negative(fixed_layer: int, layers: int) -> int:

@@ -17,7 +17,7 @@ rule evaluation:
         results("logs/evaluation-{task}-{method}-seed{seed}.log"),
     benchmark:
         results("benchmarks/evaluation-{task}-{method}-seed{seed}.tsv")
-    # It measures time, so it takes the machine for itself, though it computes on one core.
+    # It measures time, so it takes the machine for itself; what it times computes on one core.
     conda:
         "../envs/daisy.yaml"
     threads: workflow.resource_settings.cores or 1
@@ -30,5 +30,6 @@ rule evaluation:
         stage(
             "evaluate",
             "--upstream {input.upstream} --manifest {input.manifest} --features {input.features} "
-            "--model {input.model} --exits {input.exits} --full {input.full} --out {output} --threads 1",
+            "--model {input.model} --exits {input.exits} --full {input.full} --out {output} "
+            "--threads 1 --processes {threads}",
         )

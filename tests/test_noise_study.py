@@ -14,7 +14,6 @@ from daisy.claims import exits_later, noise_claims, withstands_noise
 from daisy.conditions import ConditionRow
 from daisy.corpora.table import Recording
 from daisy.corpora.table import write_table as write_recordings
-from daisy.downstream import evaluate
 from daisy.errors import DaisyError
 from daisy.exits import all_candidates, candidate_layers, exit_layers, histogram
 from daisy.features import Features
@@ -24,6 +23,7 @@ from daisy.model_file import Downstream, save_downstream
 from daisy.noise_grid import NoiseExitRow, NoiseGuardRow, NoiseWerRow, exit_layers_of, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
 from daisy.noise_report import guard_sentence, lost_sentence, noise_section, white_sentence
+from daisy.scoring import scores
 from daisy.split import Split, load_split
 from daisy.tasks.asr import SpeechRecognition
 
@@ -119,7 +119,7 @@ def test_shared_predictions_are_those_of_an_evaluation():
     scorer = noise_evaluate.Scorer(model, split)
     for tau in (0.2, 0.5, 0.8):
         exits = exit_layers(split.features.entropies, range(1, 5), tau)
-        expected = evaluate(model, Split(split.features, exits, split.examples))[1]
+        expected = scores(model, Split(split.features, exits, split.examples))
         assert scorer.scores(range(6), exits) == expected
         assert scorer.scores([4, 1], exits) == [expected[4], expected[1]]
 

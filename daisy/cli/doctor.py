@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-from pathlib import Path
 from typing import Any
 
 SUMMARY = "Say what this machine has, and what is missing for which use."
@@ -29,6 +28,9 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "peers (make test-peers)": {"packages": ("transformers",)},
 }
 """What each use of the project needs."""
+
+BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
+"""What torch calls the ways of x86 and ARM to multiply in bfloat16."""
 
 PAYS = 1.3
 """From what speed-up of its products on bfloat16 pays: it costs digits, which a few percent are not worth."""
@@ -50,13 +52,13 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": _memory(),
         "free_disk_gib": round(shutil.disk_usage(".").free / 2**30, 1),
-        "bfloat16_in_hardware": _flag("amx_bf16") or _flag("avx512_bf16"),
         "gpus": [],
     }
     if importlib.util.find_spec("torch"):
         import torch
 
         result["torch"] = torch.__version__
+        result["bfloat16_in_hardware"] = any(map(torch.cpu.get_capabilities().get, BFLOAT16))
         result["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         result["bfloat16_speedup"] = round(bfloat16_speedup(), 1)
     return result
@@ -83,13 +85,6 @@ def _memory() -> float | None:
         return None
 
 
-def _flag(name: str) -> bool:
-    try:
-        return f" {name}" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-
-
 def missing(needs: dict[str, tuple[str, ...]]) -> list[str]:
     """What of `needs` this machine lacks."""
     result = []
@@ -108,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"machine": found, "missing": lacks}, indent=2))
         return 1 if lacks[REQUIRED] else 0
-    bf16 = "bfloat16 in hardware" if found["bfloat16_in_hardware"] else "no bfloat16 in hardware"
+    bf16 = "bfloat16 in hardware" if found.get("bfloat16_in_hardware") else "no bfloat16 in hardware"
     print(f"python {found['python']}, torch {found.get('torch', 'missing')}, {found['system']}")
     print(f"{found['cores']} cores ({bf16}), {found['memory_gib']} GiB memory, {found['free_disk_gib']} GiB disk free")
     if "bfloat16_speedup" in found:

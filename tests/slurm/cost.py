@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import paper
 from project import Project
 
 
@@ -21,3 +22,13 @@ def test_the_nano_runs_overhead(site, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{steps} jobs in {len(site.jobs())} Slurm jobs: {local:.0f} s without Slurm, {through:.0f} s with it")
     assert through - local < 60 + 2 * steps
+
+
+def test_the_papers_dry_run(site, tmp_path, capsys):
+    """At the paper's scale it takes seconds."""
+    started = time.monotonic()
+    paper.dry_run(site, tmp_path)
+    taken = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\ndry run of the paper's graph: {taken:.1f} s")
+    assert taken < 20

@@ -1,0 +1,76 @@
+"""Scores of a split's utterances by a downstream model, each utterance and exit layer once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from daisy.batches import batches
+from daisy.forked import forked
+from daisy.model_file import Downstream
+from daisy.split import Split
+from daisy.tasks.base import Score
+
+Judged = dict[tuple[int, int], Score]
+"""Scores by index of the utterance and exit layer."""
+
+BATCH_SECONDS = 60.0
+WASTE = 0.25
+FEW = 6
+"""On a CPU a recurrent head takes little longer for six utterances than for two, so that some padding is worth it; and
+twice as long for twelve, so that more would only be harder to share out."""
+
+
+def scores(
+    model: Downstream,
+    split: Split,
+    indices: Sequence[int] | None = None,
+    *,
+    judged: Judged | None = None,
+    processes: int = 1,
+) -> list[Score]:
+    """Predict and score utterances of a split at their exits.
+
+    Args:
+        model: A downstream model.
+        split: Features, exits and examples.
+        indices: The utterances; by default all.
+        judged: What this model already scored in the same split, at these exits or others; it is read and added to.
+        processes: How many share the work, each on one core, if it is signals that are judged. A model on a GPU keeps
+            to one.
+
+    Returns:
+        The scores of `indices`, in their order.
+    """
+    exits = split.exits.tolist()
+    wanted = [(index, exits[index]) for index in (range(len(exits)) if indices is None else indices)]
+    judged = {} if judged is None else judged
+    judge(model, split, wanted, judged, processes)
+    return [judged[pair] for pair in wanted]
+
+
+def judge(
+    model: Downstream, split: Split, wanted: Iterable[tuple[int, int]], judged: Judged, processes: int = 1
+) -> None:
+    """Add to `judged` what it lacks of the scores of `wanted`: pairs of an utterance's index and an exit layer."""
+    model.eval()
+    device = model.fusion.scalars.device
+    local = device.type == "cpu"
+    missing = [pair for pair in dict.fromkeys(wanted) if pair not in judged]
+    samples = [int(split.features.frames[index]) * 320 for index, _ in missing]
+    groups = batches(samples, BATCH_SECONDS, WASTE, FEW if local else len(missing))
+
+    @torch.inference_mode()
+    def score(group: list[int]) -> list[Score]:
+        indices, exits = zip(*(missing[place] for place in group), strict=True)
+        states, layers, frames, examples = split.batch(indices, exits)
+        output = model(states.to(device), layers.to(device), frames)
+        waves = [split.waves[index] for index in indices] if split.waves else []
+        predictions = model.task.predict(output, frames, waves)
+        return [model.task.score(*pair) for pair in zip(predictions, examples, strict=True)]
+
+    # To judge a signal takes far longer than to start a process, and to judge words far less.
+    several = processes if local and split.waves else 1
+    for group, found in zip(groups, forked(score, groups, several), strict=True):
+        judged |= {missing[place]: value for place, value in zip(group, found, strict=True)}
