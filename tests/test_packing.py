@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from daisy.batches import WASTE, batches
-from daisy.hubert.packing import Packing, attention
+from daisy.hubert.attention import attention
+from daisy.hubert.packing import Packing
 
 LENGTHS = ([5], [4, 4, 4], [3, 7, 1, 7])
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daisy.errors import DaisyError
+from daisy.hubert.attention import attention
 from daisy.hubert.config import HubertConfig
-from daisy.hubert.packing import Frames, Packing, attention
+from daisy.hubert.packing import Frames, Packing
 from daisy.hubert.products import FrontEnd, Keeper, Linear, Positional, precision
 
 Padding = Literal["exact", "published", "formula"]

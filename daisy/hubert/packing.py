@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from daisy.hubert import products
+from daisy.hubert.attention import attention
 
 
 class Packing:
@@ -84,14 +83,6 @@ class Packing:
         """`attention` in one call: (R, heads, width) thrice to (B, T, heads, width)."""
         mask = None if self.even else self.mask[:, None, None]
         return attention(self.pad(q), self.pad(k), self.pad(v), mask)
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(B, T, heads, width) thrice to the same, by scaled dot products."""
-    if mask is None and products.serves_attention(q):
-        return torch.stack([products.attention(*one) for one in zip(q, k, v, strict=True)])
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
 
 @dataclasses.dataclass

@@ -12,12 +12,11 @@ padded, and an utterance gets what it gets alone. Five savings, all exact but fo
   torch's compiler has them. GELU is applied while a product's result is in the cache.
 - The positional convolution, 128 taps long, is a product per frequency (overlap-save).
 - In bfloat16 weights are rounded once, not at every call; the samples, the norms, the sums of the residual branches and
-  the positional convolution stay in float32. Attention's scores are rounded as what they lack of their row's largest.
+  the positional convolution stay in float32.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -96,7 +95,7 @@ class Product:
         self.kind = kind
         self.weight = weight.detach().to(kind).contiguous()
         self.bias = None if bias is None else bias.detach().to(kind)
-        self._packed = _packs(kind)
+        self._packed = packs(kind)
         if self._packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
 
@@ -111,7 +110,7 @@ class Product:
         return F.gelu(y) if gelu else y
 
 
-def _packs(kind: torch.dtype) -> bool:
+def packs(kind: torch.dtype) -> bool:
     """Whether torch has the products that its own compiler uses, and this processor has them in this precision."""
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
@@ -121,7 +120,7 @@ def _packs(kind: torch.dtype) -> bool:
 def trains(weight: Tensor) -> bool:
     """Whether `Trained` stands in for torch's own products with these weights: on a CPU in float32."""
     with torch.no_grad():
-        return precision(weight) == weight.dtype == torch.float32 and _packs(weight.dtype)
+        return precision(weight) == weight.dtype == torch.float32 and packs(weight.dtype)
 
 
 class Trained(torch.autograd.Function):
@@ -160,62 +159,6 @@ class Linear(Keeper, nn.Linear):
             return F.gelu(y) if gelu else y
         product = self.kept([self.weight, self.bias], kind, lambda: Product(self.weight, self.bias, kind))
         return product(x.flatten(0, -2), gelu).unflatten(0, x.shape[:-1])
-
-
-SCORES = 2**20
-"""Scores of attention at once: 2 MiB."""
-
-SAMPLE = 8
-"""Of so many keys at most, one is asked for a row's largest score; of few keys more."""
-
-
-def serves_attention(q: Tensor) -> bool:
-    """Whether `attention` is faster than torch's with queries like these: with AMX, torch's own keeps to the cache."""
-    return precision(q) == q.dtype == torch.bfloat16 and _packs(q.dtype) and not _amx()
-
-
-@functools.cache
-def _amx() -> bool:
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One utterance's attention by scaled dot products in bfloat16, its scores rounded where it does not hurt.
-
-    A softmax does not change when a row's scores all move by the same. Here they are less (nearly) the row's largest,
-    which goes into the product that makes them as one more column: those that count then are near zero, where bfloat16
-    is fine, and float32 is not needed. The largest score of every eighth key is near enough.
-
-    Args:
-        q: (T, heads, width).
-        k: The same.
-        v: The same.
-
-    Returns:
-        The same.
-    """
-    time, heads, width = q.shape
-    queries, keys = (x.new_zeros(heads, time, width + 2) for x in (q, k))  # an even number of columns
-    torch.mul(q.transpose(0, 1), width**-0.5, out=queries[..., :width])
-    keys[..., :width] = k.transpose(0, 1)
-    some = torch.bmm(keys[:, :: max(1, min(SAMPLE, time // 32)), :width], queries[..., :width].transpose(1, 2))
-    queries[..., width] = -some.amax(1)
-    keys[..., width] = 1
-    keys, v = keys.transpose(1, 2), v.transpose(0, 1)
-    out = torch.empty_like(q)
-    group = max(1, min(heads, SCORES // time**2))
-    rows = min(time, max(1, SCORES // time))
-    kept = q.new_empty(group, rows, time)
-    for head in range(0, heads, group):
-        some_heads = slice(head, head + group)
-        for row in range(0, time, rows):
-            some_rows = slice(row, row + rows)
-            asked = queries[some_heads, some_rows]
-            scores = kept[: asked.shape[0], : asked.shape[1]]
-            torch.bmm(asked, keys[some_heads], out=scores)
-            torch.softmax(scores, -1, out=scores)
-            out[some_rows, some_heads] = torch.bmm(scores, v[some_heads]).transpose(0, 1)
-    return out
 
 
 class Convolution:
