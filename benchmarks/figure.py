@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,7 +90,7 @@ def draw(tables: Tables, out: Path) -> bool:
         return False
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.27 * len(shown) + 0.25 * len(GROUPS)), layout="constrained")
-        figure.suptitle(message(shown), x=0.01, ha="left", fontsize=11)
+        figure.suptitle(textwrap.fill(message(shown), 90), x=0.01, ha="left", fontsize=11)
         _fill(figure.add_subplot(), shown)
         with atomic(out) as temporary:
             figure.savefig(temporary, format="png", dpi=200, metadata=METADATA["png"])

@@ -11,7 +11,7 @@ import torch
 from daisy.compute import Compute
 from daisy.hubert.config import HubertConfig
 
-LONG = {"batches": 2, "dump": 2, "training": 2, "grid": 2, "growth": 3}
+LONG = {"batches": 2, "dump": 2, "grid": 2, "growth": 3}
 """The parts that take long, and by how much their rounds are divided."""
 
 Precision = Literal["float32", "bfloat16"]

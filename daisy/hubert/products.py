@@ -34,7 +34,7 @@ for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(_name, "128")
 
 STRETCH = 512
-"""Output frames at once: 512 of 512 channels are 1 MiB, half of what a core's second cache often holds."""
+"""Output frames at once for each core: 512 of 512 channels are 1 MiB, half of what its second cache often holds."""
 
 STEP = 64
 """The last stretch has a multiple of so many frames, the first of them computed twice: code for it is then known."""
@@ -186,9 +186,9 @@ class Convolution:
 
     def stretches(self, count: int) -> Iterator[tuple[slice, slice]]:
         """Pairs of stretches, of the frames that go in and of those that come out."""
-        total = self.frames(count)
-        for begin in range(0, total, STRETCH):
-            end = min(total, begin + STRETCH)
+        total, size = self.frames(count), STRETCH * torch.get_num_threads()
+        for begin in range(0, total, size):
+            end = min(total, begin + size)
             begin = max(0, end - -(-(end - begin) // STEP) * STEP)
             yield slice(begin * self.stride, (end - 1) * self.stride + self.kernel), slice(begin, end)
 
