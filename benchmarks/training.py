@@ -23,7 +23,7 @@ from daisy.batches import batches
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.speed import take_turns
-from daisy.train_branches import branch_loss, frozen_states
+from daisy.train_branches import branch_loss, frozen_states, optimizer_of
 
 COLUMNS = (*SPREAD, "precision", "branches", "seconds")
 
@@ -33,7 +33,7 @@ def measure(options: Options) -> Iterator[Row]:
     model = random_model(options)
     config = model.encoder.config
     trained = branches_of(model)
-    optimizer = torch.optim.Adam(trained.parameters(), fused=True)
+    optimizer = optimizer_of(trained, 1e-3)
     recordings = mixed_recordings(options.count, options)
     # The batch in the middle, as stages make them.
     groups = batches([len(wave) for wave in recordings], 4 * options.seconds)

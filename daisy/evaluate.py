@@ -23,13 +23,12 @@ from daisy.compute import Compute
 from daisy.errors import DaisyError
 from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
 from daisy.files import read_json, write_json
-from daisy.forked import forked
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell, macs, predict
 from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import Downstream, load_downstream
-from daisy.scoring import Judged, judge
+from daisy.scoring import Judged, judge, scores, unprocessed
 from daisy.seeds import generator
 from daisy.speed import interleaved
 from daisy.split import Split, last_if_negative, load_split
@@ -97,17 +96,17 @@ def run_cells(cells: Sequence[Cell], split: Split, settings: Settings, processes
     judge(cells[0].model, split, pairs, judged, processes)
     outcomes = []
     for cell, chosen in zip(cells, splits, strict=True):
-        found = [judged[pair] for pair in enumerate(chosen.exits.tolist())]
+        found = scores(cell.model, chosen, judged=judged)
         outcomes.append(Outcome(cell, chosen, found, with_intervals(cell.model.task, found, settings)))
     return outcomes
 
 
-def with_intervals(task: Task, scores: Sequence[Score], settings: Settings) -> dict[str, tuple[float, float, float]]:
+def with_intervals(task: Task, found: Sequence[Score], settings: Settings) -> dict[str, tuple[float, float, float]]:
     """Every metric of a set of utterances, with the ends of its confidence interval."""
     values = {}
     for metric in task.metrics:
-        low, high = interval(scores, metric, draws=settings.draws, seed=settings.seed)
-        values[metric.name] = (set_metric(scores, metric), low, high)
+        low, high = interval(found, metric, draws=settings.draws, seed=settings.seed)
+        values[metric.name] = (set_metric(found, metric), low, high)
     return values
 
 
@@ -184,9 +183,7 @@ def rows(
 
 def input_rows(task: Task, split: Split, settings: Settings, processes: int) -> list[dict[str, Any]]:
     """Rows for the recordings as they are, if the task can score them: method ``input``, at no cost at all."""
-    several = processes if split.waves else 1
-    given = forked(lambda index: task.unprocessed(split.examples[index]), range(len(split.examples)), several)
-    found = [score for score in given if score is not None]
+    found = unprocessed(task, split, processes)
     if not found:
         return []
     for metric in task.metrics:

@@ -49,10 +49,9 @@ def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tens
     ``|x - c|^2`` is least where ``|c|^2 - 2 x c`` is, so one matrix product finds it.
     """
     count, dim = centroids.shape
-    distance = Linear(dim, count)
-    distance.weight.data = -2 * torch.from_numpy(centroids)
-    distance.bias.data = torch.from_numpy(np.square(centroids).sum(axis=1))
-    distance.to(device)
+    distance = Linear(dim, count, device="meta")  # whose weights are given, and not drawn first
+    given = {"weight": -2 * centroids, "bias": np.square(centroids).sum(axis=1)}
+    distance.load_state_dict({name: torch.from_numpy(value).to(device) for name, value in given.items()}, assign=True)
 
     def assign(frames: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):  # a label needs all digits

@@ -85,17 +85,16 @@ class Scorer:
     Args:
         model: The downstream model.
         split: The noisy test set; its own exits are not used.
-        processes: How many share the work.
     """
 
-    def __init__(self, model: Downstream, split: Split, processes: int = 1) -> None:
-        self.model, self.split, self.processes = model, split, processes
+    def __init__(self, model: Downstream, split: Split) -> None:
+        self.model, self.split = model, split
         self.known: Judged = {}
 
     def scores(self, places: Iterable[int], exits: np.ndarray) -> list[Score]:
         """The scores of the recordings at `places` if recording i stops at layer exits[i]."""
         split = dataclasses.replace(self.split, exits=exits)
-        return scores(self.model, split, list(places), judged=self.known, processes=self.processes)
+        return scores(self.model, split, list(places), judged=self.known)
 
     def wer(self, places: Iterable[int], exits: np.ndarray, settings: Settings) -> tuple[float, float, float]:
         """The task's main metric of the recordings at `places`, and its confidence interval."""
@@ -169,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.model:
         model = load_downstream(arguments.model).to(device)
         split = load_split(model.task, manifest, features, layers, None)
-        scorer = Scorer(model, split, arguments.threads)
+        scorer = Scorer(model, split)
         wer = wer_rows(settings, scorer, groups, by_strategy)
         guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []
     write_table(NoiseExitRow, arguments.out / "exits.csv", exits)

@@ -10,7 +10,7 @@ from daisy.batches import batches
 from daisy.forked import forked
 from daisy.model_file import Downstream
 from daisy.split import Split
-from daisy.tasks.base import Score
+from daisy.tasks.base import Score, Task
 
 Judged = dict[tuple[int, int], Score]
 """Scores by index of the utterance and exit layer."""
@@ -28,7 +28,6 @@ def scores(
     indices: Sequence[int] | None = None,
     *,
     judged: Judged | None = None,
-    processes: int = 1,
 ) -> list[Score]:
     """Predict and score utterances of a split at their exits.
 
@@ -37,8 +36,6 @@ def scores(
         split: Features, exits and examples.
         indices: The utterances; by default all.
         judged: What this model already scored in the same split, at these exits or others; it is read and added to.
-        processes: How many share the work, each on one core, if it is signals that are judged. A model on a GPU keeps
-            to one.
 
     Returns:
         The scores of `indices`, in their order.
@@ -46,20 +43,29 @@ def scores(
     exits = split.exits.tolist()
     wanted = [(index, exits[index]) for index in (range(len(exits)) if indices is None else indices)]
     judged = {} if judged is None else judged
-    judge(model, split, wanted, judged, processes)
+    judge(model, split, wanted, judged)
     return [judged[pair] for pair in wanted]
 
 
 def judge(
     model: Downstream, split: Split, wanted: Iterable[tuple[int, int]], judged: Judged, processes: int = 1
 ) -> None:
-    """Add to `judged` what it lacks of the scores of `wanted`: pairs of an utterance's index and an exit layer."""
+    """Add to `judged` what it lacks of some scores.
+
+    Args:
+        model: A downstream model.
+        split: Features and examples; its own exits are not used.
+        wanted: Pairs of an utterance's index and an exit layer.
+        judged: What is known; it is added to.
+        processes: How many share the work, each on one core, if it is signals that are judged. A model on a GPU keeps
+            to one.
+    """
     model.eval()
     device = model.fusion.scalars.device
     local = device.type == "cpu"
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in judged]
     samples = [int(split.features.frames[index]) * 320 for index, _ in missing]
-    groups = batches(samples, BATCH_SECONDS, WASTE, FEW if local else len(missing))
+    groups = batches(samples, BATCH_SECONDS, WASTE, FEW if local else None)
 
     @torch.inference_mode()
     def score(group: list[int]) -> list[Score]:
@@ -70,7 +76,18 @@ def judge(
         predictions = model.task.predict(output, frames, waves)
         return [model.task.score(*pair) for pair in zip(predictions, examples, strict=True)]
 
-    # To judge a signal takes far longer than to start a process, and to judge words far less.
-    several = processes if local and split.waves else 1
-    for group, found in zip(groups, forked(score, groups, several), strict=True):
+    for group, found in zip(groups, forked(score, groups, _worth(split, processes if local else 1)), strict=True):
         judged |= {missing[place]: value for place, value in zip(group, found, strict=True)}
+
+
+def unprocessed(task: Task, split: Split, processes: int) -> list[Score]:
+    """The scores of the recordings as they are; none where that means nothing."""
+    indices = range(len(split.examples))
+    given = forked(lambda index: task.unprocessed(split.examples[index]), indices, _worth(split, processes))
+    found = [score for score in given if score is not None]
+    return found if len(found) == len(given) else []
+
+
+def _worth(split: Split, processes: int) -> int:
+    """As many processes as pay: to judge a signal takes far longer than to start one, and to judge words far less."""
+    return processes if split.waves else 1

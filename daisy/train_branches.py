@@ -83,6 +83,11 @@ def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Te
     return loss, accuracy
 
 
+def optimizer_of(branches: Branches, learning_rate: float) -> torch.optim.Optimizer:
+    """What trains the branches."""
+    return torch.optim.Adam(branches.parameters(), lr=learning_rate, fused=True)
+
+
 def order(manifest: Manifest, settings: Settings) -> Iterator[list[int]]:
     """Batches without end: every epoch the same batches of similar length, in an order of its own."""
     groups = batches([item.samples for item in manifest.utterances], settings.batch_seconds)
@@ -151,13 +156,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     symbols = [line.split()[0] for line in arguments.dictionary.read_text(encoding="utf-8").splitlines()]
     branches = Branches(config.layers, len(symbols), config.dim)
     branches.reset(torch.Generator().manual_seed(settings.seed))
-    optimizer = torch.optim.Adam(branches.parameters(), lr=settings.learning_rate, fused=True)
     checkpoint.branches, checkpoint.position, checkpoint.symbols = branches, settings.position, symbols
     checkpoint.to(settings.compute.place())
     checkpoint.calibrations = {}  # an earlier set of branches was calibrated, not this one
     saved = Resumable(
         arguments.state,
-        {"branches": branches, "optimizer": optimizer},
+        {"branches": branches, "optimizer": optimizer_of(branches, settings.learning_rate)},
         {
             "settings": dataclasses.asdict(settings),
             "inputs": [digest(path) for path in (arguments.checkpoint, arguments.manifest, arguments.labels)],

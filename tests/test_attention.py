@@ -42,9 +42,9 @@ def test_where_attention_serves(monkeypatch):
     """In bfloat16, without gradients, and where torch's own is not as good."""
     q = torch.randn(5, 2, 8).bfloat16()
     monkeypatch.setattr(module, "packs", lambda kind: True)
-    monkeypatch.setattr(module, "_amx", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert module.serves(q) and not module.serves(q.float())
     with torch.enable_grad():
         assert not module.serves(q)
-    monkeypatch.setattr(module, "_amx", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     assert not module.serves(q)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,12 +25,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 def serves(q: Tensor) -> bool:
     """Whether `in_bfloat16` is faster than torch's with queries like these: with AMX, torch's packs its operands."""
-    return precision(q) == q.dtype == torch.bfloat16 and packs(q.dtype) and not _amx()
-
-
-@functools.cache
-def _amx() -> bool:
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    amx = torch.cpu.get_capabilities().get("amx_bf16", False)
+    return precision(q) == q.dtype == torch.bfloat16 and packs(q.dtype) and not amx
 
 
 def in_bfloat16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

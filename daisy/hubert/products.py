@@ -103,8 +103,7 @@ class Product:
         """(R, inputs) to (R, outputs), through GELU if wanted."""
         x = x.to(self.kind)
         if self._packed:
-            name, algorithm = ("gelu", "none") if gelu else ("none", "")
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], algorithm)
+            return _product(x, self.weight, self.bias, gelu)
         with torch.autocast("cpu", enabled=False):
             y = F.linear(x, self.weight, self.bias)
         return F.gelu(y) if gelu else y
@@ -144,8 +143,9 @@ class Trained(torch.autograd.Function):
         return None, torch.stack([_product(*pair, None) for pair in pairs]), gradient.sum(1)
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:
+    name, algorithm = ("gelu", "none") if gelu else ("none", "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, name, [], algorithm)
 
 
 class Linear(Keeper, nn.Linear):
