@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,9 @@ from benchmarks.limit import PRECISIONS
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
 from daisy.bootstrap import interval
+from daisy.candidates import STRATEGIES
 from daisy.evaluate import sample
-from daisy.exits import STRATEGIES, exit_layers
+from daisy.exit_rule import ExitRule
 from daisy.features import Features, normalise
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import every_layer
@@ -112,10 +113,10 @@ def one_task(task: str, model: Checkpoint, systems: dict[str, Forward], run: Pat
     chosen = sample(manifest, options.recordings, options.seed)
     manifest = dataclasses.replace(manifest, utterances=tuple(manifest.utterances[index] for index in chosen))
     features = {name: features_of(forward, manifest, task) for name, forward in systems.items()}
-    rules = {strategy: cell(calibration, task, rho, strategy) for strategy in STRATEGIES}
+    rules = {strategy: ExitRule(*cell(calibration, task, rho, strategy)) for strategy in STRATEGIES}
     for name in systems:
-        for strategy, (candidates, tau) in rules.items():
-            values = compared(features, name, candidates, tau, downstream, manifest, options)
+        for strategy, rule in rules.items():
+            values = compared(features, name, rule, downstream, manifest, options)
             yield {"task": task, "rho": rho, "strategy": strategy, "system": name, **values}
 
 
@@ -133,15 +134,14 @@ def features_of(forward: Forward, manifest: Manifest, task: str) -> Features:
 def compared(
     features: dict[str, Features],
     name: str,
-    candidates: Sequence[int],
-    tau: float,
+    rule: ExitRule,
     downstream: Downstream,
     manifest: Manifest,
     options: Options,
 ) -> Row:
     """A system against float32."""
     own, other = features["float32"], features[name]
-    exact, found = (exit_layers(item.entropies, candidates, tau) for item in (own, other))
+    exact, found = (rule.layers(item.entropies) for item in (own, other))
     reference, measured = own.entropies[:, :-1], other.entropies[:, :-1]
     difference = np.abs(measured - reference) / np.maximum(reference, 1e-9)
     exact_value = judged(downstream, own, exact, manifest, options)

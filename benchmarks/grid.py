@@ -27,7 +27,8 @@ from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
 from daisy import audio, evaluate, extract
-from daisy.exits import STRATEGIES, candidate_layers, exit_layers, histogram
+from daisy.candidates import STRATEGIES, candidate_layers
+from daisy.exit_rule import ExitRule, all_candidates, histogram
 from daisy.features import load_features
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
@@ -107,7 +108,7 @@ def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cel
     methods = []
     for model, share in zip(models, SHARES, strict=False):
         tau = float(np.quantile(entropies, share))
-        counts = histogram(exit_layers(entropies, range(1, layers + 1), tau), layers)
+        counts = histogram(ExitRule(all_candidates(1, layers), tau).layers(entropies), layers)
         methods.append([Cell(model, candidate_layers(strategy, counts, 0.2), tau) for strategy in STRATEGIES])
     half = max(1, layers // 2)
     return [*methods, [Cell(models[-2], (half,))], [Cell(models[-1], (layers,))]]

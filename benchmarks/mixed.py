@@ -30,7 +30,7 @@ from benchmarks.published import Published
 from benchmarks.table import Row
 from daisy.audio import SAMPLE_RATE
 from daisy.batches import batches
-from daisy.exits import exit_layers, histogram
+from daisy.exit_rule import ExitRule, all_candidates, histogram
 from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.speed import take_turns
@@ -48,13 +48,13 @@ def measure(options: Options) -> Iterator[Row]:
     model = random_model(options)
     assert model.branches is not None
     waves = mixed_recordings(options.count, options)
-    upstream, every = EarlyExitHubert(model), range(1, options.shape.layers + 1)
+    upstream, every = EarlyExitHubert(model), all_candidates(1, options.shape.layers)
     states = [item.states[1:] for item in upstream.all_layers(waves)]
     level(model.branches, states)
     entropies = entropies_of(model.branches, states)
     del states
     tau = spreading(entropies)
-    own = exit_layers(entropies, every, tau).tolist()
+    own = ExitRule(every, tau).layers(entropies).tolist()
     published = Published(model)
     _, means = published(waves, every, -1.0)
     theirs = common_exit(means, statistics.fmean(own))
@@ -112,10 +112,10 @@ def spreading(entropies: np.ndarray) -> float:
     """The threshold, of the entropies' quantiles, at which recordings stop at the most layers; halfway between two."""
     ordered = np.sort(entropies, axis=None)
     places = np.linspace(0, len(ordered) - 2, 40).astype(int)
-    every = range(1, entropies.shape[1] + 1)
+    every = all_candidates(1, entropies.shape[1])
 
     def order(tau: float) -> tuple[int, float]:
-        found = exit_layers(entropies, every, tau)
+        found = ExitRule(every, tau).layers(entropies)
         return len(set(found.tolist())), -abs(float(found.mean()) - 0.6 * len(every))
 
     return max((float(ordered[place : place + 2].mean()) for place in places), key=order)

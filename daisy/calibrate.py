@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daisy import stage
-from daisy.exits import threshold_for
 from daisy.features import load_features
 from daisy.files import write_json
+from daisy.thresholds import threshold_for
 
 
 @dataclasses.dataclass(frozen=True)

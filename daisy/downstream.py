@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from daisy import stage
 from daisy.compute import Compute
 from daisy.contents import digest
-from daisy.exits import histogram
+from daisy.exit_rule import histogram
 from daisy.files import read_json, write_csv, write_json
 from daisy.fusion import Kind
 from daisy.hubert.checkpoint import load

@@ -19,9 +19,10 @@ import torch
 from daisy import stage
 from daisy.audio import SAMPLE_RATE
 from daisy.bootstrap import interval
+from daisy.candidates import candidate_layers, falls_back
 from daisy.compute import Compute
 from daisy.errors import DaisyError
-from daisy.exits import candidate_layers, exit_layers, falls_back, histogram
+from daisy.exit_rule import histogram
 from daisy.files import read_json, write_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
@@ -88,10 +89,7 @@ def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> 
 def run_cells(cells: Sequence[Cell], split: Split, settings: Settings, processes: int = 1) -> list[Outcome]:
     """Predict and score the test set with the exits of each cell of one model, all of them at once."""
     judged: Judged = {}
-    splits = [
-        dataclasses.replace(split, exits=exit_layers(split.features.entropies, cell.candidates, cell.tau))
-        for cell in cells
-    ]
+    splits = [dataclasses.replace(split, exits=cell.rule.layers(split.features.entropies)) for cell in cells]
     pairs = [pair for chosen in splits for pair in enumerate(chosen.exits.tolist())]
     judge(cells[0].model, split, pairs, judged, processes)
     outcomes = []

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from daisy import audio, stage
+from daisy.candidates import candidate_layers
 from daisy.errors import DaisyError
-from daisy.exits import candidate_layers
 from daisy.files import atomic, read_json, write_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daisy.candidates import STRATEGIES
 from daisy.errors import DaisyError
-from daisy.exits import STRATEGIES
 from daisy.files import read_csv, write_csv
 
 Table = TypeVar("Table")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from daisy.exit_rule import ExitRule
 from daisy.features import normalise
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.model_file import Downstream
@@ -27,6 +28,11 @@ class Cell:
     model: Downstream
     candidates: tuple[int, ...]
     tau: float = 0.0
+
+    @property
+    def rule(self) -> ExitRule:
+        """Where an utterance stops."""
+        return ExitRule(self.candidates, self.tau)
 
 
 @torch.inference_mode()
@@ -49,7 +55,7 @@ def macs(upstream: EarlyExitHubert, cell: Cell, samples: int, layer: int) -> int
     config = upstream.encoder.config
     frames = config.frames(samples)
     total = config.macs(samples, layer) + cell.model.head.macs(frames)
-    asked = sum(1 for k in sorted(cell.candidates)[:-1] if k <= layer)
+    asked = sum(map(cell.rule.asks, range(1, layer + 1)))
     if asked and upstream.branches is not None:
         _, classes, dim = upstream.branches.shape
         total += asked * frames * classes * dim

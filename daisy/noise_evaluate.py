@@ -14,9 +14,10 @@ import numpy as np
 
 from daisy import stage
 from daisy.bootstrap import interval
+from daisy.candidates import candidate_layers
 from daisy.compute import Compute
 from daisy.conditions import CLEAN, WHITE, ConditionRow
-from daisy.exits import all_candidates, candidate_layers, exit_layers
+from daisy.exit_rule import ExitRule, all_candidates
 from daisy.features import load_features
 from daisy.files import read_json
 from daisy.grid import read_table, write_table
@@ -72,11 +73,11 @@ def exits_by_strategy(settings: Settings, trained: dict[str, object], entropies:
     """The exit layer of every noisy recording, by strategy; `ALL` is one of them."""
     counts, tau = trained["counts"], trained["tau"]
     assert isinstance(counts, list) and isinstance(tau, float)
-    candidates: dict[str, Sequence[int]] = {
+    candidates: dict[str, tuple[int, ...]] = {
         strategy: candidate_layers(strategy, counts, q) for strategy, q in settings.strategies.items()
     }
     candidates[ALL] = all_candidates(settings.floor, entropies.shape[1])
-    return {strategy: exit_layers(entropies, layers, tau) for strategy, layers in candidates.items()}
+    return {strategy: ExitRule(layers, tau).layers(entropies) for strategy, layers in candidates.items()}
 
 
 class Scorer:
@@ -121,7 +122,7 @@ def guard_rows(
     assert settings.rho is not None
     rows = []
     for floor in settings.floors:
-        exits = exit_layers(entropies, all_candidates(floor, entropies.shape[1]), tau)
+        exits = ExitRule(all_candidates(floor, entropies.shape[1]), tau).layers(entropies)
         for (kind, snr_db), places in groups.items():
             if kind in (CLEAN, WHITE):
                 mean = float(exits[places].mean())

@@ -16,6 +16,7 @@ import numpy as np
 
 from daisy.calibrations import Calibration, from_plain
 from daisy.errors import DaisyError
+from daisy.exit_rule import ExitRule
 from daisy.files import read_json
 from daisy.stopping import resolve
 
@@ -119,12 +120,12 @@ class OnnxDaisy:
             )
         states, x = self._run("front_end", wave[None].astype(np.float32))
         kept, entropies = [states[0]], [float("nan")] * self.layers
-        last = max(candidates)
-        for k in range(1, last + 1):
+        rule = ExitRule(candidates, tau)
+        for k in range(1, rule.last + 1):
             x, h = self._run(f"layer-{k:02d}", x)
             kept.append(h[0])
-            if k in candidates and k < last:
+            if rule.asks(k):
                 entropies[k - 1] = float(self._run(f"branch-{k:02d}", h)[0][0])
-                if entropies[k - 1] <= tau:
+                if rule.stops(entropies[k - 1]):
                     break
         return Features(np.stack(kept), k, entropies)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from daisy import html
+from daisy.candidates import mean_exit
 from daisy.errors import DaisyError
-from daisy.exits import mean_exit
 from daisy.files import read_csv, read_json
 from daisy.grid import (
     INPUT,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from daisy.cached import KEPT_SECONDS, Cached
 from daisy.errors import DaisyError
-from daisy.exits import all_candidates, exit_layers
+from daisy.exit_rule import ExitRule, all_candidates
 from daisy.features import Features
 from daisy.manifest import Manifest
 from daisy.tasks.base import Task
@@ -69,7 +69,7 @@ def load_split(
         exits = np.full(len(features), last_if_negative(fixed_layer, layers))
     else:
         assert tau is not None
-        exits = exit_layers(features.entropies, all_candidates(floor, layers), tau)
+        exits = ExitRule(all_candidates(floor, layers), tau).layers(features.entropies)
     keep = manifest.seconds <= KEPT_SECONDS
     waves = Cached(manifest.wave, len(manifest), keep=keep) if TASKS[task.name].waves else ()
     return Split(features, exits, task.examples(manifest), waves)

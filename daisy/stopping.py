@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 
 from daisy.calibrations import Calibration
+from daisy.candidates import candidate_layers
 from daisy.errors import DaisyError
-from daisy.exits import candidate_layers, threshold_for
+from daisy.thresholds import threshold_for
 
 
 def cell(calibration: Calibration, task: str, rho: float, strategy: str) -> tuple[tuple[int, ...], float]:

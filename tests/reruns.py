@@ -65,12 +65,12 @@ EDITS = (
     Edit("a file touched: the checkpoint", set(), touch="daisy/models/hubert_tiny.safetensors"),
     Edit("a git checkout: all files have new times", set(), touch="**"),
     Edit(
-        "a comment in `daisy/exits.py`",
+        "a comment in `daisy/exit_rule.py`",
         set(),
         code=(
-            "daisy/exits.py",
-            "    ordered = sorted(candidates)\n",
-            "    # In order.\n    ordered = sorted(candidates)\n",
+            "daisy/exit_rule.py",
+            "        stopped[:, -1] = True\n",
+            "        # Whatever its entropy.\n        stopped[:, -1] = True\n",
         ),
     ),
     Edit(
@@ -126,14 +126,24 @@ EDITS = (
         "code of `daisy/hubert/every_layer.py`", ALL_FEATURES, code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n")
     ),
     Edit(
-        "code of the exit rule, `daisy/exits.py`",
+        "code of the exit rule, `daisy/exit_rule.py`",
+        HEADS | NOISE | PLAYED,
+        code=("daisy/exit_rule.py", "entropy <= self.tau", "entropy < self.tau"),
+    ),
+    Edit(
+        "code of the thresholds, `daisy/thresholds.py`",
         {"calibration"} | HEADS | NOISE | PLAYED,
-        code=("daisy/exits.py", "ordered - 1] <= tau", "ordered - 1] < tau"),
+        code=("daisy/thresholds.py", "", "OTHER = 1\n"),
+    ),
+    Edit(
+        "code of the candidate layers, `daisy/candidates.py`",
+        SCORES | NOISE | PLAYED,
+        code=("daisy/candidates.py", "", "OTHER = 1\n"),
     ),
     Edit(
         "code of the early exit, `daisy/hubert/early_exit.py`",
         SCORES | PLAYED,
-        code=("daisy/hubert/early_exit.py", "if value > tau", "if value >= tau"),
+        code=("daisy/hubert/early_exit.py", "if not any(stops)", "if not all(stops)"),
     ),
     Edit("code of `daisy/tasks/asr.py`", HEADS | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
     Edit(

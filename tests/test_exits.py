@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from daisy.candidates import candidate_layers, falls_back
+from daisy.code_digest import closure
 from daisy.errors import DaisyError
-from daisy.exits import candidate_layers, exit_layer, exit_layers, falls_back, histogram, midrange, threshold_for
+from daisy.exit_rule import ExitRule, histogram
+from daisy.thresholds import midrange, threshold_for
 
 COUNTS = [0, 0, 2, 10, 5, 3, 0, 0]
 
@@ -15,18 +18,49 @@ def test_midrange():
 
 def test_smallest_candidate_under_the_threshold():
     entropies = [3.0, 1.0, 2.0, 0.5]
-    assert exit_layer(entropies, [1, 2, 3, 4], 1.0) == 2
-    assert exit_layer(entropies, [3, 4], 1.0) == 4
-    assert exit_layer(entropies, [1, 3], 1.0) == 3, "nothing qualifies: the largest candidate"
-    assert exit_layer(entropies, [4, 1], 3.0) == 1, "the order of candidates does not matter"
+    assert ExitRule((1, 2, 3, 4), 1.0).layer(entropies) == 2, "an entropy at the threshold stops"
+    assert ExitRule((3, 4), 1.0).layer(entropies) == 4
+    assert ExitRule((1, 3), 1.0).layer(entropies) == 3, "nothing qualifies: the largest candidate"
+    assert ExitRule((4, 1, 4), 3.0).layer(entropies) == 1, "the order of candidates does not matter"
+    assert ExitRule((4, 1, 4)) == ExitRule((1, 4))
+    with pytest.raises(ValueError, match="without candidates"):
+        ExitRule(())
 
 
-def test_vectorised_rule_agrees():
+def step_by_step(rule, entropies):
+    """The exit of one utterance as a forward pass takes it: layer after layer, asking no branch in vain."""
+    for k in range(1, rule.last + 1):
+        if rule.asks(k) and rule.stops(entropies[k - 1]):
+            break
+    return k
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_numbers_and_arrays_agree(kind):
+    """Random entropies on a coarse grid, so that many lie at the threshold, and some that nobody measured."""
     rng = np.random.default_rng(0)
-    entropies = rng.random((200, 12))
-    for candidates in ([1], [2, 5], range(1, 13), [12, 3, 7]):
-        expected = [exit_layer(row, list(candidates), 0.3) for row in entropies]
-        assert exit_layers(entropies, list(candidates), 0.3).tolist() == expected
+    for _ in range(60):
+        total = int(rng.integers(1, 13))
+        candidates = rng.choice(np.arange(1, total + 1), rng.integers(1, total + 1), replace=False)
+        rule = ExitRule(tuple(candidates.tolist()), rng.integers(0, 9) / 8)
+        entropies = (rng.integers(0, 9, (50, total)) / 8).astype(kind)
+        entropies[rng.random(entropies.shape) < 0.2] = np.nan
+        found = rule.layers(entropies)
+        assert found.dtype == np.int64 and found.shape == (50,)
+        assert found.tolist() == [rule.layer(row) for row in entropies.tolist()]
+        assert found.tolist() == [step_by_step(rule, row) for row in entropies.tolist()]
+        assert rule.stops(entropies).tolist() == [[rule.stops(value) for value in row] for row in entropies.tolist()]
+
+
+def test_what_a_rule_asks():
+    rule = ExitRule((5, 2, 3), 1.0)
+    assert [k for k in range(1, 7) if rule.asks(k)] == [2, 3] and rule.last == 5
+    assert not any(map(ExitRule((4,)).asks, range(1, 7))), "a fixed exit needs no branch"
+    assert not rule.stops(float("nan")) and not ExitRule((1, 2), float("inf")).stops(float("nan"))
+
+
+def test_training_knows_no_strategy():
+    assert not {"daisy.candidates", "daisy.thresholds"} & set(closure("daisy.downstream", "daisy.train_branches"))
 
 
 def test_strategies():

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from daisy import audio
-from daisy.exits import candidate_layers, histogram, midrange
+from daisy.candidates import candidate_layers
+from daisy.exit_rule import histogram
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.thresholds import midrange
 
 GOLDEN = Path(__file__).parent / "golden"
 

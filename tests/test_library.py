@@ -12,9 +12,11 @@ import torch
 
 import daisy
 from daisy.calibrations import Calibration, from_plain
+from daisy.candidates import candidate_layers
 from daisy.errors import DaisyError
-from daisy.exits import candidate_layers, exit_layer, midrange
+from daisy.exit_rule import ExitRule
 from daisy.s3prl import DaisyUpstream
+from daisy.thresholds import midrange
 
 GOLDEN = Path(__file__).parent / "golden"
 COUNTS = (0, 1, 4, 3, 0, 2)
@@ -38,7 +40,7 @@ def test_features(model, waves):
     for wave, features, k, asked, entropies, states in zip(
         waves, out.features, out.exit_layer, out.entropies, every.entropies, every.features, strict=True
     ):
-        assert k == exit_layer(entropies, candidates, tau)
+        assert k == ExitRule(candidates, tau).layer(entropies)
         assert features.shape == (k + 1, model.config.frames(len(wave)), model.dim)
         assert torch.allclose(features, states[: k + 1], atol=1e-5)
         looked_at = [n for n in candidates[:-1] if n <= k]

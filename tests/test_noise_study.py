@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from daisy import audio, noise_evaluate, noise_figures, noise_tables, noisy
+from daisy.candidates import candidate_layers
 from daisy.claims import exits_later, noise_claims, withstands_noise
 from daisy.conditions import ConditionRow
 from daisy.corpora.table import Recording
 from daisy.corpora.table import write_table as write_recordings
 from daisy.errors import DaisyError
-from daisy.exits import all_candidates, candidate_layers, exit_layers, histogram
+from daisy.exit_rule import ExitRule, all_candidates, histogram
 from daisy.features import Features
 from daisy.grid import EntropyRow, read_table, write_table
 from daisy.manifest import Utterance, read_manifest, write_manifest
@@ -118,7 +119,7 @@ def test_shared_predictions_are_those_of_an_evaluation():
     model, split = small_split()
     scorer = noise_evaluate.Scorer(model, split)
     for tau in (0.2, 0.5, 0.8):
-        exits = exit_layers(split.features.entropies, range(1, 5), tau)
+        exits = ExitRule(all_candidates(1, 4), tau).layers(split.features.entropies)
         expected = scores(model, Split(split.features, exits, split.examples))
         assert scorer.scores(range(6), exits) == expected
         assert scorer.scores([4, 1], exits) == [expected[4], expected[1]]

@@ -66,8 +66,7 @@ def test_a_task(project, nano, recipe):
 def test_a_strategy(project, nano, recipe):
     overlay = recipe("A strategy")
     jobs = project.would_run(overlay=overlay)
-    assert {"evaluation", "noise_evaluation"} <= set(jobs) <= CONFIG | {"calibration", "examples"} | HEADS | NOISE
-    assert not {"features", "branches"} & set(jobs)
+    assert {"evaluation", "noise_evaluation"} <= set(jobs) <= CONFIG | {"examples"} | SCORES | NOISE
 
 
 def test_a_threshold_rule(project, nano, recipe):

@@ -61,7 +61,7 @@ def draw(path: Path, title: str, entropies: Sequence[float], tau: float | None, 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, decide, show."""
     from daisy.audio import read
-    from daisy.exits import exit_layer
+    from daisy.exit_rule import ExitRule
     from daisy.model import load
 
     model = load(arguments.checkpoint)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise DaisyError("the model has no exit branches", file=arguments.checkpoint, fix="Give a DAISY checkpoint")
     candidates, tau = model.exits(**stopping(arguments))
     entropies = model.all_layers([read(arguments.file)]).entropies[0]
-    stop = exit_layer(entropies, candidates, tau)
+    stop = ExitRule(candidates, tau).layer(entropies)
     line = tau if len(candidates) > 1 else None
     if arguments.png:
         draw(arguments.png, arguments.file.name, entropies, line, stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from daisy.exits import STRATEGIES
+from daisy.candidates import STRATEGIES
 
 
 def add_stopping(parser: argparse.ArgumentParser) -> None:

@@ -7,12 +7,14 @@ layers run on the others only, and nothing an utterance gets depends on its batc
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from daisy.exit_rule import ExitRule
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.encoder import Padding
 from daisy.hubert.every_layer import every_layer
@@ -82,25 +84,25 @@ class EarlyExitHubert:
         Raises:
             ValueError: if there is no candidate, or one that is no layer, or several but no branches.
         """
-        ordered = sorted(set(candidates))
-        if not ordered or not 1 <= ordered[0] <= ordered[-1] <= self.layers:
-            raise ValueError(f"candidates {ordered} are not layers from 1 to {self.layers}")
-        if len(ordered) > 1 and self.branches is None:
+        rule = ExitRule(tuple(candidates), tau)
+        if not 1 <= rule.candidates[0] <= rule.last <= self.layers:
+            raise ValueError(f"candidates {rule.candidates} are not layers from 1 to {self.layers}")
+        if len(rule.candidates) > 1 and self.branches is None:
             raise ValueError("several candidates need exit branches")
         frames = self.encoder.front_end(waves, padding)
         batch = _Batch(frames.packing, self.layers)
         batch.keep_states(frames.states)
         x = self.encoder.before_layers(frames)
-        for k in range(1, ordered[-1] + 1):
+        for k in range(1, rule.last + 1):
             x, inner = self.encoder.layer(k, x, batch.packing)
             h = x if self.position == "after-norm" else inner
             batch.keep_states(h.to(x.dtype))
-            if k in ordered[:-1]:
+            if rule.asks(k):
                 assert self.branches is not None
-                x = batch.stop(k, x, self.branches.entropy(k, h, batch.packing), tau, granularity)
+                x = batch.stop(k, x, self.branches.entropy(k, h, batch.packing), rule, granularity)
                 if not batch.active:
                     break
-        batch.stop_all(ordered[-1])
+        batch.stop_all(rule.last)
         return [exit for exit in batch.exits if exit is not None]
 
     def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
@@ -131,19 +133,19 @@ class _Batch:
             self.entropies[index][k - 1] = value
         return values
 
-    def stop(self, k: int, x: Tensor, entropy: Tensor, tau: float, granularity: Granularity) -> Tensor:
+    def stop(self, k: int, x: Tensor, entropy: Tensor, rule: ExitRule, granularity: Granularity) -> Tensor:
         """End the utterances that are sure enough; return x (R, D) without them."""
         values = self.keep_entropies(k, entropy)
         if granularity == "batch":
             counts = self.packing.lengths
             mean = sum(value * count for value, count in zip(values, counts, strict=True)) / sum(counts)
             values = [mean] * len(values)
-        stay = [row for row, value in enumerate(values) if value > tau]
-        if len(stay) == len(values):
+        stops = [rule.stops(value) for value in values]
+        if not any(stops):
             return x
-        for row, value in enumerate(values):
-            if value <= tau:
-                self._finish(self.active[row], k)
+        for index in itertools.compress(self.active, stops):
+            self._finish(index, k)
+        stay = [row for row, ends in enumerate(stops) if not ends]
         self.active = [self.active[row] for row in stay]
         if not stay:
             return x
