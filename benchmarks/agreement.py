@@ -37,6 +37,7 @@ from daisy.features import Features, normalise
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import every_layer
 from daisy.manifest import Manifest, read_manifest
+from daisy.method import Method
 from daisy.model_file import Downstream, load_downstream
 from daisy.scoring import scores
 from daisy.split import Split
@@ -105,7 +106,7 @@ def one_task(task: str, model: Checkpoint, systems: dict[str, Forward], run: Pat
     """The rows of a task, at its largest scale of the threshold."""
     calibration = model.calibrations[task]
     rho = max(calibration.counts)
-    found = sorted(run.glob(f"downstream/{task}/seed*/daisy-rho{rho:g}/model.safetensors"))
+    found = sorted(run.glob(f"downstream/{task}/seed*/{Method('daisy', rho).name}/model.safetensors"))
     if not found:
         print(f"NOT MEASURED: agreement of {task}, whose downstream model is not in {run}", flush=True)
         return

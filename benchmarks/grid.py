@@ -34,6 +34,7 @@ from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell
 from daisy.manifest import Manifest, Utterance
+from daisy.method import FULL, Method
 from daisy.model_file import Downstream
 from daisy.speed import take_turns
 from daisy.split import load_split
@@ -78,7 +79,7 @@ def one_task(
     """The row of a task."""
     layers, dim = options.shape.layers, options.shape.dim
     kept = extract.Settings(pooled=False, storage="float32", batch_seconds=60.0, compute=options.compute("float32"))
-    settings = evaluate.Settings("daisy", 1.0, 0, {}, 1000, 0, 0, options.seed, options.seed)
+    settings = evaluate.Settings(Method("daisy", 1.0), {}, 1000, 0, 0, options.seed, options.seed)
     torch.manual_seed(options.seed)
     task = task_class(name)(HEADS[name], list("abdefosw "))
     models = [Downstream(task, layers, dim, "dynamic").eval() for _ in range(5)]
@@ -88,7 +89,7 @@ def one_task(
         extract.extract(model, manifest, kept, out)
 
     def score(methods: list[list[Cell]]) -> None:
-        split = load_split(task, manifest, load_features(out), layers, None)
+        split = load_split(task, manifest, load_features(out), FULL)
         for cells in methods:
             evaluate.run_cells(cells, split, settings, options.threads)
 

@@ -17,6 +17,7 @@ from daisy.errors import DaisyError
 from daisy.figures import STYLE, save
 from daisy.files import read_json, write_csv
 from daisy.labels import metric_label, task_title
+from daisy.method import FULL, Method
 from daisy.plots import FAINT, INK, TASK_COLOURS, WIDTH
 
 COLUMNS = (
@@ -52,7 +53,9 @@ def result_rows(folder: Path, full: Sequence[Path], settings: Settings) -> list[
     toplines: dict[tuple[str, str], float] = {}
     for path in full:
         value = read_json(path)
-        toplines |= {(value["task"], row["metric"]): row["value"] for row in value["rows"] if row["method"] == "full"}
+        toplines |= {
+            (value["task"], row["metric"]): row["value"] for row in value["rows"] if Method.parse(row["method"]) == FULL
+        }
     rows = []
     for name, targets in settings.variants.items():
         for path in sorted((folder / name / "evaluation").glob("*.json")):

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from daisy.conditions import WHITE
-from daisy.grid import EntropyRow, GridRow, fastest_match, fixed_layer, input_of, metrics_of, rows_of, tasks_of
+from daisy.grid import EntropyRow, GridRow, fastest_match, input_of, metrics_of, rows_of, tasks_of
+from daisy.grid_cell import GridCell
 from daisy.labels import cell_label, decimals, method_label, metric_label, noise_label, rho_text, task_title
+from daisy.method import FULL, Method
 from daisy.noise_grid import (
     CLAIM_SNR,
     RHO,
@@ -36,6 +38,9 @@ TARGET_RHO, TARGET_STRATEGY, TARGET_SPEEDUP = 1.0, "avg", 1.2
 LATER = 1.0
 """Layers by which the mean exit under noise at 10 dB must lie above the one on clean speech."""
 
+
+CLAIM_CELL = GridCell(Method("daisy", RHO), STRATEGY)
+"""The cell by which the claims about noise are tested."""
 
 TARGET_GAINS = {"pesq": 0.15, "stoi": 0.0, "si_sdri": 3.0}
 """Least gains of the full model over the unprocessed input, in each metric's unit."""
@@ -65,7 +70,7 @@ def _scope(task: str, metric: str) -> str:
 
 
 def _daisy(rows: Sequence[GridRow]) -> list[GridRow]:
-    return [row for row in rows if row.method == "daisy"]
+    return [row for row in rows if row.cell.method.by_entropy]
 
 
 def _best(rows: Sequence[GridRow]) -> GridRow:
@@ -86,21 +91,21 @@ def keeps_quality(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
     """Some DAISY cell is inside the full model's confidence interval, or better, and faster."""
     title = f"{_scope(task, metric)}: DAISY keeps the full model's result and is faster"
     rows = rows_of(grid, task, metric)
-    full, cells = next((row for row in rows if row.method == "full"), None), _daisy(rows)
+    full, cells = next((row for row in rows if row.cell.method == FULL), None), _daisy(rows)
     if full is None or not cells:
         return Claim(title, "not tested", f"The run has no {'DAISY cell' if full else 'full model'} for this task.")
     found = fastest_match(rows)
     shown = found or _best(cells)
     role = "Fastest such cell" if found else "No cell does both. Best cell"
-    detail = f"{role}: {cell_label(shown)}, {_value(shown)} at {_speed(shown)}"
+    detail = f"{role}: {cell_label(shown.cell)}, {_value(shown)} at {_speed(shown)}"
     return Claim(title, _verdict(found is not None), f"{detail}; full model {_value(full, interval=True)}.")
 
 
-def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: str) -> Claim:
+def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: Method) -> Claim:
     """Some DAISY cell is as good as a fixed exit, or better, for no more operations."""
     rows = rows_of(grid, task, metric)
     title = f"{_scope(task, metric)}: DAISY is at least as good as the {method_label(method)} at no more cost"
-    fixed, cells = next((row for row in rows if row.method == method), None), _daisy(rows)
+    fixed, cells = next((row for row in rows if row.cell.method == method), None), _daisy(rows)
     if fixed is None or not cells:
         missing = "DAISY cell" if fixed else method_label(method)
         return Claim(title, "not tested", f"The run has no {missing} for this task.")
@@ -109,10 +114,10 @@ def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: st
     reference = f"{method_label(method)} {_value(fixed, interval=True)} at {cost}"
     if not cheap:
         least = min(cells, key=lambda row: row.macs_per_second)
-        detail = f"No cell costs as little. Cheapest: {cell_label(least)}, {_value(least)} at {_cost(least)}"
+        detail = f"No cell costs as little. Cheapest: {cell_label(least.cell)}, {_value(least)} at {_cost(least)}"
         return Claim(title, "fails", f"{detail}; {reference}.")
     best = _best(cheap)
-    detail = f"Best cell that costs no more: {cell_label(best)}, {_value(best)} at {_cost(best)}; {reference}."
+    detail = f"Best cell that costs no more: {cell_label(best.cell)}, {_value(best)} at {_cost(best)}; {reference}."
     return Claim(title, _verdict(best.reaches(fixed.value)), detail)
 
 
@@ -128,7 +133,7 @@ def gains_over_input(grid: Sequence[GridRow], task: str, metric: str) -> Claim |
     least = TARGET_GAINS.get(metric, 0.0)
     wanted = f"by at least {least:g}" if least else "or at least does not lower it"
     title = f"This project's own target: {_scope(task, metric)}: the full model improves the input {wanted}"
-    full = next((row for row in rows_of(grid, task, metric) if row.method == "full"), None)
+    full = next((row for row in rows_of(grid, task, metric) if row.cell.method == FULL), None)
     if full is None:
         return Claim(title, "not tested", "The run has no full model for this task.")
     gain = (full.value - before.value) * (1 if full.higher_is_better else -1)
@@ -174,7 +179,7 @@ def reaches_target(grid: Sequence[GridRow]) -> Claim:
         row
         for task in tasks_of(grid)
         for row in _daisy(rows_of(grid, task))
-        if row.rho == TARGET_RHO and row.strategy == TARGET_STRATEGY
+        if row.cell == GridCell(Method("daisy", TARGET_RHO), TARGET_STRATEGY)
     ]
     if not found:
         return Claim(title, "not tested", f"The run has no cell at {cell}.")
@@ -198,11 +203,11 @@ def exits_later(exits: Sequence[NoiseExitRow], task: str, kind: str) -> Claim:
     return Claim(title, _verdict(clean < light < heavy and heavy - clean >= LATER), detail)
 
 
-def withstands_noise(wer: Sequence[NoiseWerRow], kind: str, method: str) -> Claim:
+def withstands_noise(wer: Sequence[NoiseWerRow], kind: str, method: Method) -> Claim:
     """DAISY's word error rate under noise is at most a fixed exit's, at every ratio."""
     title = f"{noise_label(kind)}: DAISY's word error rate is at most that of the {method_label(method)}"
-    fixed = {row.snr_db: row.wer for row in wer_of(wer, kind, method) if row.kind == kind}
-    daisy = {row.snr_db: row.wer for row in wer_of(wer, kind, "daisy", RHO, STRATEGY) if row.kind == kind}
+    fixed = {row.snr_db: row.wer for row in wer_of(wer, kind, GridCell(method)) if row.kind == kind}
+    daisy = {row.snr_db: row.wer for row in wer_of(wer, kind, CLAIM_CELL) if row.kind == kind}
     ratios = [snr_db for snr_db in daisy if snr_db in fixed]
     cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
     if not ratios:
@@ -212,7 +217,7 @@ def withstands_noise(wer: Sequence[NoiseWerRow], kind: str, method: str) -> Clai
     return Claim(title, _verdict(holds), f"Per cent, DAISY at {cell}: {numbers}.")
 
 
-def noise_claims(noise: NoiseResults, fixed: Sequence[str]) -> list[Claim]:
+def noise_claims(noise: NoiseResults, fixed: Sequence[Method]) -> list[Claim]:
     """The claims about recorded noise; white noise is not the paper's, and the report tells of it by itself."""
     kinds = [kind for kind in kinds_of(next(iter(noise.exits.values()))) if kind != WHITE]
     return [
@@ -225,7 +230,7 @@ def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow], noise: NoiseR
     """All claims, kind by kind, for every task and metric of the grid; those about noise if it was studied."""
     tasks = tasks_of(grid)
     pairs = [(task, metric) for task in tasks for metric in metrics_of(grid, task)]
-    fixed = list(dict.fromkeys(row.method for row in grid if fixed_layer(row.method))) or ["layer6"]
+    fixed = list(dict.fromkeys(row.cell.method for row in grid if row.cell.method.layer)) or [Method("layer", layer=6)]
     return [
         *(keeps_quality(grid, task, metric) for task, metric in pairs),
         *(beats_fixed_exit(grid, task, metric, method) for method in fixed for task, metric in pairs),

@@ -13,6 +13,7 @@ import yaml
 from daisy import stage
 from daisy.errors import DaisyError
 from daisy.files import write_text
+from daisy.method import DAISY, FULL, Method
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
 
@@ -77,14 +78,15 @@ def check(config: Mapping[str, Any]) -> None:
             f"data.mixtures.enhancement: {both[0]} is among speakers and test_speakers",
             fix="Name every speaker in one of the two",
         )
-    if "daisy" in config["downstream"]["methods"] and config["thresholds"]["rule"] == "absolute":
+    methods = _methods(config)
+    if DAISY in methods and config["thresholds"]["rule"] == "absolute":
         missing = sorted(set(config["tasks"]) - set(config["thresholds"]["absolute"]))
         if missing:
             raise DaisyError(
                 f"thresholds.rule is absolute, but the task {missing[0]} has no threshold",
                 fix=f"Add thresholds.absolute.{missing[0]}, in nats",
             )
-    if "full" not in config["downstream"]["methods"]:
+    if FULL not in methods:
         raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
     unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
     if unknown:
@@ -108,11 +110,7 @@ def check_layers(config: Mapping[str, Any], layers: int) -> None:
         ("thresholds.floor", config["thresholds"]["floor"]),
         *(("noise.floors", layer) for layer in config["noise"]["floors"]),
         *(("ablation.layers", layer) for layer in config["ablation"]["layers"]),
-        *(
-            ("downstream.methods", int(name.removeprefix("layer")))
-            for name in config["downstream"]["methods"]
-            if name.startswith("layer")
-        ),
+        *(("downstream.methods", method.layer) for method in _methods(config) if method.layer),
     ]
     if config["targets"]["kind"] == "kmeans":
         named.insert(0, ("targets.layer", config["targets"]["layer"]))
@@ -124,6 +122,11 @@ def check_layers(config: Mapping[str, Any], layers: int) -> None:
             )
 
 
+def _methods(config: Mapping[str, Any]) -> list[Method]:
+    """The methods of a config whose form is right."""
+    return [Method.parse(name) for name in config["downstream"]["methods"]]
+
+
 def _check_noise(config: Mapping[str, Any]) -> None:
     study = config["noise"]
     unknown = [task for task in study["tasks"] if task not in config["tasks"]]
@@ -133,7 +136,7 @@ def _check_noise(config: Mapping[str, Any]) -> None:
         return
     if "asr" not in study["tasks"]:
         raise DaisyError("noise.tasks lacks asr, whose word error rate the study measures", fix="Add asr, or use []")
-    if "daisy" not in config["downstream"]["methods"]:
+    if DAISY not in _methods(config):
         raise DaisyError(
             "the noise study needs daisy among downstream.methods", fix="Add daisy, or set noise.tasks: []"
         )

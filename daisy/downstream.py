@@ -25,6 +25,7 @@ from daisy.files import read_json, write_csv, write_json
 from daisy.fusion import Kind
 from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
+from daisy.method import Method
 from daisy.model_file import Downstream, save_downstream
 from daisy.resume import Resumable, check_finite
 from daisy.scoring import scores
@@ -44,7 +45,7 @@ class Settings:
     Attributes:
         task: The task's name.
         options: The task's own part of the config.
-        fixed_layer: 0 for exits by entropy; otherwise every utterance stops here; -1 stands for the last layer.
+        method: How utterances get their exit layers.
         fusion: How the states are summed.
         steps: Updates.
         batch_size: Utterances in a batch.
@@ -63,7 +64,7 @@ class Settings:
 
     task: str
     options: dict[str, Any]
-    fixed_layer: int
+    method: Method
     fusion: Kind
     steps: int
     batch_size: int
@@ -189,15 +190,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
     workers = start_workers()
-    tau = None if settings.fixed_layer else read_json(arguments.calibration)["tau"]
+    tau = read_json(arguments.calibration)["tau"] if settings.method.by_entropy else None
     manifest = read_manifest(arguments.train_manifest)
     kind = task_class(settings.task)
     task = kind(settings.options, kind.learn_vocabulary(manifest))
     upstream = load(arguments.upstream).to(settings.compute.place()) if arguments.upstream else None
     train, dev = (
-        load_split(
-            task, recordings, open_features(path, recordings, upstream), settings.fixed_layer, tau, settings.floor
-        )
+        load_split(task, recordings, open_features(path, recordings, upstream), settings.method, tau, settings.floor)
         for recordings, path in (
             (manifest, arguments.train_features),
             (read_manifest(arguments.dev_manifest), arguments.dev_features),

@@ -28,11 +28,12 @@ from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell, macs, predict
 from daisy.manifest import Manifest, read_manifest
+from daisy.method import FULL, INPUT, Method
 from daisy.model_file import Downstream, load_downstream
 from daisy.scoring import Judged, judge, scores, unprocessed
 from daisy.seeds import generator
 from daisy.speed import interleaved
-from daisy.split import Split, last_if_negative, load_split
+from daisy.split import Split, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import Score, Task, set_metric
 
@@ -42,9 +43,7 @@ class Settings:
     """Config of this stage.
 
     Attributes:
-        method: ``daisy``, or a baseline's name.
-        rho: The scale of the threshold; None for a baseline.
-        fixed_layer: 0 for `daisy`; otherwise the baseline's exit; -1 stands for the last layer.
+        method: What is evaluated.
         strategies: q of every strategy (only ``threshold`` uses it); empty for a baseline.
         draws: Bootstrap draws.
         timed: Test recordings that are timed.
@@ -54,9 +53,7 @@ class Settings:
         compute: Where; speed is measured there too.
     """
 
-    method: str
-    rho: float | None
-    fixed_layer: int
+    method: Method
     strategies: dict[str, float]
     draws: int
     timed: int
@@ -78,8 +75,8 @@ class Outcome:
 
 def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> dict[str | None, Cell]:
     """The cells of a method, by strategy; a baseline has one, without a strategy."""
-    if settings.fixed_layer:
-        return {None: Cell(model, (last_if_negative(settings.fixed_layer, model.layers),))}
+    if not settings.method.by_entropy:
+        return {None: Cell(model, (settings.method.exit(model.layers),))}
     return {
         strategy: Cell(model, candidate_layers(strategy, trained["counts"], q), trained["tau"])
         for strategy, q in settings.strategies.items()
@@ -159,8 +156,8 @@ def rows(
             result.append(
                 {
                     "task": task,
-                    "method": settings.method,
-                    "rho": settings.rho,
+                    "method": settings.method.row,
+                    "rho": settings.method.rho,
                     "strategy": strategy,
                     "metric": metric.name,
                     "value": value,
@@ -173,7 +170,7 @@ def rows(
                     "rtf": taken / timed_seconds,
                     "speedup_vs_full": seconds["full"] / taken,
                     "candidates": list(outcome.cell.candidates),
-                    "tau": None if settings.fixed_layer else outcome.cell.tau,
+                    "tau": outcome.cell.tau if settings.method.by_entropy else None,
                 }
             )
     return result
@@ -192,7 +189,7 @@ def input_rows(task: Task, split: Split, settings: Settings, processes: int) -> 
     return [
         {
             "task": task.name,
-            "method": "input",
+            "method": INPUT.row,
             "rho": None,
             "strategy": None,
             "metric": metric.name,
@@ -227,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, full = load_downstream(arguments.model).to(device), load_downstream(arguments.full).to(device)
     trained = read_json(arguments.exits)
     features = open_features(arguments.features, manifest, checkpoint)
-    split = load_split(model.task, manifest, features, upstream.layers, None)
+    split = load_split(model.task, manifest, features, FULL)
     systems = cells(settings, model, trained)
     found = run_cells(list(systems.values()), split, settings, arguments.processes)
     outcomes = dict(zip(systems, found, strict=True))
@@ -248,17 +245,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{row['task']} {row['method']} {row['rho'] or ''} {row['strategy'] or ''}: {row['metric']} "
             f"{row['value']:.2f}, mean exit {row['mean_exit_layer']:.2f}, {row['speedup_vs_full']:.2f}x"
         )
-    if settings.method == "full":
+    if settings.method == FULL:
         grid += input_rows(model.task, split, settings, arguments.processes)
     grid = [{**row, "seed": settings.training_seed} for row in grid]
     exits = [
         {"strategy": key, "counts": histogram(outcome.split.exits, upstream.layers)}
         for key, outcome in outcomes.items()
     ]
-    write_json(
-        arguments.out,
-        {"task": model.task.name, "method": settings.method, "rho": settings.rho, "rows": grid, "exits": exits},
-    )
+    named = {"task": model.task.name, "method": settings.method.row, "rho": settings.method.rho}
+    write_json(arguments.out, {**named, "rows": grid, "exits": exits})
 
 
 if __name__ == "__main__":

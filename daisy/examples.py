@@ -20,9 +20,9 @@ from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell, predict
 from daisy.manifest import Manifest, read_manifest
+from daisy.method import Method
 from daisy.model_file import load_downstream
 from daisy.seeds import generator
-from daisy.split import last_if_negative
 from daisy.tasks.audio_metrics import best_order, si_sdr
 
 PEAK = 0.99
@@ -34,13 +34,13 @@ class System:
 
     Attributes:
         name: How listeners read it.
-        fixed_layer: 0 for exits by entropy; otherwise every recording stops here; -1 stands for the last layer.
+        method: How a recording gets its exit layer.
         strategy: How candidate layers are chosen; None for a fixed layer.
         q: The strategy's share.
     """
 
     name: str
-    fixed_layer: int
+    method: Method
     strategy: str | None = None
     q: float = 0.0
 
@@ -53,13 +53,13 @@ class Settings:
         count: Recordings to draw.
         seconds: Longer ones are not drawn.
         seed: Seed of the draw.
-        systems: What to run, in the order of ``--models`` and ``--exits``; each as `System`'s fields.
+        systems: What to run, in the order of ``--models`` and ``--exits``.
     """
 
     count: int
     seconds: float
     seed: int
-    systems: list[dict[str, object]]
+    systems: tuple[System, ...]
 
 
 def drawn(manifest: Manifest, settings: Settings) -> list[int]:
@@ -83,8 +83,8 @@ def drawn(manifest: Manifest, settings: Settings) -> list[int]:
 def load_cell(system: System, model: Path, exits: Path) -> Cell:
     """A trained system from its files."""
     downstream = load_downstream(model)
-    if system.fixed_layer:
-        return Cell(downstream, (last_if_negative(system.fixed_layer, downstream.layers),))
+    if not system.method.by_entropy:
+        return Cell(downstream, (system.method.exit(downstream.layers),))
     trained = read_json(exits)
     assert system.strategy is not None
     return Cell(downstream, candidate_layers(system.strategy, trained["counts"], system.q), trained["tau"])
@@ -115,16 +115,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     stage.use_threads(arguments.threads)
-    systems = [System(**item) for item in settings.systems]  # type: ignore[arg-type]
     upstream = EarlyExitHubert(load(arguments.upstream))
     manifest = read_manifest(arguments.manifest)
-    cells = [load_cell(*item) for item in zip(systems, arguments.models, arguments.exits, strict=True)]
+    cells = [load_cell(*item) for item in zip(settings.systems, arguments.models, arguments.exits, strict=True)]
     rows = []
     for number, index in enumerate(drawn(manifest, settings), start=1):
         item, references = manifest.utterances[index], manifest.references(index)
         signals = {"Input": manifest.wave(index)[None], "Reference": references}
         layers = {}
-        for system, cell in zip(systems, cells, strict=True):
+        for system, cell in zip(settings.systems, cells, strict=True):
             estimates, layers[system.name] = predict(upstream, cell, manifest.wave(index))
             signals[system.name] = ordered(estimates, references)
         files = {

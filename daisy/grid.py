@@ -7,24 +7,25 @@ are ``true`` and ``false``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daisy.candidates import STRATEGIES
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_csv
+from daisy.grid_cell import GridCell
+from daisy.method import FULL, INPUT, Method
 
 Table = TypeVar("Table")
 
 
 @dataclasses.dataclass(frozen=True)
-class GridRow:
-    """One metric of one cell: ``grid.csv``.
+class CellRow:
+    """A row about a cell of one task.
 
     Attributes:
         task: The task's name.
@@ -32,6 +33,28 @@ class GridRow:
             model would cost.
         rho: The threshold's scale; None for a baseline.
         strategy: How candidate layers were chosen; None for a baseline.
+    """
+
+    task: str
+    method: str
+    rho: float | None
+    strategy: str | None
+
+    @functools.cached_property
+    def cell(self) -> GridCell:
+        """What the row is about.
+
+        Raises:
+            DaisyError: if there is no such method.
+        """
+        return GridCell(Method.parse(self.method, self.rho), self.strategy)
+
+
+@dataclasses.dataclass(frozen=True)
+class GridRow(CellRow):
+    """One metric of one cell: ``grid.csv``.
+
+    Attributes:
         metric: The metric's name.
         value: The metric on the test set.
         ci_low: Lower end of its 95% confidence interval.
@@ -44,10 +67,6 @@ class GridRow:
         speedup_vs_full: The full model's time over this cell's, measured side by side.
     """
 
-    task: str
-    method: str
-    rho: float | None
-    strategy: str | None
     metric: str
     value: float
     ci_low: float
@@ -65,13 +84,9 @@ class GridRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class SeedRow:
+class SeedRow(CellRow):
     """One metric of one cell as trained with one seed: ``seeds.csv``; ``grid.csv`` holds the means."""
 
-    task: str
-    method: str
-    rho: float | None
-    strategy: str | None
     metric: str
     seed: int
     value: float
@@ -88,13 +103,9 @@ class EntropyRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExitRow:
+class ExitRow(CellRow):
     """How many test utterances stopped at a layer: ``exits.csv``."""
 
-    task: str
-    method: str
-    rho: float | None
-    strategy: str | None
     layer: int
     count: int
 
@@ -118,6 +129,11 @@ class CandidateRow:
     strategy: str
     candidates: str
     fallback: bool
+
+    @property
+    def cell(self) -> GridCell:
+        """What the row is about."""
+        return GridCell(Method("daisy", self.rho), self.strategy)
 
 
 def typed(kind: type[Table], values: Mapping[str, Any], file: str | Path) -> Table:
@@ -182,27 +198,14 @@ def write_table(kind: type[Table], path: Path, rows: Iterable[Table]) -> None:
     write_csv(path, names, ({name: _cell(getattr(row, name)) for name in names} for row in rows))
 
 
-INPUT = "input"
-"""The method of rows that judge the recordings as they are."""
-
-
-def cell_order(method: str, rho: float | None, strategy: str | None) -> tuple[Any, ...]:
-    """Sort key of a task's cells: full, fixed layers, DAISY by rho and strategy, then the input."""
-    layer = fixed_layer(method)
-    rank = 0 if method == "full" else 1 if layer else 3 if method == INPUT else 2
-    place = STRATEGIES.index(strategy) if strategy in STRATEGIES else len(STRATEGIES)
-    return rank, layer or 0, method, rho or 0.0, place, strategy or ""
-
-
-def fixed_layer(method: str) -> int | None:
-    """N of a baseline ``layerN``; None for every other method."""
-    match = re.fullmatch(r"layer(\d+)", method)
-    return int(match[1]) if match else None
-
-
 def tasks_of(grid: Sequence[GridRow]) -> list[str]:
     """The tasks of the grid, in its order."""
     return list(dict.fromkeys(row.task for row in grid))
+
+
+def cells_of(grid: Sequence[GridRow]) -> list[GridCell]:
+    """The cells of all tasks, each once, in their order."""
+    return sorted({row.cell for row in grid}, key=lambda cell: cell.key)
 
 
 def metrics_of(grid: Sequence[GridRow], task: str) -> list[str]:
@@ -213,12 +216,12 @@ def metrics_of(grid: Sequence[GridRow], task: str) -> list[str]:
 def rows_of(grid: Sequence[GridRow], task: str, metric: str | None = None) -> list[GridRow]:
     """A task's rows for one metric, by default its main one: one row per cell, without the input itself."""
     chosen = metric or next(iter(metrics_of(grid, task)), None)
-    return [row for row in grid if row.task == task and row.metric == chosen and row.method != INPUT]
+    return [row for row in grid if row.task == task and row.metric == chosen and row.cell.method != INPUT]
 
 
 def input_of(grid: Sequence[GridRow], task: str, metric: str) -> GridRow | None:
     """What the recordings score as they are, where the task can say."""
-    return next((row for row in grid if (row.task, row.metric, row.method) == (task, metric, INPUT)), None)
+    return next((row for row in grid if (row.task, row.metric, row.cell.method) == (task, metric, INPUT)), None)
 
 
 COSTS = ("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
@@ -230,9 +233,9 @@ def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
 
     The input itself has metrics alone, and a cell that a task lacks is empty.
     """
-    cells = sorted({(row.method, row.rho, row.strategy) for row in grid}, key=lambda cell: cell_order(*cell))
-    table: dict[tuple[Any, ...], dict[str, Any]] = {
-        cell: dict(zip(("method", "rho", "strategy"), cell, strict=True)) for cell in cells
+    cells = cells_of(grid)
+    table: dict[GridCell, dict[str, Any]] = {
+        cell: {"method": cell.method.row, "rho": cell.method.rho, "strategy": cell.strategy} for cell in cells
     }
     columns: dict[str, None] = dict.fromkeys(("method", "rho", "strategy"))
     for task in tasks_of(grid):
@@ -242,10 +245,10 @@ def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
                 f"{task}_{row.metric}_ci_low": row.ci_low,
                 f"{task}_{row.metric}_ci_high": row.ci_high,
             }
-            table[row.method, row.rho, row.strategy] |= values
+            table[row.cell] |= values
             columns |= dict.fromkeys(values)
-        for row in (row for row in grid if row.task == task and row.method != INPUT):
-            table[row.method, row.rho, row.strategy] |= {f"{task}_{name}": getattr(row, name) for name in COSTS}
+        for row in (row for row in grid if row.task == task and row.cell.method != INPUT):
+            table[row.cell] |= {f"{task}_{name}": getattr(row, name) for name in COSTS}
         columns |= dict.fromkeys(f"{task}_{name}" for name in COSTS)
     return [{name: line.get(name) for name in columns} for line in table.values()]
 
@@ -259,9 +262,9 @@ def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:
     Returns:
         The cell, or None if there is no such cell or no full model.
     """
-    full = next((row for row in rows if row.method == "full"), None)
+    full = next((row for row in rows if row.cell.method == FULL), None)
     if full is None:
         return None
     bound = full.ci_low if full.higher_is_better else full.ci_high
-    matching = [row for row in rows if row.method == "daisy" and row.reaches(bound) and row.speedup_vs_full > 1]
+    matching = [row for row in rows if row.cell.method.by_entropy and row.reaches(bound) and row.speedup_vs_full > 1]
     return max(matching, key=lambda row: row.speedup_vs_full, default=None)

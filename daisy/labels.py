@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from daisy.grid import GridRow, SeedRow, fixed_layer
+from daisy.grid_cell import GridCell
+from daisy.method import Method
 from daisy.tasks.loading import task_class
 from daisy.tasks.registry import TASKS
 
@@ -24,11 +25,15 @@ def rho_text(rho: float) -> str:
     return text if "." in text or "e" in text else f"{text}.0"
 
 
-def method_label(method: str) -> str:
-    """A baseline or DAISY in words."""
-    layer = fixed_layer(method)
-    names = {"full": "full model", "daisy": "DAISY", "input": "unprocessed input"}
-    return f"first {layer} layers" if layer else names.get(method, method)
+def method_label(method: Method) -> str:
+    """A method in words, DAISY with its scale if it has one."""
+    words = {
+        "full": "full model",
+        "layer": f"first {method.layer} layers",
+        "daisy": "DAISY",
+        "input": "unprocessed input",
+    }
+    return words[method.kind] + ("" if method.rho is None else f" ρ {rho_text(method.rho)}")
 
 
 def noise_label(kind: str) -> str:
@@ -41,12 +46,9 @@ def snr_label(snr_db: float | None) -> str:
     return "clean" if snr_db is None else f"{snr_db:g} dB"
 
 
-def cell_label(row: GridRow | SeedRow) -> str:
+def cell_label(cell: GridCell) -> str:
     """A cell of the grid in words, for example ``DAISY ρ 0.7, avg``."""
-    parts = [method_label(row.method)]
-    if row.rho is not None:
-        parts[0] += f" ρ {rho_text(row.rho)}"
-    return ", ".join(parts + ([row.strategy] if row.strategy else []))
+    return ", ".join([method_label(cell.method), *([cell.strategy] if cell.strategy else [])])
 
 
 def decimals(width: float) -> int:

@@ -1,31 +1,24 @@
-"""Methods: how an utterance gets its exit layer, and what that is called in paths, tables and figures.
+"""Methods: how an utterance gets its exit layer, and what that is called in paths and tables.
 
 A method is ``daisy`` at one scale of the threshold (exits by entropy), ``full`` (all layers), ``layerN`` (always the
-first N layers), or ``input``, the method of table rows that judge recordings as they are.
+first N layers), or ``input``, the method of table rows that judge recordings as they are. Trainings depend on this
+module: the words of figures and reports are in `daisy.labels`, the order of tables in `daisy.grid_cell`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from daisy.errors import DaisyError
 
 Kind = Literal["full", "layer", "daisy", "input"]
-ORDER: tuple[Kind, ...] = ("full", "layer", "daisy", "input")
-"""How tables sort methods."""
 
 
 def rho_name(rho: float) -> str:
     """The one spelling of a rho in paths."""
     return f"rho{float(rho):g}"
-
-
-def rho_text(rho: float) -> str:
-    """The scale with at least one decimal, as the paper writes it."""
-    text = f"{rho:g}"
-    return text if "." in text or "e" in text else f"{text}.0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +29,20 @@ class Method:
         kind: What decides.
         rho: The scale of the threshold; of ``daisy`` alone.
         layer: The layer of every exit; of ``layer`` alone.
+
+    Raises:
+        ValueError: if the kind is unknown, or has a scale or a layer that it cannot have.
     """
 
     kind: Kind
     rho: float | None = None
     layer: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("full", "layer", "daisy", "input"):
+            raise ValueError(f"no kind of method: {self.kind!r}")
+        if (self.kind == "layer") != (self.layer is not None) or (self.rho is not None and self.kind != "daisy"):
+            raise ValueError(f"no method: {self.kind} with the scale {self.rho} and the layer {self.layer}")
 
     @classmethod
     def parse(cls, name: str, rho: float | None = None) -> Method:
@@ -53,15 +55,18 @@ class Method:
         Raises:
             DaisyError: if there is no such method.
         """
-        match = re.fullmatch(r"(full|input|daisy)|layer([1-9]\d*)|daisy-rho(\d.*)", name)
+        match = re.fullmatch(r"(?P<bare>full|input|daisy)|layer(?P<layer>[1-9]\d*)|daisy-rho(?P<rho>\d[\d.e+-]*)", name)
         try:
             if match is None:
                 raise ValueError
-            if match[1]:
-                return cls(match[1], rho if match[1] == "daisy" else None)  # type: ignore[arg-type]
-            return cls("layer", layer=int(match[2])) if match[2] else cls("daisy", float(match[3]))
+            if match["layer"]:
+                return cls("layer", layer=int(match["layer"]))
+            return cls("daisy", float(match["rho"])) if match["rho"] else cls(match["bare"], rho)  # type: ignore[arg-type]
         except ValueError:
-            raise DaisyError(f"the method {name!r} is unknown", fix="Use daisy, full, or layer and a number") from None
+            beside = "" if rho is None else f" with the scale {rho:g}"
+            raise DaisyError(
+                f"the method {name!r}{beside} is unknown", fix="Use daisy, full, or layer and a number"
+            ) from None
 
     @property
     def row(self) -> str:
@@ -74,28 +79,16 @@ class Method:
         return self.row if self.rho is None else f"{self.row}-{rho_name(self.rho)}"
 
     @property
-    def label(self) -> str:
-        """The method in words, for figures and reports."""
-        words = {"full": "full model", "input": "unprocessed input", "layer": f"first {self.layer} layers"}
-        scale = "" if self.rho is None else f" ρ {rho_text(self.rho)}"
-        return words.get(self.kind, "DAISY") + scale
-
-    @property
     def by_entropy(self) -> bool:
         """Whether utterances exit by their entropies."""
         return self.kind == "daisy"
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Sort key: full, fixed layers by their number, DAISY by its scale, then the input."""
-        return ORDER.index(self.kind), self.layer or 0, self.rho or 0.0
 
     def exit(self, layers: int) -> int:
         """The one layer of every exit, in a model of `layers` layers.
 
         Raises:
             DaisyError: if the model has no such layer.
-            ValueError: if exits follow entropies.
+            ValueError: if exits follow entropies, or nothing exits.
         """
         if self.kind not in ("full", "layer"):
             raise ValueError(f"{self.name} has no fixed exit")

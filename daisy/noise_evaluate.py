@@ -23,10 +23,11 @@ from daisy.files import read_json
 from daisy.grid import read_table, write_table
 from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
+from daisy.method import FULL, Method
 from daisy.model_file import Downstream, load_downstream
 from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
 from daisy.scoring import Judged, scores
-from daisy.split import Split, last_if_negative, load_split
+from daisy.split import Split, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import Score, set_metric
 
@@ -36,9 +37,7 @@ class Settings:
     """Config of this stage.
 
     Attributes:
-        method: ``daisy``, or a baseline's name.
-        rho: The scale of the threshold; None for a baseline.
-        fixed_layer: 0 for `daisy`; otherwise the baseline's exit; -1 stands for the last layer.
+        method: What is evaluated.
         strategies: q of every strategy (only ``threshold`` uses it); empty for a baseline.
         floor: The lowest layer that is a candidate where all are.
         floors: Floors to compare, on clean speech and under white noise; empty for a baseline.
@@ -47,9 +46,7 @@ class Settings:
         compute: Where.
     """
 
-    method: str
-    rho: float | None
-    fixed_layer: int
+    method: Method
     strategies: dict[str, float]
     floor: int
     floors: tuple[int, ...]
@@ -109,7 +106,13 @@ def wer_rows(
 ) -> list[NoiseWerRow]:
     """The error rates of every cell of the method under every condition."""
     return [
-        NoiseWerRow(*condition, settings.method, settings.rho, strategy, *scorer.wer(places.tolist(), layers, settings))
+        NoiseWerRow(
+            *condition,
+            settings.method.row,
+            settings.method.rho,
+            strategy,
+            *scorer.wer(places.tolist(), layers, settings),
+        )
         for strategy, layers in exits.items()
         for condition, places in groups.items()
     ]
@@ -119,7 +122,7 @@ def guard_rows(
     settings: Settings, scorer: Scorer, groups: dict[Condition, np.ndarray], entropies: np.ndarray, tau: float
 ) -> list[NoiseGuardRow]:
     """What a floor under the exits does, on clean speech and under white noise."""
-    assert settings.rho is not None
+    assert settings.method.rho is not None
     rows = []
     for floor in settings.floors:
         exits = ExitRule(all_candidates(floor, entropies.shape[1]), tau).layers(entropies)
@@ -127,7 +130,7 @@ def guard_rows(
             if kind in (CLEAN, WHITE):
                 mean = float(exits[places].mean())
                 wer = scorer.wer(places.tolist(), exits, settings)
-                rows.append(NoiseGuardRow(kind, snr_db, settings.rho, floor, mean, *wer))
+                rows.append(NoiseGuardRow(kind, snr_db, settings.method.rho, floor, mean, *wer))
     return rows
 
 
@@ -155,20 +158,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     layers = features.entropies.shape[1]
     by_strategy: dict[str | None, np.ndarray] = {}
     exits: list[NoiseExitRow] = []
-    if settings.fixed_layer:
-        by_strategy[None] = np.full(len(features), last_if_negative(settings.fixed_layer, layers))
+    if not settings.method.by_entropy:
+        by_strategy[None] = np.full(len(features), settings.method.exit(layers))
     else:
-        assert settings.rho is not None
+        rho = settings.method.rho
+        assert rho is not None
         for strategy, found in exits_by_strategy(settings, trained, features.entropies).items():
             by_strategy[strategy] = found
             exits += [
-                NoiseExitRow(row.kind, row.snr_db, settings.rho, strategy, row.utterance, layer)
+                NoiseExitRow(row.kind, row.snr_db, rho, strategy, row.utterance, layer)
                 for row, layer in zip(table, found.tolist(), strict=True)
             ]
     wer, guard = [], []
     if arguments.model:
         model = load_downstream(arguments.model).to(device)
-        split = load_split(model.task, manifest, features, layers, None)
+        split = load_split(model.task, manifest, features, FULL)
         scorer = Scorer(model, split)
         wer = wer_rows(settings, scorer, groups, by_strategy)
         guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []

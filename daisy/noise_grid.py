@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from daisy.conditions import CLEAN, WHITE
-from daisy.grid import cell_order, fixed_layer, read_table
+from daisy.grid import read_table
+from daisy.grid_cell import GridCell
+from daisy.method import FULL, Method
 
 ALL = "all"
 """The strategy of the study's own: every layer is a candidate, as in training."""
@@ -37,6 +40,11 @@ class NoiseExitRow:
     utterance: str
     exit_layer: int
 
+    @property
+    def cell(self) -> GridCell:
+        """What the row is about."""
+        return GridCell(Method("daisy", self.rho), self.strategy)
+
 
 @dataclasses.dataclass(frozen=True)
 class NoiseWerRow:
@@ -50,6 +58,15 @@ class NoiseWerRow:
     wer: float
     ci_low: float
     ci_high: float
+
+    @functools.cached_property
+    def cell(self) -> GridCell:
+        """What the row is about.
+
+        Raises:
+            DaisyError: if there is no such method.
+        """
+        return GridCell(Method.parse(self.method, self.rho), self.strategy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +90,12 @@ def order(kind: str, snr_db: float | None) -> tuple[bool, bool, str, float]:
 
 def exit_order(row: NoiseExitRow) -> tuple[object, ...]:
     """Sort key of exits."""
-    return (*order(row.kind, row.snr_db), *cell_order("daisy", row.rho, row.strategy), row.utterance)
+    return (*order(row.kind, row.snr_db), *row.cell.key, row.utterance)
 
 
 def wer_order(row: NoiseWerRow) -> tuple[object, ...]:
     """Sort key of error rates."""
-    return (*order(row.kind, row.snr_db), *cell_order(row.method, row.rho, row.strategy))
+    return (*order(row.kind, row.snr_db), *row.cell.key)
 
 
 def guard_order(row: NoiseGuardRow) -> tuple[object, ...]:
@@ -156,22 +173,15 @@ def mean_exit_of(
     return sum(found) / len(found) if found else None
 
 
-def wer_of(
-    rows: Sequence[NoiseWerRow], kind: str, method: str, rho: float | None = None, strategy: str | None = None
-) -> list[NoiseWerRow]:
+def wer_of(rows: Sequence[NoiseWerRow], kind: str, cell: GridCell) -> list[NoiseWerRow]:
     """A cell's error rates under one kind of noise, clean speech first, then from the highest ratio down."""
-    found = [
-        row
-        for row in rows
-        if row.kind in (CLEAN, kind) and (row.method, row.rho, row.strategy) == (method, rho, strategy)
-    ]
-    return sorted(found, key=wer_order)
+    return sorted((row for row in rows if row.kind in (CLEAN, kind) and row.cell == cell), key=wer_order)
 
 
-def wer_methods(wer: Sequence[NoiseWerRow], rho: float, strategy: str) -> list[tuple[str, float | None, str | None]]:
-    """The cells that Fig. 5 shows: fixed layers, the full model, and DAISY at one cell."""
-    methods = list(dict.fromkeys(row.method for row in wer))
-    fixed = sorted((name for name in methods if fixed_layer(name)), key=lambda name: fixed_layer(name) or 0)
-    cells: list[tuple[str, float | None, str | None]] = [(name, None, None) for name in fixed]
-    cells += [("full", None, None)] if "full" in methods else []
-    return cells + ([("daisy", rho, strategy)] if "daisy" in methods else [])
+def wer_cells(wer: Sequence[NoiseWerRow], rhos: Sequence[float], strategy: str) -> list[GridCell]:
+    """The cells that are compared: fixed layers, the full model, and DAISY with one strategy at some scales."""
+    methods = {row.cell.method for row in wer}
+    fixed = sorted((method for method in methods if method.layer), key=lambda method: method.layer or 0)
+    cells = [GridCell(method) for method in [*fixed, *({FULL} & methods)]]
+    known = any(method.by_entropy for method in methods)
+    return cells + [GridCell(Method("daisy", rho), strategy) for rho in rhos if known]

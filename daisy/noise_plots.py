@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from daisy.conditions import CLEAN
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
+from daisy.method import DAISY, FULL, Kind, Method
 from daisy.noise_grid import (
     CLAIM_SNR,
     LOST,
@@ -23,14 +24,14 @@ from daisy.noise_grid import (
     kinds_of,
     ratios_of,
     shown_cell,
-    wer_methods,
+    wer_cells,
     wer_of,
 )
 from daisy.plots import BAND, FAINT, INK, WIDTH
 
 VIOLIN, REST = "#0072B2", "#8a8a8a"
-METHOD_COLOURS = {"daisy": "#0072B2", "full": INK}
-METHOD_MARKERS = {"daisy": "o", "full": "*"}
+KIND_COLOURS: dict[Kind, str] = {"daisy": "#0072B2", "full": INK}
+KIND_MARKERS: dict[Kind, str] = {"daisy": "o", "full": "*"}
 FIXED_COLOURS = ("#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -116,25 +117,25 @@ def _violins(axes: Axes, data: Sequence[Sequence[int]]) -> None:
 def wer_figure(wer: Sequence[NoiseWerRow], rho: float, strategy: str) -> Figure:
     """Fig. 5: word error rate as noise grows, one panel per kind, a line per method with its 95% interval."""
     kinds = [kind for kind in dict.fromkeys(row.kind for row in wer) if kind != CLEAN]
-    cells = wer_methods(wer, rho, strategy)
+    cells = wer_cells(wer, [rho], strategy)
     figure, panels = _panels(1, kinds, 4.0)
-    looks = _looks([method for method, _, _ in cells])
+    looks = _looks([cell.method for cell in cells])
     handles = []
-    for number, (method, cell_rho, cell_strategy) in enumerate(cells):
-        look = looks[method]
-        label = method_label(method)
-        label += f" (ρ {rho_text(cell_rho)}, {cell_strategy})" if cell_rho is not None else ""
+    for number, cell in enumerate(cells):
+        look = looks[cell.method]
+        exact = f"{method_label(DAISY)} (ρ {rho_text(rho)}, {strategy})"
+        label = exact if cell.method.by_entropy else method_label(cell.method)
         handles.append(Line2D([], [], label=label, **look))
         # Side by side, so that no method hides another.
         shift = 0.1 * (number - (len(cells) - 1) / 2)
         for axes, kind in zip(panels[0], kinds, strict=True):
-            rows = wer_of(wer, kind, method, cell_rho, cell_strategy)
+            rows = wer_of(wer, kind, cell)
             places = [place + shift for place in range(len(rows))]
             axes.plot(places, [row.wer for row in rows], zorder=3, **look)
             low, high = [row.ci_low for row in rows], [row.ci_high for row in rows]
             axes.vlines(places, low, high, color=look["color"], linewidth=1.2, alpha=0.6, zorder=2)
             _ratio_axis(axes, [row.snr_db for row in rows], named=True)
-    shown_rows = [row for row in wer if (row.method, row.rho, row.strategy) in cells]
+    shown_rows = [row for row in wer if row.cell in cells]
     top = max(row.ci_high for row in shown_rows) * 1.04
     for axes, kind in zip(panels[0], kinds, strict=True):
         axes.set_title(noise_label(kind), fontsize=12, fontweight="bold", pad=8)
@@ -149,18 +150,18 @@ def wer_figure(wer: Sequence[NoiseWerRow], rho: float, strategy: str) -> Figure:
     return figure
 
 
-def _looks(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _looks(methods: Sequence[Method]) -> dict[Method, dict[str, Any]]:
     """Colour, marker and line of every method: Fig. 3's markers."""
     fixed = iter(FIXED_COLOURS * len(methods))
     looks = {}
     for method in methods:
-        marker = METHOD_MARKERS.get(method, "x")
+        marker = KIND_MARKERS.get(method.kind, "x")
         looks[method] = {
-            "color": METHOD_COLOURS.get(method) or next(fixed),
+            "color": KIND_COLOURS.get(method.kind) or next(fixed),
             "marker": marker,
             "markersize": {"*": 9, "x": 6}.get(marker, 5),
             "markeredgewidth": 1.8 if marker == "x" else 1,
             "linewidth": 1.3,
-            "linestyle": "--" if method == "full" else "-",
+            "linestyle": "--" if method == FULL else "-",
         }
     return looks

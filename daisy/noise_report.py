@@ -8,6 +8,7 @@ from typing import Any
 from daisy import html
 from daisy.conditions import CLEAN, WHITE
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
+from daisy.method import FULL
 from daisy.noise_grid import (
     ALL,
     LOST,
@@ -21,7 +22,7 @@ from daisy.noise_grid import (
     mean_exit_of,
     ratios_of,
     shown_cell,
-    wer_methods,
+    wer_cells,
 )
 
 NOISE_FIGURES = {
@@ -71,16 +72,14 @@ def wer_table(noise: NoiseResults) -> dict[str, Any]:
     """Error rates per condition and method, the best of every condition marked."""
     exits = noise.exits[WER_TASK]
     _, strategy = shown_cell(exits)
-    cells = wer_methods(noise.wer, 0.0, strategy)
-    columns = [cell for cell in cells if cell[0] != "daisy"]
-    columns += [("daisy", rho, strategy) for rho in sorted({row.rho for row in exits})]
-    found = {(row.kind, row.snr_db, row.method, row.rho, row.strategy): row for row in noise.wer}
+    columns = wer_cells(noise.wer, sorted({row.rho for row in exits}), strategy)
+    found = {(row.kind, row.snr_db, row.cell): row for row in noise.wer}
     lines = []
     for condition in _conditions(exits):
-        rows = [found[(*condition, *cell)] for cell in columns]
+        rows = [found[(*condition, cell)] for cell in columns]
         best = min(row.wer for row in rows)
         lines.append([_condition_label(*condition), *(html.number(_wer(row), best=row.wer == best) for row in rows)])
-    names = [method_label(name) + (f" ρ {rho_text(rho)}" if rho is not None else "") for name, rho, _ in columns]
+    names = [method_label(cell.method) for cell in columns]
     caption = f"{metric_label(WER_TASK, 'wer')} [95% interval], DAISY with candidates {strategy}"
     return html.table(("Condition", *names), lines, caption)
 
@@ -128,7 +127,7 @@ def white_sentence(noise: NoiseResults) -> str:
 
 def lost_sentence(wer: Sequence[NoiseWerRow]) -> str:
     """In how many conditions error rates tell little, because the full model too understands hardly a word."""
-    full = [row for row in wer if row.method == "full" and row.kind != CLEAN]
+    full = [row for row in wer if row.cell.method == FULL and row.kind != CLEAN]
     lost = [row for row in full if row.wer >= LOST]
     if not lost:
         return ""

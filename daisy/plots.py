@@ -15,8 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from daisy.grid import EntropyRow, GridRow, ThresholdRow, fastest_match, fixed_layer, rows_of, tasks_of
+from daisy.grid import EntropyRow, GridRow, ThresholdRow, fastest_match, rows_of, tasks_of
+from daisy.grid_cell import GridCell
 from daisy.labels import cell_label, method_label, metric_label, rho_text, task_title
+from daisy.method import FULL, Method, rho_name
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -32,9 +34,7 @@ WIDTH = 9.0
 class Point(NamedTuple):
     """A cell as Fig. 3 shows it: `x` the speed-up, `y` the metric, `low` and `high` its interval."""
 
-    method: str
-    rho: float | None
-    strategy: str | None
+    cell: GridCell
     x: float
     y: float
     low: float
@@ -43,10 +43,7 @@ class Point(NamedTuple):
 
 def points(grid: Sequence[GridRow], task: str) -> list[Point]:
     """What the panel of `task` shows: every cell, by the task's main metric."""
-    return [
-        Point(row.method, row.rho, row.strategy, row.speedup_vs_full, row.value, row.ci_low, row.ci_high)
-        for row in rows_of(grid, task)
-    ]
+    return [Point(row.cell, row.speedup_vs_full, row.value, row.ci_low, row.ci_high) for row in rows_of(grid, task)]
 
 
 def curve(entropy: Sequence[EntropyRow], task: str) -> tuple[list[int], list[float]]:
@@ -134,7 +131,7 @@ def rho_colours(rhos: Sequence[float], colours: Mapping[str, str]) -> dict[float
     """A colour per scale, from dark to light in the order of the scales."""
     steps = max(1, len(rhos) - 1)
     shades = {rho: to_hex(colormaps["viridis"](0.05 + 0.68 * place / steps)) for place, rho in enumerate(rhos)}
-    return {rho: colours.get(f"rho{rho:g}", shade) for rho, shade in shades.items()}
+    return {rho: colours.get(rho_name(rho), shade) for rho, shade in shades.items()}
 
 
 def _markers(grid: Sequence[GridRow]) -> dict[str, str]:
@@ -152,8 +149,9 @@ def tradeoff_figure(grid: Sequence[GridRow], colours: Mapping[str, str]) -> Figu
     shades = rho_colours(sorted({row.rho for row in grid if row.rho is not None}), colours)
     markers = _markers(grid)
     # The paper's own fixed exit, layer 6, is always the cross.
-    fixed = sorted({row.method for row in grid if fixed_layer(row.method)}, key=lambda name: (name != "layer6", name))
-    crosses = {name: FIXED_MARKERS[place % len(FIXED_MARKERS)] for place, name in enumerate(fixed)}
+    methods = {row.cell.method for row in grid if row.cell.method.layer}
+    fixed = sorted(methods, key=lambda method: (method.layer != 6, method.name))
+    crosses = {method: FIXED_MARKERS[place % len(FIXED_MARKERS)] for place, method in enumerate(fixed)}
     legend_height = 0.35 + 0.21 * (1 + max(len(shades), len(markers), len(crosses) + 2))
     size = (WIDTH if columns == 2 else WIDTH * 0.85, 3.6 * lines + legend_height)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
@@ -170,27 +168,28 @@ def _panel(
     task: str,
     shades: Mapping[float, str],
     markers: Mapping[str, str],
-    crosses: Mapping[str, str],
+    crosses: Mapping[Method, str],
 ) -> None:
     rows = rows_of(grid, task)
     axes.axvline(1, color=BAND, linewidth=1, zorder=0)
     for point in points(grid, task):
-        if point.method == "full":
+        method, strategy = point.cell.method, point.cell.strategy
+        if method == FULL:
             axes.axhspan(point.low, point.high, color=BAND, linewidth=0, zorder=0)
             axes.axhline(point.y, color=FAINT, linewidth=1, linestyle="--", zorder=1)
             axes.plot(point.x, point.y, marker="*", markersize=15, color=INK, linestyle="none", zorder=5)
             continue
-        colour = INK if point.rho is None else shades[point.rho]
+        colour = INK if method.rho is None else shades[method.rho]
         axes.vlines(point.x, point.low, point.high, color=colour, linewidth=0.8, alpha=0.45, zorder=2)
-        marker = markers[point.strategy] if point.strategy else crosses.get(point.method, "x")
+        marker = markers[strategy] if strategy else crosses.get(method, "x")
         # Open markers: cells with the same candidates lie on one another, and all of them should show.
-        fill = (*_rgb(colour), 0.25) if point.strategy else colour
+        fill = (*_rgb(colour), 0.25) if strategy else colour
         axes.plot(
             point.x,
             point.y,
             marker=marker,
             markersize=9,
-            markeredgewidth=1.8 if point.strategy else 2.5,
+            markeredgewidth=1.8 if strategy else 2.5,
             markeredgecolor=colour,
             markerfacecolor=fill,
             linestyle="none",
@@ -210,13 +209,13 @@ def _panel(
 
 def _message(rows: Sequence[GridRow]) -> str:
     """What a panel says, in two lines."""
-    if not any(row.method == "full" for row in rows) or not any(row.method == "daisy" for row in rows):
+    if not any(row.cell.method == FULL for row in rows) or not any(row.cell.method.by_entropy for row in rows):
         return ""
     found = fastest_match(rows)
     if found is None:
         return "No DAISY cell is faster and stays within\nthe full model's 95% interval"
     speed = f"{found.speedup_vs_full:.2f}×"
-    return f"Up to {speed} within the full model's 95% interval\n({cell_label(found)})"
+    return f"Up to {speed} within the full model's 95% interval\n({cell_label(found.cell)})"
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
@@ -233,14 +232,14 @@ def _handle(label: str, marker: str, colour: str, *, size: float = 8, fill: str 
 
 
 def _legend(
-    figure: Figure, shades: Mapping[float, str], markers: Mapping[str, str], crosses: Mapping[str, str]
+    figure: Figure, shades: Mapping[float, str], markers: Mapping[str, str], crosses: Mapping[Method, str]
 ) -> None:
     """One legend for all panels, a column each for scales, strategies and what DAISY is compared with."""
     scales: list[Line2D | Patch] = [
         _handle(f"ρ {rho_text(rho)}", "o", colour, fill=colour) for rho, colour in shades.items()
     ]
     shapes: list[Line2D | Patch] = [_handle(name, marker, INK) for name, marker in markers.items()]
-    others: list[Line2D | Patch] = [_handle(method_label(name), marker, INK) for name, marker in crosses.items()]
+    others: list[Line2D | Patch] = [_handle(method_label(method), marker, INK) for method, marker in crosses.items()]
     others += [_handle("full model", "*", INK, size=13, fill=INK), Patch(color=BAND, label="its 95% interval")]
     heads = ("DAISY: threshold scale", "DAISY: candidate layers", "Compared with")
     columns: list[list[Line2D | Patch]] = []

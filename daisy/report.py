@@ -165,7 +165,7 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
         result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
     elif not own:
         result.append("The recordings are of real voices.")
-    if sum(row.method == "daisy" for row in rows_of(results.grid, tasks[0])) > 1:
+    if sum(row.cell.method.by_entropy for row in rows_of(results.grid, tasks[0])) > 1:
         result.append(
             "Where a claim asks for some DAISY cell, the cell is picked by the test set itself, which favours DAISY."
         )

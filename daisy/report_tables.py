@@ -14,19 +14,20 @@ from daisy.candidates import mean_exit
 from daisy.errors import DaisyError
 from daisy.files import read_csv, read_json
 from daisy.grid import (
-    INPUT,
     CandidateRow,
     ExitRow,
     GridRow,
     SeedRow,
     ThresholdRow,
-    cell_order,
+    cells_of,
     input_of,
     metrics_of,
     rows_of,
     tasks_of,
 )
+from daisy.grid_cell import GridCell
 from daisy.labels import cell_label, decimals, method_label, metric_label, rho_text, task_title
+from daisy.method import INPUT, Method
 
 LAST_UPDATES = 20
 """Branch accuracy is a mean over so many of the last updates: that of one batch is noisy."""
@@ -55,8 +56,7 @@ def exit_label(counts: Sequence[int]) -> str:
 
 
 def _exit_bars(row: GridRow, exits: Sequence[ExitRow]) -> dict[str, Any]:
-    cell = (row.task, row.method, row.rho, row.strategy)
-    counts = [item.count for item in exits if (item.task, item.method, item.rho, item.strategy) == cell]
+    counts = [item.count for item in exits if (item.task, item.cell) == (row.task, row.cell)]
     return html.bars(counts, exit_label(counts))
 
 
@@ -64,7 +64,7 @@ def grid_table(grid: Sequence[GridRow], exits: Sequence[ExitRow], task: str) -> 
     """A task's cells, one per row, the best value of every column marked."""
     metrics = metrics_of(grid, task)
     rows = rows_of(grid, task)
-    columns: list[list[Any]] = [[cell_label(row) for row in rows]]
+    columns: list[list[Any]] = [[cell_label(row.cell) for row in rows]]
     columns += [_metric_column(rows_of(grid, task, metric)) for metric in metrics]
     columns.append(_column(rows, "speedup_vs_full", lambda value: f"{value:.2f}×", most=True))
     columns.append(_column(rows, "mean_exit_layer", lambda value: f"{value:.2f}", most=False))
@@ -108,15 +108,15 @@ def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str,
 
 def seed_section(seeds: Sequence[SeedRow]) -> dict[str, Any]:
     """Mean and spread over the seeds of training, where there is more than one."""
-    cells: dict[tuple[Any, ...], list[SeedRow]] = {}
+    cells: dict[tuple[str, str, GridCell], list[SeedRow]] = {}
     for row in seeds:
-        if row.method != INPUT:
-            cells.setdefault((row.task, row.metric, row.method, row.rho, row.strategy), []).append(row)
+        if row.cell.method != INPUT:
+            cells.setdefault((row.task, row.metric, row.cell), []).append(row)
     rows = [
         [
             task_title(same[0].task),
             metric_label(same[0].task, same[0].metric),
-            cell_label(same[0]),
+            cell_label(same[0].cell),
             html.number(f"{statistics.fmean(row.value for row in same):.3f}"),
             html.number(f"{statistics.stdev(row.value for row in same):.3f}"),
             html.number(f"{min(row.value for row in same):.3f} to {max(row.value for row in same):.3f}"),
@@ -133,24 +133,24 @@ def seed_section(seeds: Sequence[SeedRow]) -> dict[str, Any]:
 def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
     """The paper's Table 1: the methods side by side on all tasks, results in one table and speed in another."""
     tasks = tasks_of(grid)
-    chosen = sorted({(row.method, row.rho, row.strategy) for row in grid}, key=lambda cell: cell_order(*cell))
-    found = {(row.method, row.rho, row.strategy, row.task, row.metric): row for row in grid}
-    labels = [cell_label(next(row for row in grid if (row.method, row.rho, row.strategy) == cell)) for cell in chosen]
-    results: list[list[Any]] = [labels]
+    chosen = cells_of(grid)
+    found = {(row.cell, row.task, row.metric): row for row in grid}
+    results: list[list[Any]] = [[cell_label(cell) for cell in chosen]]
     header = ["Method"]
     for task in tasks:
         for metric in metrics_of(grid, task):
             rows = rows_of(grid, task, metric)
             places = max(decimals(row.ci_high - row.ci_low) for row in rows)
             best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
-            column = [found.get((*cell, task, metric)) for cell in chosen]
+            column = [found.get((cell, task, metric)) for cell in chosen]
             results.append([_result(row, places, best) for row in column])
             header.append(f"{task_title(task)}: {metric_label(task, metric)}")
-    costs: list[list[Any]] = [[label for label, cell in zip(labels, chosen, strict=True) if cell[0] != INPUT]]
+    priced = [cell for cell in chosen if cell.method != INPUT]
+    costs: list[list[Any]] = [[cell_label(cell) for cell in priced]]
     for task in tasks:
         main = metrics_of(grid, task)[0]
-        priced = [found.get((*cell, task, main)) for cell in chosen if cell[0] != INPUT]
-        costs.append([_cost(row) if row else "–" for row in priced])
+        known = [found.get((cell, task, main)) for cell in priced]
+        costs.append([_cost(row) if row else "–" for row in known])
     tables = [
         html.table(header, list(zip(*results, strict=True)), "Results on the test sets"),
         html.table(
@@ -166,7 +166,7 @@ def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
 def _result(row: GridRow | None, places: int, best: float) -> Any:
     if row is None:
         return "–"
-    return html.number(f"{row.value:.{places}f}", best=row.value == best and row.method != INPUT)
+    return html.number(f"{row.value:.{places}f}", best=row.value == best and row.cell.method != INPUT)
 
 
 def _cost(row: GridRow) -> Any:
@@ -243,7 +243,7 @@ def _layers(row: CandidateRow) -> str:
     return f"{text} (fallback)" if row.fallback else text
 
 
-def _read_histogram(path: Path) -> tuple[str, str, list[int], float | None]:
+def _read_histogram(path: Path) -> tuple[str, Method, list[int], float | None]:
     value = read_json(path)
     counts = value.get("counts") if isinstance(value, dict) else None
     if (
@@ -253,28 +253,19 @@ def _read_histogram(path: Path) -> tuple[str, str, list[int], float | None]:
         or not isinstance(value.get("task"), str)
     ):
         raise DaisyError("no training exit histogram", file=path, fix="Delete the file and run again")
-    return value["task"], path.parent.name, counts, value.get("tau")
-
-
-def _method_order(method: str) -> tuple[Any, ...]:
-    """The grid's order; the name of a DAISY folder ends with its scale."""
-    name, _, scale = method.partition("-rho")
-    try:
-        return cell_order(name, float(scale) if scale else None, None)
-    except ValueError:
-        return cell_order(method, None, None)
+    return value["task"], Method.parse(path.parent.name), counts, value.get("tau")
 
 
 def histogram_section(paths: Sequence[Path]) -> dict[str, Any]:
     """Where the training utterances of every DAISY model stopped; baselines stop at one layer and are left out."""
     read = [_read_histogram(path) for path in paths]
-    chosen = sorted((item for item in read if item[3] is not None), key=lambda item: (item[0], _method_order(item[1])))
+    chosen = sorted((item for item in read if item[3] is not None), key=lambda item: (item[0], GridCell(item[1]).key))
     rows = []
     for task, method, counts, _ in chosen:
-        name, _, scale = method.partition("-rho")
-        label = f"{method_label(name)} ρ {scale if '.' in scale else scale + '.0'}" if scale else method_label(method)
         shown = html.bars(counts, exit_label(counts))
-        rows.append([task_title(task), label, html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown])
+        rows.append(
+            [task_title(task), method_label(method), html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown]
+        )
     text = "While a model trains, every layer is a candidate. Its candidate layers follow from these exits."
     header = ("Task", "Model", "Mean exit layer", "Utterances", "Exits, from the first layer")
     return html.section("Training exit histograms", text, [html.table(header, rows)] if rows else [])

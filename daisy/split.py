@@ -15,6 +15,7 @@ from daisy.errors import DaisyError
 from daisy.exit_rule import ExitRule, all_candidates
 from daisy.features import Features
 from daisy.manifest import Manifest
+from daisy.method import Method
 from daisy.tasks.base import Task
 from daisy.tasks.registry import TASKS
 
@@ -39,24 +40,21 @@ class Split:
         return padded, layers, frames, [self.examples[i] for i in indices]
 
 
-def last_if_negative(fixed_layer: int, layers: int) -> int:
-    """The layer that `fixed_layer` of the settings stands for in a model of `layers` layers.
-
-    Raises:
-        DaisyError: if the model has no such layer.
-    """
-    if fixed_layer > layers:
-        raise DaisyError(f"the method layer{fixed_layer} on a model of {layers} layers", fix="Choose a smaller layer")
-    return layers if fixed_layer < 0 else fixed_layer
-
-
 def load_split(
-    task: Task, manifest: Manifest, features: Features, fixed_layer: int, tau: float | None, floor: int = 1
+    task: Task, manifest: Manifest, features: Features, method: Method, tau: float | None = None, floor: int = 1
 ) -> Split:
     """Join a manifest with its features, and find every utterance's exit layer.
 
+    Args:
+        task: What makes examples of the recordings.
+        manifest: The recordings.
+        features: Their features.
+        method: How utterances get their exits; with all candidates, if it is by entropy.
+        tau: The threshold in nats, which exits by entropy need.
+        floor: No utterance stops by entropy below this layer.
+
     Raises:
-        DaisyError: if the features are of another manifest, or the floor is above the last layer.
+        DaisyError: if the features are of another manifest, or the model lacks the floor or the method's layer.
     """
     if len(features) != len(manifest):
         raise DaisyError(
@@ -65,11 +63,11 @@ def load_split(
             fix="Run the feature stage again",
         )
     layers = features.entropies.shape[1]
-    if fixed_layer:
-        exits = np.full(len(features), last_if_negative(fixed_layer, layers))
-    else:
+    if method.by_entropy:
         assert tau is not None
         exits = ExitRule(all_candidates(floor, layers), tau).layers(features.entropies)
+    else:
+        exits = np.full(len(features), method.exit(layers))
     keep = manifest.seconds <= KEPT_SECONDS
     waves = Cached(manifest.wave, len(manifest), keep=keep) if TASKS[task.name].waves else ()
     return Split(features, exits, task.examples(manifest), waves)

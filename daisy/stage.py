@@ -30,7 +30,7 @@ def parser(description: str | None, *, settings: bool = True, threads: bool = Fa
 
 
 def settings(kind: type[Settings], text: str) -> Settings:
-    """Parse the JSON object `text` into the dataclass `kind`; nested dataclasses are parsed too.
+    """Parse the JSON object `text` into the dataclass `kind`; nested dataclasses, and tuples of them, are parsed too.
 
     Raises:
         DaisyError: if `text` is no JSON object, lacks a field, or has one that `kind` does not know.
@@ -50,7 +50,7 @@ def build(kind: type[Settings], value: Any) -> Settings:
 def _build(kind: Any, value: Any, name: str) -> Any:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         if typing.get_origin(kind) is tuple and isinstance(value, list):
-            return tuple(value)
+            return tuple(_build(typing.get_args(kind)[0], item, f"{name}.{place}") for place, item in enumerate(value))
         return value
     if not isinstance(value, dict):
         raise DaisyError(f"{name} is {value!r}, not an object", fix="Pass one JSON object")
@@ -67,7 +67,11 @@ def _build(kind: Any, value: Any, name: str) -> Any:
     if missing:
         raise DaisyError(f"{name} lacks the key {missing[0]!r}", fix="Add it")
     hints = typing.get_type_hints(kind)
-    return kind(**{key: _build(hints[key], item, f"{name}.{key}") for key, item in value.items()})
+    built = {key: _build(hints[key], item, f"{name}.{key}") for key, item in value.items()}
+    try:
+        return kind(**built)
+    except ValueError as error:
+        raise DaisyError(f"{name}: {error}", fix="Correct the values") from None
 
 
 def use_threads(count: int) -> None:

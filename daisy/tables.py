@@ -18,11 +18,12 @@ from daisy.grid import (
     GridRow,
     SeedRow,
     ThresholdRow,
-    cell_order,
     side_by_side,
     typed,
     write_table,
 )
+from daisy.grid_cell import GridCell
+from daisy.method import Method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +50,14 @@ def _items(value: dict[str, Any], key: str, kind: type, path: Path) -> list[Any]
     return items
 
 
-def _once(keys: Iterable[Hashable], paths: Sequence[Path]) -> None:
+def _once(keys: Iterable[tuple[Hashable, ...]], paths: Sequence[Path]) -> None:
     """Refuse a cell that occurs twice: two files of one method would count it double."""
     seen: set[Hashable] = set()
     for key in keys:
         if key in seen:
-            raise DaisyError(f"{key!r} occurs twice", file=paths[0].parent, fix="Give every file once")
+            raise DaisyError(
+                f"{', '.join(map(str, key))} occurs twice", file=paths[0].parent, fix="Give every file once"
+            )
         seen.add(key)
 
 
@@ -72,8 +75,8 @@ def seed_rows(paths: Sequence[Path]) -> list[tuple[SeedRow, GridRow]]:
     for path in paths:
         items = _items(_read(path, ("task", "method", "rho", "rows")), "rows", dict, path)
         rows += [(typed(SeedRow, item, path), typed(GridRow, item, path)) for item in items]
-    _once(((row.task, row.method, row.rho, row.strategy, row.metric, row.seed) for row, _ in rows), paths)
-    return sorted(rows, key=lambda pair: (pair[0].task, *cell_order(pair[0].method, pair[0].rho, pair[0].strategy)))
+    _once(((row.task, row.cell, row.metric, f"seed {row.seed}") for row, _ in rows), paths)
+    return sorted(rows, key=lambda pair: (pair[0].task, *pair[0].cell.key))
 
 
 def grid_rows(trained: Sequence[tuple[SeedRow, GridRow]]) -> list[GridRow]:
@@ -81,9 +84,9 @@ def grid_rows(trained: Sequence[tuple[SeedRow, GridRow]]) -> list[GridRow]:
 
     Confidence intervals are of the test utterances; their ends are means over seeds too.
     """
-    cells: dict[tuple[Any, ...], list[GridRow]] = {}
+    cells: dict[tuple[str, GridCell, str], list[GridRow]] = {}
     for _, row in trained:
-        cells.setdefault((row.task, row.method, row.rho, row.strategy, row.metric), []).append(row)
+        cells.setdefault((row.task, row.cell, row.metric), []).append(row)
     rows = []
     for same in cells.values():
         means: dict[str, Any] = {name: math.fsum(getattr(row, name) for row in same) / len(same) for name in MEANS}
@@ -103,8 +106,8 @@ def exit_rows(paths: Sequence[Path]) -> list[ExitRow]:
                 rows.append(typed(ExitRow, {**value, **item, "layer": layer, "count": count}, path))
     # Exits follow from entropies alone, so all seeds of a cell have the same; one that differs is a second row.
     rows = list(dict.fromkeys(rows))
-    _once(((row.task, row.method, row.rho, row.strategy, row.layer) for row in rows), paths)
-    return sorted(rows, key=lambda row: (row.task, *cell_order(row.method, row.rho, row.strategy), row.layer))
+    _once(((row.task, row.cell, f"layer {row.layer}") for row in rows), paths)
+    return sorted(rows, key=lambda row: (row.task, *row.cell.key, row.layer))
 
 
 def candidate_rows(paths: Sequence[Path]) -> list[CandidateRow]:
@@ -112,10 +115,10 @@ def candidate_rows(paths: Sequence[Path]) -> list[CandidateRow]:
     rows: dict[CandidateRow, None] = {}
     for path in paths:
         value = _read(path, ("method", "rows"))
-        for item in _items(value, "rows", dict, path) if value["method"] == "daisy" else []:
+        for item in _items(value, "rows", dict, path) if Method.parse(value["method"]).by_entropy else []:
             layers = _items({"candidates": None, **item}, "candidates", int, path)
             rows[typed(CandidateRow, {**item, "candidates": " ".join(map(str, layers))}, path)] = None
-    return sorted(rows, key=lambda row: (row.task, *cell_order("daisy", row.rho, row.strategy)))
+    return sorted(rows, key=lambda row: (row.task, *row.cell.key))
 
 
 def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[ThresholdRow]]:

@@ -6,6 +6,7 @@ states are shared, and so are the models of `full`, which no branch touches.
 
 ABLATION = results("ablation")
 ABLATED = config["ablation"]
+ABLATED_METHOD = Method("daisy", ABLATED["rho"])
 
 
 VARIANTS = target_variants()
@@ -86,11 +87,11 @@ use rule downstream as ablation_downstream with:
     benchmark:
         results("benchmarks/ablation_downstream-{variant}-{task}.tsv")
     params:
-        settings=lambda wildcards: downstream_settings(wildcards.task, "daisy", SEEDS[0]),
+        settings=lambda wildcards: downstream_settings(wildcards.task, ABLATED_METHOD, SEEDS[0]),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
         state=lambda wildcards: state(
             f"ablation-{wildcards.variant}-{wildcards.task}",
-            downstream_settings(wildcards.task, "daisy", SEEDS[0]),
+            downstream_settings(wildcards.task, ABLATED_METHOD, SEEDS[0]),
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=option("calibration"),
@@ -115,7 +116,7 @@ use rule evaluation as ablation_evaluation with:
     benchmark:
         results("benchmarks/ablation_evaluation-{variant}-{task}.tsv")
     params:
-        settings=lambda wildcards: evaluation_settings(wildcards.task, "daisy", SEEDS[0], ABLATED["rho"]),
+        settings=lambda wildcards: evaluation_settings(wildcards.task, ABLATED_METHOD, SEEDS[0]),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
 
 

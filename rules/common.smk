@@ -1,6 +1,7 @@
 """What all rules share: the checked config, the store, names of methods, and how a stage is called."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from daisy import disk, status_checks
 from daisy.code_digest import code_digests
 from daisy.config import check_layers, resolve
 from daisy.errors import DaisyError
+from daisy.method import Method, rho_name
 from daisy.orphans import end_orphans
 from daisy.published.archives import archives_of
 from daisy.published.catalogue import CORPORA as PUBLISHED, module_of, settings_of
@@ -103,15 +105,10 @@ EXACT = {**COMPUTE, "precision": "float32"}
 """Where the tables' exits come from: rounding moves an entropy across a threshold now and then."""
 
 
-def rho_name(rho):
-    """The one spelling of a rho in paths."""
-    return f"rho{float(rho):g}"
-
-
 RHOS = {rho_name(rho): rho for rho in config["thresholds"]["rho"]}
-DAISY = [f"daisy-{name}" for name in RHOS] if "daisy" in config["downstream"]["methods"] else []
-BASELINES = [name for name in config["downstream"]["methods"] if name != "daisy"]
-METHODS = DAISY + BASELINES
+CHOSEN = [Method.parse(name) for name in config["downstream"]["methods"]]
+DAISY = {f"daisy-{name}": Method("daisy", rho) for name, rho in RHOS.items()} if Method("daisy") in CHOSEN else {}
+METHODS = DAISY | {method.name: method for method in CHOSEN if not method.by_entropy}
 
 
 wildcard_constraints:
@@ -126,7 +123,7 @@ wildcard_constraints:
 
 def settings(**values):
     """A stage's config values as one JSON text: Snakemake compares it whole, so that every change counts."""
-    return json.dumps(values, sort_keys=True)
+    return json.dumps(values, sort_keys=True, default=dataclasses.asdict)
 
 
 @shown()
@@ -167,13 +164,6 @@ def curves(wildcards, output):
 def folder_of(file):
     """Parameter function: the folder of one of the stage's inputs."""
     return lambda wildcards: os.path.dirname(file)
-
-
-def fixed_layer(method):
-    """0 for exits by entropy; -1 for all layers; otherwise the layer of a fixed exit."""
-    if method.startswith("daisy"):
-        return 0
-    return -1 if method == "full" else int(method.removeprefix("layer"))
 
 
 def state(name, *parts):

@@ -22,11 +22,11 @@ rule downstream:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
+        settings=lambda wildcards: downstream_settings(wildcards.task, METHODS[wildcards.method], int(wildcards.seed)),
         code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
         state=lambda wildcards: state(
             f"{wildcards.task}-{wildcards.method}-seed{wildcards.seed}",
-            downstream_settings(wildcards.task, wildcards.method, int(wildcards.seed)),
+            downstream_settings(wildcards.task, METHODS[wildcards.method], int(wildcards.seed)),
             task_code("daisy.downstream", wildcards.task),
         ),
         calibration=option("calibration"),

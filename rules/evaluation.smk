@@ -22,9 +22,7 @@ rule evaluation:
         "../envs/daisy.yaml"
     threads: workflow.resource_settings.cores or 1
     params:
-        settings=lambda wildcards: evaluation_settings(
-            wildcards.task, wildcards.method, int(wildcards.seed), RHOS.get(wildcards.method.removeprefix("daisy-"))
-        ),
+        settings=lambda wildcards: evaluation_settings(wildcards.task, METHODS[wildcards.method], int(wildcards.seed)),
         code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
     shell:
         stage(

@@ -222,10 +222,10 @@ def calibration_settings(task, rho):
 def downstream_settings(name, method, seed):
     task = config["tasks"][name]
     # A floor concerns exits by entropy alone.
-    floor = {"floor": config["thresholds"]["floor"]} if method.startswith("daisy") else {}
+    floor = {"floor": config["thresholds"]["floor"]} if method.by_entropy else {}
     return settings(
         task=name,
-        fixed_layer=fixed_layer(method),
+        method=method,
         fusion=config["downstream"]["fusion"],
         clip=config["downstream"]["clip"],
         save_every=config["downstream"]["save_every"],
@@ -237,9 +237,8 @@ def downstream_settings(name, method, seed):
 
 
 def calibration_of(wildcards):
-    if not wildcards.method.startswith("daisy"):
-        return []
-    return f"{RUN}/calibration/{wildcards.task}/{wildcards.method.removeprefix('daisy-')}.json"
+    method = METHODS[wildcards.method]
+    return f"{RUN}/calibration/{wildcards.task}/{rho_name(method.rho)}.json" if method.by_entropy else []
 
 
 # The bundle
@@ -253,13 +252,11 @@ def calibrated(pattern):
 # Evaluation
 
 
-def evaluation_settings(task, method, seed, rho=None):
-    daisy = method.startswith("daisy")
+def evaluation_settings(task, method, seed):
+    strategies = dict.fromkeys(config["evaluation"]["strategies"], config["tasks"][task]["q"])
     return settings(
-        method="daisy" if daisy else method,
-        rho=rho,
-        fixed_layer=fixed_layer(method),
-        strategies=dict.fromkeys(config["evaluation"]["strategies"], config["tasks"][task]["q"]) if daisy else {},
+        method=method,
+        strategies=strategies if method.by_entropy else {},
         draws=config["evaluation"]["bootstrap_draws"],
         timed=config["evaluation"]["timed_recordings"],
         rounds=config["evaluation"]["timing_rounds"],
@@ -302,15 +299,13 @@ def noise_features(task):
 
 
 def noise_settings(wildcards):
-    daisy = wildcards.method.startswith("daisy")
+    method = METHODS[wildcards.method]
     q = config["tasks"][wildcards.task]["q"]
     return settings(
-        method="daisy" if daisy else wildcards.method,
-        rho=RHOS[wildcards.method.removeprefix("daisy-")] if daisy else None,
-        fixed_layer=fixed_layer(wildcards.method),
-        strategies={name: q for name in config["evaluation"]["strategies"]} if daisy else {},
+        method=method,
+        strategies={name: q for name in config["evaluation"]["strategies"]} if method.by_entropy else {},
         floor=config["thresholds"]["floor"],
-        floors=NOISE["floors"] if daisy else [],
+        floors=NOISE["floors"] if method.by_entropy else [],
         draws=config["evaluation"]["bootstrap_draws"],
         seed=SEED,
         compute=EXACT,
@@ -338,12 +333,13 @@ def behind(targets):
 
 
 def example_settings(wildcards):
-    systems = [{"name": "Full model", "fixed_layer": -1}]
+    systems = [{"name": "Full model", "method": Method("full")}]
     if DAISY:
         strategy = config["evaluation"]["strategies"][0]
         name = f"DAISY ρ {max(RHOS.values()):g}, {strategy}"
         q = config["tasks"][wildcards.task]["q"]
-        systems.append({"name": name, "fixed_layer": 0, "strategy": strategy, "q": q})
+        method = Method("daisy", max(RHOS.values()))
+        systems.append({"name": name, "method": method, "strategy": strategy, "q": q})
     return settings(seed=SEED, systems=systems, **config["report"]["examples"])
 
 

@@ -119,7 +119,8 @@ def test_downstream_in_bfloat16(spoken, task):
     settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
     files = {"model": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
     run(extract, settings, "float32", **files, out=spoken / "states.npy")
-    shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {}), "fixed_layer": 3}
+    shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {})}
+    shared["method"] = {"kind": "layer", "layer": 3}
     if task == "asr":
         shared["options"]["specaugment"] = {**OPTIONS["asr"]["specaugment"], "time_masks": 0, "feature_masks": 0}
     shared |= {"fusion": "dynamic", "steps": 5, "batch_size": 3, "optimizer": "adam", "learning_rate": 0.01}

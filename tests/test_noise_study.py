@@ -20,6 +20,7 @@ from daisy.exit_rule import ExitRule, all_candidates, histogram
 from daisy.features import Features
 from daisy.grid import EntropyRow, read_table, write_table
 from daisy.manifest import Utterance, read_manifest, write_manifest
+from daisy.method import DAISY, Method
 from daisy.model_file import Downstream, save_downstream
 from daisy.noise_grid import NoiseExitRow, NoiseGuardRow, NoiseWerRow, exit_layers_of, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
@@ -129,7 +130,7 @@ def test_floor_reaches_from_training_to_inference(study):
     manifest = read_manifest(study / "test.tsv")
     features = Features(np.zeros((5, 5, 8), np.float32), np.ones(5, int), RNG.random((5, 4)))
     task = SpeechRecognition(OPTIONS, ["a", "b"])
-    free, floored = (load_split(task, manifest, features, 0, 0.7, floor).exits for floor in (1, 3))
+    free, floored = (load_split(task, manifest, features, DAISY, 0.7, floor).exits for floor in (1, 3))
     assert free.min() < 3 <= floored.min() and np.array_equal(floored[free >= 3], free[free >= 3])
     for strategy in ("avg", "min-max", "threshold"):
         assert min(candidate_layers(strategy, histogram(floored, 4), 0.1)) >= 3
@@ -147,9 +148,7 @@ def evaluated(folder, study, **changes):
     np.savez(folder / "noisy.npz", frames=frames, entropies=RNG.random((len(rows), 4)))
     (folder / "exits.json").write_text(json.dumps({"tau": 0.5, "counts": [1, 1, 1, 0]}))
     settings = {
-        "method": "daisy",
-        "rho": 1.0,
-        "fixed_layer": 0,
+        "method": {"kind": "daisy", "rho": 1.0},
         "strategies": {"avg": 0.2, "min-max": 0.2},
         "floor": 1,
         "floors": [1, 3],
@@ -223,12 +222,12 @@ def test_claim_about_exits_needs_its_conditions():
 
 
 def test_claim_about_error_rates():
-    layer6 = wer_rows([9.0, 20.0, 30.0, 60.0], "layer6")
+    layer6, method = wer_rows([9.0, 20.0, 30.0, 60.0], "layer6"), Method("layer", layer=6)
     better, worse = wer_rows([10.0, 20.0, 29.0, 59.0]), wer_rows([5.0, 20.1, 29.0, 59.0])
-    claim = withstands_noise(better + layer6, "music", "layer6")
+    claim = withstands_noise(better + layer6, "music", method)
     assert claim.verdict == "holds" and "29.0 against 30.0 at 10 dB" in claim.detail, "clean speech is another claim"
-    assert withstands_noise(worse + layer6, "music", "layer6").verdict == "fails"
-    assert withstands_noise(better, "music", "layer6").verdict == "not tested"
+    assert withstands_noise(worse + layer6, "music", method).verdict == "fails"
+    assert withstands_noise(better, "music", method).verdict == "not tested"
 
 
 def write_study(folder, tasks=("asr", "sid")):
@@ -272,7 +271,7 @@ def test_tables(tmp_path):
 
 
 def test_claims_of_a_study(tmp_path):
-    found = noise_claims(write_study(tmp_path), ["layer6"])
+    found = noise_claims(write_study(tmp_path), [Method("layer", layer=6)])
     assert [claim.verdict for claim in found] == ["holds"] * 3, "white noise is no claim of the paper"
 
 

@@ -89,7 +89,7 @@ def test_downstream_survives_a_kill(speech):
     settings = {
         "task": "asr",
         "options": {"projection": 16, "hidden": 16, "layers": 2, "dropout": 0.3, "stride": 2, "specaugment": mask},
-        "fixed_layer": 4,
+        "method": {"kind": "layer", "layer": 4},
         "fusion": "dynamic",
         "steps": 60,
         "batch_size": 2,

@@ -55,7 +55,8 @@ def test_a_batch_runs_no_deeper_than_its_latest_exit(spoken, monkeypatch):
 def test_trainings_agree(spoken):
     """The same training from kept and from streamed states."""
     options = {"projection": 8}
-    settings = {"task": "sid", "options": options, "fixed_layer": -1, "fusion": "dynamic", "steps": 6, "batch_size": 2}
+    settings = {"task": "sid", "options": options, "method": {"kind": "full"}, "fusion": "dynamic", "steps": 6}
+    settings |= {"batch_size": 2}
     settings |= {"optimizer": "adam", "learning_rate": 0.01, "schedule": "constant", "clip": 1.0, "dev_every": 3}
     settings |= {"seed": 1, "save_every": 2}
     losses = []

@@ -22,6 +22,7 @@ from daisy.claims import (
 from daisy.errors import DaisyError
 from daisy.grid import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, side_by_side
 from daisy.labels import decimals
+from daisy.method import Method
 
 COLUMNS = (
     "task,method,rho,strategy,metric,value,ci_low,ci_high,higher_is_better,n_utterances,"
@@ -150,7 +151,7 @@ def test_a_damaged_evaluation_is_named(tmp_path, change, message):
 
 def test_a_missing_file_and_a_doubled_one(tmp_path):
     arguments = write_run(tmp_path, tasks=("sid",))
-    with pytest.raises(DaisyError, match="occurs twice"):
+    with pytest.raises(DaisyError, match="sid, layer6, accuracy, seed 1 occurs twice"):
         tables.main([arguments[0], arguments[1], *arguments[1:]])
     with pytest.raises(DaisyError, match="does not exist"):
         tables.main(["--evaluations", str(tmp_path / "none.json"), "--out", str(tmp_path)])
@@ -197,7 +198,7 @@ def test_quality_is_kept():
 
 def test_fixed_exit():
     def ask(*cells):
-        return beats_fixed_exit([FULL, *cells], "sid", "accuracy", "layer6")
+        return beats_fixed_exit([FULL, *cells], "sid", "accuracy", Method("layer", layer=6))
 
     assert verdict(ask(LAYER6, daisy(76.0, exit=6.0))) == "holds"
     assert verdict(ask(LAYER6, daisy(75.9, exit=5.0))) == "fails"

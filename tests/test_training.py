@@ -85,7 +85,8 @@ def test_two_processes_train_a_downstream_model(speech):
     model = str(GOLDEN / "daisy_tiny_after_norm.pt")
     files = ["--manifest", str(speech / "train.tsv"), "--out", str(speech / "states.npy")]
     finish([sys.executable, "-m", "daisy.extract", "--settings", extracted, "--model", model, *files])
-    settings = {"task": "sid", "options": {"projection": 8}, "fixed_layer": 4, "fusion": "dynamic", "steps": 9}
+    settings = {"task": "sid", "options": {"projection": 8}, "method": {"kind": "layer", "layer": 4}}
+    settings |= {"fusion": "dynamic", "steps": 9}
     settings |= {"batch_size": 3, "optimizer": "adam", "learning_rate": 0.01, "schedule": "linear", "clip": 1.0}
     settings |= {"dev_every": 3, "seed": 5, "save_every": 4}
     found = []

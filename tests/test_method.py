@@ -1,0 +1,90 @@
+"""Methods: one name for each, and nothing else is one."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from daisy import stage
+from daisy.code_digest import closure
+from daisy.errors import DaisyError
+from daisy.grid_cell import GridCell
+from daisy.labels import cell_label, method_label
+from daisy.method import DAISY, FULL, INPUT, Method, rho_name
+
+LAYER6 = Method("layer", layer=6)
+RHOS = [Method("daisy", rho) for rho in (0.5, 0.76, 1.0, 10.0, 1e-5)]
+METHODS = (FULL, LAYER6, Method("layer", layer=12), DAISY, *RHOS, INPUT)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_names_come_back(method):
+    assert Method.parse(method.name) == method
+    assert Method.parse(method.row, method.rho) == method, "as a table writes it: two columns"
+    assert stage.build(Method, dataclasses.asdict(method)) == method, "as settings write it"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "layer", "layer0", "layer06", "daisy-", "daisy-rho", "daisy-rho1.0.0", "half", "Full"]
+)
+def test_what_is_no_method(name):
+    with pytest.raises(DaisyError, match=f"the method {name!r} is unknown"):
+        Method.parse(name)
+
+
+def test_faulty_parts():
+    with pytest.raises(DaisyError, match=r"'full' with the scale 0\.7 is unknown"):
+        Method.parse("full", 0.7)
+    for value in ({"kind": "layer"}, {"kind": "full", "layer": 6}, {"kind": "input", "rho": 1.0}, {"kind": "half"}):
+        with pytest.raises(DaisyError, match="settings: no"):
+            stage.build(Method, value)
+
+
+def test_fixed_exits():
+    assert FULL.exit(12) == 12 and LAYER6.exit(12) == 6 and LAYER6.exit(6) == 6
+    with pytest.raises(DaisyError, match="the method layer6 on a model of 5 layers"):
+        LAYER6.exit(5)
+    for method in (DAISY, *RHOS, INPUT):
+        with pytest.raises(ValueError, match="no fixed exit"):
+            method.exit(12)
+
+
+def test_words():
+    assert [method_label(method) for method in (FULL, LAYER6, DAISY, INPUT)] == [
+        "full model",
+        "first 6 layers",
+        "DAISY",
+        "unprocessed input",
+    ]
+    assert cell_label(GridCell(Method("daisy", 1.0), "avg")) == "DAISY ρ 1.0, avg"
+    assert rho_name(1) == rho_name(1.0) == "rho1"
+
+
+def test_one_order():
+    cells = [GridCell(method) for method in (FULL, Method("layer", layer=2), Method("layer", layer=10))]
+    known = ("avg", "min-max", "threshold", "all", "new")
+    cells += [GridCell(Method("daisy", rho), strategy) for rho in (0.7, 0.76, 1.0) for strategy in known]
+    cells.append(GridCell(INPUT))
+    shuffled = random.Random(0).sample(cells, len(cells))
+    assert sorted(shuffled, key=lambda cell: cell.key) == cells
+
+
+def test_words_and_order_rerun_no_training():
+    assert not {"daisy.labels", "daisy.grid_cell"} & set(closure("daisy.downstream"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Settings with a tuple of objects."""
+
+    methods: tuple[Method, ...]
+    numbers: tuple[int, ...] = ()
+
+
+def test_settings_hold_several():
+    text = '{"methods": [{"kind": "full"}, {"kind": "layer", "layer": 6}], "numbers": [1, 2]}'
+    assert stage.settings(Several, text) == Several((FULL, LAYER6), (1, 2))
+    with pytest.raises(DaisyError, match=r"settings\.methods\.0 has the unknown key 'name'"):
+        stage.settings(Several, '{"methods": [{"name": "full"}]}')
