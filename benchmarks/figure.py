@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
 from benchmarks.targets import Tables
-from daisy.figures import METADATA, STYLE
+from daisy.drawing import METADATA, STYLE
 from daisy.files import atomic
 from daisy.plots import FAINT, INK, TASK_COLOURS, WIDTH
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from daisy import stage
+from daisy.drawing import STYLE, save
 from daisy.errors import DaisyError
-from daisy.figures import STYLE, save
 from daisy.files import read_json, write_csv
 from daisy.labels import metric_label, task_title
 from daisy.method import FULL, Method

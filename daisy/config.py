@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
 import yaml
 
-from daisy import stage
 from daisy.errors import DaisyError
-from daisy.files import write_text
 from daisy.method import DAISY, FULL, Method
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
@@ -171,17 +169,3 @@ def _schema(error: jsonschema.ValidationError) -> Mapping[str, Any]:
 def _fix(error: jsonschema.ValidationError) -> str:
     description = _schema(error).get("description")
     return f"It is: {description}" if description else "See config/config.yaml"
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Save the resolved config of a run; the config itself comes as `--settings`."""
-    parser = stage.parser(main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="output: the config as YAML")
-    arguments = parser.parse_args(argv)
-    config = yaml.safe_load(arguments.settings)
-    check(config)
-    write_text(arguments.out, yaml.safe_dump(config, sort_keys=False))
-
-
-if __name__ == "__main__":
-    stage.run(main)

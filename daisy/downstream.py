@@ -27,14 +27,14 @@ from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
 from daisy.method import Method
 from daisy.model_file import Downstream, save_downstream
-from daisy.resume import Resumable, check_finite
+from daisy.resume import Resumable
 from daisy.scoring import scores
 from daisy.seeds import generator
 from daisy.split import Split, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import set_metric
 from daisy.tasks.loading import task_class
-from daisy.training import Loop
+from daisy.training import Loop, check_finite
 from daisy.workers import Workers, start_workers
 
 

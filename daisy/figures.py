@@ -8,27 +8,12 @@ from pathlib import Path
 
 from matplotlib import style
 from matplotlib.colors import is_color_like
-from matplotlib.figure import Figure
 
 from daisy import stage
+from daisy.drawing import STYLE, save
 from daisy.errors import DaisyError
-from daisy.files import atomic
 from daisy.grid import EntropyRow, GridRow, ThresholdRow, read_table
 from daisy.plots import entropy_figure, tradeoff_figure
-
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#767676",
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    # Ids in an SVG are hashes with this salt; without one they would differ from run to run.
-    "svg.hashsalt": "daisy",
-}
-METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-"""No date and no version: the same tables give the same bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +25,6 @@ class Settings:
     """
 
     colours: dict[str, str] = dataclasses.field(default_factory=dict)
-
-
-def save(figure: Figure, out: Path, name: str) -> None:
-    """Write a figure as PNG and SVG, atomically; the same figure gives the same files."""
-    for ending, metadata in METADATA.items():
-        with atomic(out / f"{name}.{ending}") as temporary:
-            figure.savefig(temporary, format=ending, dpi=200, metadata=metadata)
 
 
 def draw(

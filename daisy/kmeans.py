@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sklearn
 from sklearn.cluster import MiniBatchKMeans
 
 from daisy import stage
+from daisy.centroids import write_centroids
 from daisy.errors import DaisyError
-from daisy.files import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,19 +95,6 @@ def cluster(frames: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, f
     return model.cluster_centers_.astype(np.float32), float(-model.score(frames) / len(frames))
 
 
-def load_centroids(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Read centroids (C, D) and where they are from.
-
-    Raises:
-        DaisyError: if the file is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["centroids"], {key: file[key].item() for key in file.files if key != "centroids"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DaisyError(f"no centroids ({error})", file=path, fix="Run the k-means stage again") from None
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
@@ -122,17 +107,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     frames = read_shards(arguments.shards, arguments.memory_gib)
     centroids, distance = cluster(frames, settings.clusters, settings.seed)
     print(f"k-means: {settings.clusters} clusters of {len(frames):,} frames, mean squared distance {distance:.3f}")
-    with atomic(arguments.out) as temporary:
-        np.savez(
-            temporary,
-            centroids=centroids,
-            layer=str(settings.layer),
-            seed=settings.seed,
-            frames=len(frames),
-            mean_squared_distance=distance,
-            checkpoint=arguments.checkpoint_hash,
-            sklearn=sklearn.__version__,
-        )
+    write_centroids(
+        arguments.out,
+        centroids,
+        layer=str(settings.layer),
+        seed=settings.seed,
+        frames=len(frames),
+        mean_squared_distance=distance,
+        checkpoint=arguments.checkpoint_hash,
+        sklearn=sklearn.__version__,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Label every frame with its target class while the audio streams through the model; nothing is dumped.
 
-Labels are fairseq's ``.km``: one line per utterance in manifest order, ids separated by spaces. Several jobs
-can label a part of the manifest each; `daisy.targets` joins what they wrote.
+Several jobs can label a part of the manifest each; `daisy.targets` joins what they wrote.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import torch
 
 from daisy import stage
 from daisy.batches import batches
+from daisy.centroids import read_centroids
 from daisy.compute import BATCH, Compute, memory
-from daisy.dump import features
 from daisy.errors import DaisyError
-from daisy.files import write_text
 from daisy.hubert.products import Linear
-from daisy.kmeans import load_centroids
+from daisy.km import write_labels
+from daisy.layer_frames import features
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
 
@@ -88,44 +87,6 @@ def head_labels(
         yield from zip(batch, frames.packing.split(best), strict=True)
 
 
-def write_labels(path: Path, labels: Sequence[np.ndarray]) -> None:
-    """Write a ``.km`` file."""
-    write_text(path, "".join(" ".join(map(str, item)) + "\n" for item in labels))
-
-
-def read_labels(path: Path, frames: Sequence[int]) -> list[np.ndarray]:
-    """Read a ``.km`` file.
-
-    Args:
-        path: The file.
-        frames: How many labels each utterance must have.
-
-    Raises:
-        DaisyError: if the file is missing, damaged, or does not match `frames`.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        labels = [np.array(line.split(), dtype=np.int64) for line in lines]
-    except FileNotFoundError:
-        raise DaisyError("the labels do not exist", file=path, fix="Run the labelling stage") from None
-    except ValueError as error:
-        raise DaisyError(f"not a label file ({error})", file=path, fix="Make the labels again") from None
-    if len(labels) != len(frames):
-        raise DaisyError(
-            f"labels of {len(labels)} utterances, but the manifest has {len(frames)}",
-            file=path,
-            fix="Make the labels again from this manifest",
-        )
-    for line, (item, count) in enumerate(zip(labels, frames, strict=True), start=1):
-        if len(item) != count:
-            raise DaisyError(
-                f"line {line} has {len(item)} labels for {count} frames",
-                file=path,
-                fix="Make the labels again from this manifest and model",
-            )
-    return labels
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
@@ -143,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings.kind == "head":
         stream = head_labels(manifest, arguments.checkpoint, settings.batch_seconds, settings.compute)
     else:
-        assign = nearest(load_centroids(arguments.centroids)[0], settings.compute.place())
+        assign = nearest(read_centroids(arguments.centroids)[0], settings.compute.place())
         frames = features(manifest, settings.layer, arguments.checkpoint, settings.batch_seconds, settings.compute)
         stream = ((index, assign(item)) for index, item in frames)
     progress = Progress("labels", manifest.seconds, "s of audio")

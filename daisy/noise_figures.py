@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib import style
 
 from daisy import stage
+from daisy.drawing import STYLE, save
 from daisy.errors import DaisyError
-from daisy.figures import STYLE, save
 from daisy.grid import EntropyRow, read_table
 from daisy.noise_grid import WER_TASK, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure

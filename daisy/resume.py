@@ -115,16 +115,3 @@ def _set_random(state: torch.Tensor) -> None:
     torch.set_rng_state(state[:length])
     if torch.cuda.is_available() and len(state) > length:
         torch.cuda.set_rng_state(state[length:])
-
-
-def check_finite(loss: float, step: int, setting: str) -> None:
-    """Stop a training whose loss is no number.
-
-    Raises:
-        DaisyError: naming the step, and the setting that usually mends it.
-    """
-    if not torch.isfinite(torch.tensor(loss)):
-        raise DaisyError(
-            f"the loss is {loss} at step {step}",
-            fix=f"Lower {setting}; the state saved before this step is kept, and the next run goes on from it",
-        )

@@ -1,7 +1,4 @@
-"""Join the labels that several jobs made, and count every class: the targets of the exit branches.
-
-Beside the labels lies fairseq's ``dict.km.txt``, with one ``id count`` line per class.
-"""
+"""Join the labels that several jobs made, and count every class: the targets of the exit branches."""
 
 from __future__ import annotations
 
@@ -13,7 +10,8 @@ import numpy as np
 
 from daisy import stage
 from daisy.errors import DaisyError
-from daisy.files import atomic, write_text
+from daisy.files import atomic
+from daisy.km import read_lines, write_dictionary
 from daisy.manifest import Manifest, read_manifest
 
 
@@ -35,18 +33,7 @@ def lines_of(manifest: Manifest, shards: Sequence[Path]) -> Iterator[str]:
         DaisyError: if one is missing, or is of another length.
     """
     for rank, path in enumerate(shards):
-        expected = len(manifest.part(rank, len(shards)))
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            raise DaisyError("the labels do not exist", file=path, fix="Run the labelling stage") from None
-        if len(lines) != expected:
-            raise DaisyError(
-                f"labels of {len(lines)} utterances, but this part of the manifest has {expected}",
-                file=path,
-                fix="Make the labels again from this manifest",
-            )
-        yield from lines
+        yield from read_lines(path, len(manifest.part(rank, len(shards))))
 
 
 def join(manifest: Manifest, shards: Sequence[Path], out: Path, classes: int) -> np.ndarray:
@@ -81,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
     counts = join(read_manifest(arguments.manifest), arguments.labels, arguments.out, settings.classes)
-    write_text(arguments.dictionary, "".join(f"{index} {count}\n" for index, count in enumerate(counts)))
+    write_dictionary(arguments.dictionary, counts)
     rare = int((counts == 0).sum())
     print(f"targets: {counts.sum():,} frames of {len(counts)} classes" + (f", {rare} of them never" if rare else ""))
 

@@ -20,11 +20,11 @@ from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.config import Position
 from daisy.hubert.writing import save_published
-from daisy.label import read_labels
+from daisy.km import read_dictionary, read_labels
 from daisy.manifest import Manifest, read_manifest
-from daisy.resume import Resumable, check_finite
+from daisy.resume import Resumable
 from daisy.seeds import generator
-from daisy.training import Loop
+from daisy.training import Loop, check_finite
 from daisy.workers import start_workers
 
 
@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     manifest = read_manifest(arguments.manifest)
     config = checkpoint.encoder.config
     labels = read_labels(arguments.labels, [config.frames(item.samples) for item in manifest.utterances])
-    symbols = [line.split()[0] for line in arguments.dictionary.read_text(encoding="utf-8").splitlines()]
+    symbols = read_dictionary(arguments.dictionary)
     branches = Branches(config.layers, len(symbols), config.dim)
     branches.reset(torch.Generator().manual_seed(settings.seed))
     checkpoint.branches, checkpoint.position, checkpoint.symbols = branches, settings.position, symbols

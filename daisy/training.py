@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,10 +12,24 @@ from typing import Any
 
 from daisy.compute import memory
 from daisy.curves import Curves
+from daisy.errors import DaisyError
 from daisy.notice import RESUBMIT, Notice
 from daisy.progress import Progress
 from daisy.resume import Resumable
 from daisy.workers import Workers
+
+
+def check_finite(loss: float, step: int, setting: str) -> None:
+    """Stop a training whose loss is no number.
+
+    Raises:
+        DaisyError: naming the step, and the setting that usually mends it.
+    """
+    if not math.isfinite(loss):
+        raise DaisyError(
+            f"the loss is {loss} at step {step}",
+            fix=f"Lower {setting}; the state saved before this step is kept, and the next run goes on from it",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ rule resolved_config:
         "../envs/daisy.yaml"
     params:
         settings=settings(**config),
-        code=code("daisy.config"),
+        code=code("daisy.save_config"),
     shell:
-        stage("config", "--out {output}")
+        stage("save_config", "--out {output}")
 
 
 rule tables:

@@ -12,7 +12,7 @@ from project import Project
 from daisy import audio
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.writing import save_published
-from daisy.label import write_labels
+from daisy.km import write_labels
 from daisy.manifest import Utterance, write_manifest
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -15,13 +15,14 @@ import soundfile
 import torch
 
 from daisy import audio
+from daisy.centroids import read_centroids
 from daisy.errors import DaisyError
 from daisy.files import atomic, write_text
 from daisy.hubert.checkpoint import load
-from daisy.kmeans import cluster, load_centroids
-from daisy.label import read_labels, write_labels
+from daisy.km import read_labels, write_labels
+from daisy.kmeans import cluster
 from daisy.manifest import Utterance, read_manifest, write_manifest
-from daisy.resume import check_finite
+from daisy.training import check_finite
 
 GOLDEN = Path(__file__).parent / "golden"
 MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
@@ -203,7 +204,7 @@ def test_malicious_checkpoint_is_refused(tmp_path, monkeypatch, save):
 def test_damaged_centroids(tmp_path):
     (tmp_path / "kmeans.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(DaisyError, match="kmeans.npz"):
-        load_centroids(tmp_path / "kmeans.npz")
+        read_centroids(tmp_path / "kmeans.npz")
 
 
 def test_unknown_setting():

@@ -23,10 +23,11 @@ from daisy.corpora.partition import Splits, partition
 from daisy.corpora.table import read_table
 from daisy.errors import DaisyError, WriteError
 from daisy.published import check as checking
-from daisy.published import libri2mix, librispeech, voicebank_demand
+from daisy.published import libri2mix, librispeech
 from daisy.published.archives import ARCHIVES, archives_of
 from daisy.published.catalogue import CORPORA, module_of, settings_of
 from daisy.published.draw import drawn
+from daisy.published.stages import voicebank_demand
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_unknown_numbers_of_classes(manifest):
 @pytest.mark.parametrize(
     ("lines", "classes", "message"),
     [
-        (["0"] * 5, 2, "labels of 5 utterances, but this part of the manifest has 6"),
+        (["0"] * 5, 2, "labels of 5 utterances, but the manifest has 6"),
         (["0"] * 5 + ["2"], 2, "utterance 6 has the class 2, but there are 2"),
         (["0"] * 5 + ["x"], 2, "label 6"),
         (["0"] * 5 + ["-1"], 2, "label 6"),

@@ -107,7 +107,7 @@ CORPORA = {
 
 def module_of(name: str) -> str:
     """The stage that reads a published corpus."""
-    return f"daisy.published.{name.replace('-', '_')}"
+    return f"daisy.published.stages.{name.replace('-', '_')}"
 
 
 def settings_of(name: str, published: Mapping[str, Any]) -> dict[str, Any]:

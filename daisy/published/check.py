@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,14 @@ from daisy import stage
 from daisy.errors import DaisyError
 from daisy.published import libri2mix, librispeech, librispeech_10h, musan, voicebank_demand, voxceleb1
 from daisy.published.catalogue import CORPORA, Size, settings_of
-from daisy.published.tree import Fault, Listed, Tree, decoded, promised
+from daisy.published.reader import Reader
+from daisy.published.tree import Fault, Listed, decoded, promised
 
-READERS: dict[str, tuple[type[Any], Callable[[Any], Tree]]] = {
-    librispeech.NAME: (librispeech.Settings, librispeech.read),
-    librispeech_10h.NAME: (librispeech_10h.Settings, librispeech_10h.read),
-    voxceleb1.NAME: (voxceleb1.Settings, voxceleb1.read),
-    voicebank_demand.NAME: (voicebank_demand.Settings, voicebank_demand.read),
-    libri2mix.NAME: (libri2mix.Settings, libri2mix.read),
-    musan.NAME: (musan.Settings, musan.read),
+READERS: dict[str, Reader] = {
+    module.READER.name: module.READER
+    for module in (librispeech, librispeech_10h, voxceleb1, voicebank_demand, libri2mix, musan)
 }
-"""Settings and reader of every published corpus."""
+"""The reader of every published corpus."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +59,8 @@ def check(name: str, published: Mapping[str, Any], *, decode: bool) -> Checked:
     Raises:
         DaisyError: if it is not there at all, or one of its lists is wrong.
     """
-    kind, read = READERS[name]
-    tree = read(stage.build(kind, settings_of(name, published)))
+    reader = READERS[name]
+    tree = reader.read(stage.build(reader.settings, settings_of(name, published)))
 
     def seconds(path: Path) -> float:
         samples, rate = header = promised(path)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from daisy import audio, stage
+from daisy import audio
 from daisy.errors import DaisyError
 from daisy.published.catalogue import CORPORA, Size
 from daisy.published.draw import drawn
-from daisy.published.stages import run_stage
+from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Made, Tree, count, decoded, differences, root_of
 
 NAME = "libri2mix"
@@ -28,7 +28,7 @@ COLUMNS = ("mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "sou
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
+    """What the config says about this corpus.
 
     Attributes:
         root: The folder of ``libri2mix_train-clean-100.csv`` and its fellows.
@@ -113,10 +113,4 @@ def mixed(settings: Settings, out: Path) -> Callable[[Listed], Made]:
     return make
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    run_stage(NAME, argv, Settings, read, mixed)
-
-
-if __name__ == "__main__":
-    stage.run(main)
+READER = Reader(NAME, Settings, read, mixed)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from daisy import stage
 from daisy.published.catalogue import CORPORA
-from daisy.published.stages import run_stage
-from daisy.published.tree import Fault, Listed, Tree, count, differences, files_below, in_place, root_of
+from daisy.published.reader import Reader
+from daisy.published.tree import Fault, Listed, Tree, count, differences, files_below, root_of
 
 NAME = "librispeech"
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz' ")
@@ -22,7 +21,7 @@ TRANSCRIPTS = ".trans.txt"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
+    """What the config says about this corpus.
 
     Attributes:
         root: The folder ``LibriSpeech``, or the one that holds it.
@@ -139,10 +138,4 @@ def read(settings: Settings) -> Tree:
     return subsets(settings.root, settings.splits)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    run_stage(NAME, argv, Settings, read, lambda _, __: in_place)
-
-
-if __name__ == "__main__":
-    stage.run(main)
+READER = Reader(NAME, Settings, read)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from daisy import stage
 from daisy.published import librispeech
 from daisy.published.catalogue import CORPORA
 from daisy.published.librispeech import chapters
-from daisy.published.stages import run_stage
-from daisy.published.tree import Fault, Listed, Tree, count, differences, in_place, root_of
+from daisy.published.reader import Reader
+from daisy.published.tree import Fault, Listed, Tree, count, differences, root_of
 
 NAME = "librispeech-10h"
 FOLDER = "librispeech_finetuning"
@@ -22,7 +20,7 @@ PARTS = {"1h": "1h/*/*", "9h": "9h/*"}
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
+    """What the config says about this corpus.
 
     Attributes:
         root: The folder ``librispeech_finetuning``, or the one that holds it.
@@ -67,10 +65,4 @@ def read(settings: Settings) -> Tree:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    run_stage(NAME, argv, Settings, read, lambda _, __: in_place)
-
-
-if __name__ == "__main__":
-    stage.run(main)
+READER = Reader(NAME, Settings, read)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from daisy import stage
 from daisy.published.catalogue import CORPORA
-from daisy.published.stages import run_stage
-from daisy.published.tree import Listed, Tree, count, differences, files_below, in_place, root_of
+from daisy.published.reader import Reader
+from daisy.published.tree import Listed, Tree, count, differences, files_below, root_of
 
 NAME = "musan"
 KINDS = ("music", "speech", "noise")
@@ -18,7 +16,7 @@ KINDS = ("music", "speech", "noise")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
+    """What the config says about this corpus.
 
     Attributes:
         root: The folder ``musan``, or the one that holds it.
@@ -48,10 +46,4 @@ def read(settings: Settings) -> Tree:
     return Tree(listed, differences(census, corpus.sizes), census, {"musan": root})
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    run_stage(NAME, argv, Settings, read, lambda _, __: in_place)
-
-
-if __name__ == "__main__":
-    stage.run(main)
+READER = Reader(NAME, Settings, read)

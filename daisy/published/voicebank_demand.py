@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from daisy import audio, stage
+from daisy import audio
 from daisy.audio import SAMPLE_RATE
 from daisy.errors import DaisyError
 from daisy.published.catalogue import CORPORA
 from daisy.published.draw import drawn
-from daisy.published.stages import run_stage
+from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Made, Tree, count, decoded, differences, files_below, promised, root_of
 from daisy.torchaudio_shim import torchaudio
 
@@ -26,7 +26,7 @@ ENDINGS = ("_wav_16k", "_wav")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
+    """What the config says about this corpus.
 
     Attributes:
         root: The folder with ``clean_trainset_28spk_wav`` and its three fellows, or with the same at 16 kHz.
@@ -118,10 +118,4 @@ def resampled(settings: Settings, out: Path) -> Callable[[Listed], Made]:
     return make
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    run_stage(NAME, argv, Settings, read, resampled)
-
-
-if __name__ == "__main__":
-    stage.run(main)
+READER = Reader(NAME, Settings, read, resampled)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from daisy import stage
 from daisy.contents import digest
 from daisy.errors import DaisyError
 from daisy.published.catalogue import CORPORA
-from daisy.published.stages import run_stage
-from daisy.published.tree import Fault, Listed, Tree, count, differences, in_place, root_of
+from daisy.published.reader import Reader
+from daisy.published.tree import Fault, Listed, Tree, count, differences, root_of
 
 NAME = "voxceleb1"
 SPLITS = {"1": "train", "2": "dev", "3": "test"}
@@ -24,7 +22,7 @@ PLACES = ("dev/wav", "test/wav", "wav")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
+    """What the config says about this corpus.
 
     Attributes:
         root: The folder with ``dev/wav`` and ``test/wav``, or with one ``wav``.
@@ -92,10 +90,4 @@ def read(settings: Settings) -> Tree:
     return Tree(listed, faults, census, {"VoxCeleb1": Path(settings.root)})
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    run_stage(NAME, argv, Settings, read, lambda _, __: in_place)
-
-
-if __name__ == "__main__":
-    stage.run(main)
+READER = Reader(NAME, Settings, read)

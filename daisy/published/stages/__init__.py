@@ -1,0 +1,1 @@
+"""The stages that read published corpora: a command line for every reader."""
