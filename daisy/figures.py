@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib import style
-from matplotlib.colors import is_color_like
 
 from daisy import stage
 from daisy.drawing import STYLE, save
@@ -18,33 +17,19 @@ from daisy.plots import entropy_figure, tradeoff_figure
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Config of this stage.
-
-    Attributes:
-        colours: A colour per task (Fig. 2) or per scale, as ``rho0.7`` (Fig. 3); the others keep the palette's.
-    """
-
-    colours: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Config of this stage: none."""
 
 
 def draw(
     grid: Sequence[GridRow],
     entropy: Sequence[EntropyRow],
     thresholds: Sequence[ThresholdRow],
-    colours: dict[str, str],
     out: Path,
 ) -> None:
-    """Draw both figures into the folder `out`.
-
-    Raises:
-        DaisyError: if a colour is none.
-    """
-    for name, colour in colours.items():
-        if not is_color_like(colour):
-            raise DaisyError(f"colours.{name} is {colour!r}, no colour", fix="Use a name or a code such as #0072B2")
+    """Draw both figures into the folder `out`."""
     with style.context(["default", STYLE]):
-        save(entropy_figure(entropy, thresholds, colours), out, "fig2_entropy")
-        save(tradeoff_figure(grid, colours), out, "fig3_tradeoff")
+        save(entropy_figure(entropy, thresholds), out, "fig2_entropy")
+        save(tradeoff_figure(grid), out, "fig3_tradeoff")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the figures")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    stage.settings(Settings, arguments.settings)
     grid = read_table(GridRow, arguments.tables / "grid.csv")
     if not grid:
         raise DaisyError("the grid is empty", file=arguments.tables / "grid.csv", fix="Evaluate a method first")
     entropy = read_table(EntropyRow, arguments.tables / "entropy.csv")
     thresholds = read_table(ThresholdRow, arguments.tables / "thresholds.csv")
-    draw(grid, entropy, thresholds, settings.colours, arguments.out)
+    draw(grid, entropy, thresholds, arguments.out)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="drawn frames (.npy)")
     parser.add_argument("--memory-gib", type=float, default=8.0, help="memory for the frames, in GiB (default: 8)")
-    parser.add_argument("--checkpoint-hash", default="", help="kept with the centroids")
     parser.add_argument("--out", type=Path, required=True, help="output: centroids and metadata (.npz)")
     arguments = parser.parse_args(argv)
     settings = stage.settings(Settings, arguments.settings)
@@ -114,7 +113,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=settings.seed,
         frames=len(frames),
         mean_squared_distance=distance,
-        checkpoint=arguments.checkpoint_hash,
         sklearn=sklearn.__version__,
     )
 

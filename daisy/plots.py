@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from daisy.grid import EntropyRow, GridRow, ThresholdRow, fastest_match, rows_of, tasks_of
 from daisy.grid_cell import GridCell
 from daisy.labels import cell_label, method_label, metric_label, rho_text, task_title
-from daisy.method import FULL, Method, rho_name
+from daisy.method import FULL, Method
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -72,9 +72,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-def entropy_figure(
-    entropy: Sequence[EntropyRow], thresholds: Sequence[ThresholdRow], colours: Mapping[str, str]
-) -> Figure:
+def entropy_figure(entropy: Sequence[EntropyRow], thresholds: Sequence[ThresholdRow]) -> Figure:
     """Fig. 2: mean entropy of every branch, one line per task, named at its end.
 
     Thresholds are drawn for one or two tasks; more of them would cover the lines.
@@ -89,7 +87,7 @@ def entropy_figure(
     labels: list[tuple[float, float, str, str]] = []
     depth = max(row.layer for row in entropy)
     for place, task in enumerate(tasks):
-        colour = colours.get(task, TASK_COLOURS[place % len(TASK_COLOURS)])
+        colour = TASK_COLOURS[place % len(TASK_COLOURS)]
         layers, means = curve(entropy, task)
         axes.plot(layers, means, color=colour, marker="o", markersize=5, linewidth=2, zorder=3)
         labels.append((layers[-1], means[-1], task_title(task), colour))
@@ -127,11 +125,10 @@ def _name_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]], edg
         )
 
 
-def rho_colours(rhos: Sequence[float], colours: Mapping[str, str]) -> dict[float, str]:
+def rho_colours(rhos: Sequence[float]) -> dict[float, str]:
     """A colour per scale, from dark to light in the order of the scales."""
     steps = max(1, len(rhos) - 1)
-    shades = {rho: to_hex(colormaps["viridis"](0.05 + 0.68 * place / steps)) for place, rho in enumerate(rhos)}
-    return {rho: colours.get(rho_name(rho), shade) for rho, shade in shades.items()}
+    return {rho: to_hex(colormaps["viridis"](0.05 + 0.68 * place / steps)) for place, rho in enumerate(rhos)}
 
 
 def _markers(grid: Sequence[GridRow]) -> dict[str, str]:
@@ -141,12 +138,12 @@ def _markers(grid: Sequence[GridRow]) -> dict[str, str]:
     return known | {name: MORE_MARKERS[place % len(MORE_MARKERS)] for place, name in enumerate(more)}
 
 
-def tradeoff_figure(grid: Sequence[GridRow], colours: Mapping[str, str]) -> Figure:
+def tradeoff_figure(grid: Sequence[GridRow]) -> Figure:
     """Fig. 3: one panel per task, its main metric against the speed-up over the full model."""
     tasks = tasks_of(grid)
     columns = min(2, len(tasks))
     lines = math.ceil(len(tasks) / columns)
-    shades = rho_colours(sorted({row.rho for row in grid if row.rho is not None}), colours)
+    shades = rho_colours(sorted({row.rho for row in grid if row.rho is not None}))
     markers = _markers(grid)
     # The paper's own fixed exit, layer 6, is always the cross.
     methods = {row.cell.method for row in grid if row.cell.method.layer}

@@ -54,12 +54,10 @@ class Settings:
 
     Attributes:
         run: The run's name.
-        threads: CPU threads of the runs that were timed.
         noise_tasks: The tasks of the noise study, if there is one.
     """
 
     run: str
-    threads: int = 1
     noise_tasks: tuple[str, ...] = ()
 
 
@@ -200,7 +198,7 @@ def facts(settings: Settings, finished: datetime.datetime) -> dict[str, str]:
         "Code revision": provenance.revision() or "unknown (no repository)",
         **provenance.versions(),
         "Processor": f"{provenance.processor()} (where this page was made)",
-        "Timed on": f"{settings.threads} thread{'s' if settings.threads != 1 else ''}",
+        "Timed on": "1 thread",
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from daisy.batches import batches
+from daisy.batches import groups
 from daisy.forked import forked
 from daisy.model_file import Downstream
 from daisy.split import Split
@@ -15,7 +15,9 @@ from daisy.tasks.base import Score, Task
 Judged = dict[tuple[int, int], Score]
 """Scores by index of the utterance and exit layer."""
 
-BATCH_SECONDS = 60.0
+BATCH_FRAMES = 3000
+"""Frames that are scored at once, a minute of audio; a frame costs the same whatever its length."""
+
 WASTE = 0.25
 FEW = 6
 """On a CPU a recurrent head takes little longer for six utterances than for two, so that some padding is worth it; and
@@ -64,8 +66,8 @@ def judge(
     device = model.fusion.scalars.device
     local = device.type == "cpu"
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in judged]
-    samples = [int(split.features.frames[index]) * 320 for index, _ in missing]
-    groups = batches(samples, BATCH_SECONDS, WASTE, FEW if local else None)
+    frames = [int(split.features.frames[index]) for index, _ in missing]
+    parts = groups(frames, BATCH_FRAMES, WASTE, FEW if local else None)
 
     @torch.inference_mode()
     def score(group: list[int]) -> list[Score]:
@@ -76,7 +78,7 @@ def judge(
         predictions = model.task.predict(output, frames, waves)
         return [model.task.score(*pair) for pair in zip(predictions, examples, strict=True)]
 
-    for group, found in zip(groups, forked(score, groups, _worth(split, processes if local else 1)), strict=True):
+    for group, found in zip(parts, forked(score, parts, _worth(split, processes if local else 1)), strict=True):
         judged |= {missing[place]: value for place, value in zip(group, found, strict=True)}
 
 

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -17,6 +18,18 @@ from typing import Any, NoReturn, TypeVar
 from daisy.errors import DaisyError
 
 Settings = TypeVar("Settings")
+
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    types.NoneType: "null",
+    tuple: "a list",
+    list: "a list",
+    dict: "an object",
+}
+"""The types of settings, as an error names them."""
 
 
 def parser(description: str | None, *, settings: bool = True, threads: bool = False) -> argparse.ArgumentParser:
@@ -33,7 +46,8 @@ def settings(kind: type[Settings], text: str) -> Settings:
     """Parse the JSON object `text` into the dataclass `kind`; nested dataclasses, and tuples of them, are parsed too.
 
     Raises:
-        DaisyError: if `text` is no JSON object, lacks a field, or has one that `kind` does not know.
+        DaisyError: if `text` is no JSON object, lacks a field, has one that `kind` does not know, or a value of another
+            type than `kind` says.
     """
     try:
         value = json.loads(text)
@@ -48,12 +62,49 @@ def build(kind: type[Settings], value: Any) -> Settings:
 
 
 def _build(kind: Any, value: Any, name: str) -> Any:
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        if typing.get_origin(kind) is tuple and isinstance(value, list):
-            return tuple(_build(typing.get_args(kind)[0], item, f"{name}.{place}") for place, item in enumerate(value))
-        return value
-    if not isinstance(value, dict):
-        raise DaisyError(f"{name} is {value!r}, not an object", fix="Pass one JSON object")
+    """`value` as the annotation `kind` has it: lists become tuples, objects dataclasses, and all else stays as it is.
+
+    Raises:
+        DaisyError: if the value, or a part of it, is of another type.
+    """
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _built(kind, value, name)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_build(parts[0], item, f"{name}[{place}]") for place, item in enumerate(value))
+    if origin is list and isinstance(value, list):
+        return [_build(parts[0], item, f"{name}[{place}]") for place, item in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {key: _build(parts[1], item, f"{name}.{key}") for key, item in value.items()}
+    if not _fits(kind, value):
+        raise DaisyError(f"{name} is {value!r}, not {_words(kind)}", fix="Correct its value")
+    return value
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value that has no parts is a `kind`. A whole number may stand for a number, but no truth value."""
+    if kind in (Any, object):
+        return True
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(_fits(part, value) for part in typing.get_args(kind))
+    if typing.get_origin(kind) is typing.Literal:
+        return any(type(value) is type(part) and value == part for part in typing.get_args(kind))
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
+def _words(kind: Any) -> str:
+    """A type as people say it."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(map(_words, typing.get_args(kind)))
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(kind)))
+    if dataclasses.is_dataclass(kind):
+        return "an object"
+    return WORDS[typing.get_origin(kind) or kind]
+
+
+def _built(kind: Any, value: dict[str, Any], name: str) -> Any:
+    """The dataclass `kind` from an object whose keys are its fields."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
     if unknown:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from matplotlib.collections import LineCollection
 from test_tables import write_run
@@ -16,9 +14,9 @@ from daisy.plots import curve, entropy_figure, points, spread, tradeoff_figure
 NAMES = [f"{name}.{ending}" for name in ("fig2_entropy", "fig3_tradeoff") for ending in ("png", "svg")]
 
 
-def run(folder, tasks, settings="{}"):
+def run(folder, tasks):
     tables.main(write_run(folder, tasks))
-    figures.main(["--settings", settings, "--tables", str(folder / "tables"), "--out", str(folder / "figures")])
+    figures.main(["--settings", "{}", "--tables", str(folder / "tables"), "--out", str(folder / "figures")])
 
 
 def test_figures_are_written_and_repeat(tmp_path):
@@ -35,7 +33,7 @@ def test_panels_and_points(tmp_path, count):
     tasks = ("asr", "se", "sid", "ss")[:count]
     tables.main(write_run(tmp_path, tasks))
     grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
-    panels = tradeoff_figure(grid, {}).axes
+    panels = tradeoff_figure(grid).axes
     assert len(panels) == count
     for axes, task in zip(panels, tasks, strict=True):
         expected = {(row.speedup_vs_full, row.value) for row in grid if row.task == task}
@@ -50,7 +48,7 @@ def test_curves(tmp_path):
     tables.main(write_run(tmp_path, ("sid", "asr")))
     entropy = read_table(EntropyRow, tmp_path / "tables" / "entropy.csv")
     thresholds = read_table(ThresholdRow, tmp_path / "tables" / "thresholds.csv")
-    (axes,) = entropy_figure(entropy, thresholds, {}).axes
+    (axes,) = entropy_figure(entropy, thresholds).axes
     lines = [line for line in axes.lines if line.get_marker() == "o"]
     assert len(lines) == 2
     for line, task in zip(lines, ("asr", "sid"), strict=True):
@@ -60,7 +58,7 @@ def test_curves(tmp_path):
 
 
 def test_a_run_without_calibration_still_has_a_figure():
-    (axes,) = entropy_figure([], [], {}).axes
+    (axes,) = entropy_figure([], []).axes
     assert "no threshold" in axes.texts[0].get_text()
 
 
@@ -69,14 +67,6 @@ def test_labels_are_spread():
     ordered = sorted(heights)
     assert all(above - below >= 0.1 - 1e-9 for below, above in zip(ordered, ordered[1:], strict=False))
     assert heights[2] == 0.2 and heights[0] < heights[1] < heights[3]
-
-
-def test_colours(tmp_path):
-    run(tmp_path, ("sid",), json.dumps({"colours": {"sid": "#123456", "rho0.7": "#654321"}}))
-    assert "#123456" in (tmp_path / "figures" / "fig2_entropy.svg").read_text()
-    assert "#654321" in (tmp_path / "figures" / "fig3_tradeoff.svg").read_text()
-    with pytest.raises(DaisyError, match="colours.sid is 'bleu'"):
-        run(tmp_path, ("sid",), '{"colours": {"sid": "bleu"}}')
 
 
 def test_missing_tables(tmp_path):

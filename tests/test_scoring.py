@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from daisy.batches import batches
+from daisy.batches import groups
 from daisy.errors import DaisyError, WriteError
 from daisy.features import Features
 from daisy.forked import forked
@@ -96,5 +96,5 @@ def test_an_error_survives_a_pickle():
 
 
 def test_batches_of_few():
-    found = batches([16_000 * seconds for seconds in (1, 8, 7, 8, 8, 7)], 30.0, 0.25, 3)
+    found = groups([1, 8, 7, 8, 8, 7], 30, 0.25, 3)
     assert found == [[1, 3, 4], [2, 5], [0]]

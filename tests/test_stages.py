@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any, Literal
 
-from daisy import code_digest
+import pytest
+
+from daisy import code_digest, stage
+from daisy.errors import DaisyError
 
 PACKAGE = Path(code_digest.__file__).parent
 
@@ -35,3 +41,80 @@ def test_what_stages_share_is_no_stage():
     stages = {name for name, tree in trees.items() if is_stage(tree)}
     assert {"daisy.label", "daisy.published.stages.musan"} <= stages and "daisy.km" not in stages
     assert {(name, other) for name, tree in trees.items() for other in imported(tree) & stages} == set()
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    name: str
+    share: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    count: int
+    layer: int | str
+    inner: Inner
+    seconds: tuple[float, ...] = ()
+    names: list[str] = dataclasses.field(default_factory=list)
+    thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
+    rho: float | None = None
+    keep: bool = False
+    kind: Literal["one", "two"] = "one"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+GOOD = {
+    "count": 3,
+    "layer": "mfcc",
+    "inner": {"name": "x", "share": 1},
+    "seconds": [1, 2.5],
+    "names": ["a"],
+    "thresholds": {"asr": 2},
+    "rho": None,
+    "keep": True,
+    "kind": "two",
+    "options": {"hidden": [1, "x", None]},
+}
+
+
+def test_settings_of_the_right_types():
+    made = stage.settings(Settings, json.dumps(GOOD))
+    assert made == Settings(**{**GOOD, "inner": Inner("x", 1), "seconds": (1, 2.5)})
+    whole = (made.seconds[0], made.inner.share, made.thresholds["asr"])
+    assert [type(value) for value in whole] == [int] * 3, "a number is kept as it was written"
+    assert stage.settings(Settings, json.dumps({**GOOD, "layer": 9, "rho": 0.5})).layer == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": 3.0}, "settings.count is 3.0, not a whole number"),
+        ({"count": True}, "settings.count is True, not a whole number"),
+        ({"count": "3"}, "settings.count is '3', not a whole number"),
+        ({"layer": None}, "settings.layer is None, not a whole number or a text"),
+        ({"inner": 3}, "settings.inner is 3, not an object"),
+        ({"inner": {"name": 3}}, "settings.inner.name is 3, not a text"),
+        ({"inner": {"name": "x", "share": "1"}}, "settings.inner.share is '1', not a number"),
+        ({"inner": {"share": 1.0}}, "settings.inner lacks the key 'name'"),
+        ({"inner": {"name": "x", "nam": 1}}, "settings.inner has the unknown key 'nam'"),
+        ({"seconds": 2.5}, "settings.seconds is 2.5, not a list"),
+        ({"seconds": [1.0, False]}, r"settings.seconds\[1\] is False, not a number"),
+        ({"names": ["a", 1]}, r"settings.names\[1\] is 1, not a text"),
+        ({"names": "a"}, "settings.names is 'a', not a list"),
+        ({"thresholds": {"asr": None}}, "settings.thresholds.asr is None, not a number"),
+        ({"thresholds": []}, r"settings.thresholds is \[\], not an object"),
+        ({"rho": "0.5"}, "settings.rho is '0.5', not a number or null"),
+        ({"keep": 1}, "settings.keep is 1, not true or false"),
+        ({"kind": "three"}, "settings.kind is 'three', not 'one' or 'two'"),
+    ],
+)
+def test_settings_of_other_types(change, message):
+    with pytest.raises(DaisyError, match=message):
+        stage.settings(Settings, json.dumps(GOOD | change))
+
+
+def test_settings_are_one_object():
+    with pytest.raises(DaisyError, match="not valid JSON"):
+        stage.settings(Settings, "{")
+    with pytest.raises(DaisyError, match=r"settings is \[\], not an object"):
+        stage.settings(Settings, "[]")

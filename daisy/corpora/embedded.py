@@ -71,6 +71,11 @@ class _Source:
     package: str
 
     @property
+    def kind(self) -> str:
+        """What a table says of the recording: ``music``, or nothing of speech."""
+        return "music" if self.package in MUSIC else ""
+
+    @property
     def id(self) -> str:
         """The speaker, and the path with all that is unusual in a file name replaced."""
         return f"{self.speaker}/{re.sub('[^A-Za-z0-9-]+', '_', str(self.inside.with_suffix('')))}"
@@ -171,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dropped: list[dict[str, str]] = []
     for source, samples, reason in prepare(find(root, packages), arguments.audio):
         if reason is None:
-            kept.append(Recording(source.id, samples, source.speaker, source=source.package))
+            kept.append(Recording(source.id, samples, source.speaker, source=source.package, kind=source.kind))
         else:
             dropped.append({"id": source.id, "reason": reason})
     write_csv(arguments.dropped, ("id", "reason"), dropped)

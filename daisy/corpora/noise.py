@@ -64,7 +64,7 @@ def divide(names: Sequence[str], seed: int, what: str, fix: str) -> dict[str, li
 
 def music(recordings: Sequence[Recording], settings: Settings, source: Path, out: Path) -> Iterator[Recording]:
     """Copy the pieces of music, so that the corpus is one folder."""
-    pieces = {item.speaker: item for item in recordings if item.speaker.startswith("music-")}
+    pieces = {item.speaker: item for item in recordings if not item.speech}
     fix = "Add a package of music to data.packages, or take music out of data.noise.kinds"
     for part, names in divide(list(pieces), settings.seed, "pieces of music", fix).items():
         for name in names:
@@ -76,7 +76,7 @@ def music(recordings: Sequence[Recording], settings: Settings, source: Path, out
 
 def babble_speakers(recordings: Sequence[Recording], settings: Settings) -> dict[str, list[str]]:
     """The speakers of each split's babble: those with too few recordings for SID, divided by seed."""
-    counts = collections.Counter(item.speaker for item in recordings if not item.speaker.startswith("music-"))
+    counts = collections.Counter(item.speaker for item in recordings if item.speech)
     few = [speaker for speaker, count in counts.items() if count < settings.sid_min_recordings]
     fix = "Add packages with more speakers to data.packages, or take babble out of data.noise.kinds"
     return divide(few, settings.seed, "speakers for babble", fix)

@@ -43,7 +43,7 @@ def partition(recordings: Sequence[Recording], splits: Splits) -> dict[str, list
     for recording in sorted(recordings, key=lambda item: item.id):
         if recording.split:
             parts[recording.split].append(recording)
-        elif not recording.speaker.startswith("music-"):
+        elif recording.speech:
             by_speaker[recording.speaker].append(recording)
     for speaker, items in sorted(by_speaker.items()):
         order = generator(splits.seed, "partition", speaker).permutation(len(items))

@@ -9,6 +9,9 @@ from pathlib import Path
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_csv
 
+MUSIC = "music"
+"""The `kind` of what nobody speaks in."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
@@ -23,6 +26,7 @@ class Recording:
         source: Where the recording is from.
         references: For a mixture, what it was mixed from: files under ``audio/``, separated by semicolons.
         file: The audio file under ``audio/``, where it is not ``<id>.flac``.
+        kind: ``music`` for a piece of music; anything else is speech.
     """
 
     id: str
@@ -33,6 +37,12 @@ class Recording:
     source: str = ""
     references: str = ""
     file: str = ""
+    kind: str = ""
+
+    @property
+    def speech(self) -> bool:
+        """Whether somebody speaks."""
+        return self.kind != MUSIC
 
     @property
     def path(self) -> str:
@@ -40,7 +50,7 @@ class Recording:
         return self.file or f"{self.id}.flac"
 
 
-OPTIONAL = ("references", "file")
+OPTIONAL = ("references", "file", "kind")
 """Columns of those tables alone that need them."""
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Recording) if field.name not in OPTIONAL)
