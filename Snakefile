@@ -9,7 +9,6 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/functions.smk"
 include: "rules/data.smk"
 include: "rules/targets.smk"
 include: "rules/branches.smk"
@@ -24,7 +23,14 @@ include: "rules/ablation.smk"
 include: "rules/pretrain.smk"
 
 
+if flow.config.upgrades == "rerun" and workflow.is_main_process:
+    again = [file for job in outdated(flow.context) for file in job.outputs]
+    workflow.dag_settings.forcerun = frozenset([*workflow.dag_settings.forcerun, *again])
+
+
 onstart:
+    if flow.config.upgrades == "tell" and (told := summary(outdated(flow.context))):
+        logger.info(told)
     if workflow.executor_plugin.name == "slurm":
         status_checks.mend(workflow.executor_plugin.executor)
     with shown():
@@ -35,10 +41,4 @@ onstart:
 rule all:
     default_target: True
     input:
-        results("report.html"),
-        TABLE_FILES,
-        FIGURE_FILES,
-        NOISE_TABLES,
-        NOISE_FIGURE_FILES,
-        results("store.csv"),
-        results("model/daisy.safetensors"),
+        flow.outputs,

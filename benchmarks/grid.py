@@ -36,6 +36,8 @@ from daisy.inference import Cell
 from daisy.manifest import Manifest, Utterance
 from daisy.method import FULL, Method
 from daisy.model_file import Downstream
+from daisy.settings.evaluation import EvaluationSettings
+from daisy.settings.features import FeaturesSettings
 from daisy.speed import take_turns
 from daisy.split import load_split
 from daisy.tasks.loading import task_class
@@ -78,8 +80,8 @@ def one_task(
 ) -> Iterator[Row]:
     """The row of a task."""
     layers, dim = options.shape.layers, options.shape.dim
-    kept = extract.Settings(pooled=False, storage="float32", batch_seconds=60.0, compute=options.compute("float32"))
-    settings = evaluate.Settings(Method("daisy", 1.0), {}, 1000, 0, 0, options.seed, options.seed)
+    kept = FeaturesSettings(pooled=False, storage="float32", batch_seconds=60.0, compute=options.compute("float32"))
+    settings = EvaluationSettings(Method("daisy", 1.0), {}, 1000, 0, 0, options.seed, options.seed)
     torch.manual_seed(options.seed)
     task = task_class(name)(HEADS[name], list("abdefosw "))
     models = [Downstream(task, layers, dim, "dynamic").eval() for _ in range(5)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from daisy.files import read_json, write_csv
 from daisy.labels import metric_label, task_title
 from daisy.method import FULL, Method
 from daisy.plots import FAINT, INK, TASK_COLOURS, WIDTH
+from daisy.settings.report import AblationSettings
 
 COLUMNS = (
     *("variant", "kind", "layer", "clusters", "task", "strategy", "metric", "value", "ci_low", "ci_high"),
@@ -28,19 +28,6 @@ SHOWN = "min-max"
 """The strategy of the figure's points: its exits follow the data the most."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        variants: The targets of every variant.
-        default: The variant that the run itself uses.
-    """
-
-    variants: dict[str, dict[str, Any]]
-    default: str
-
-
 def label(targets: Mapping[str, Any]) -> str:
     """A variant in words."""
     if targets["kind"] == "head":
@@ -48,7 +35,26 @@ def label(targets: Mapping[str, Any]) -> str:
     return f"layer {targets['layer']}, {targets['clusters']} clusters"
 
 
-def result_rows(folder: Path, full: Sequence[Path], settings: Settings) -> list[dict[str, Any]]:
+def by_variant(paths: Sequence[Path], settings: AblationSettings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the files of every variant and task hold, in the order of `settings`, each with its variant.
+
+    Raises:
+        DaisyError: if there are more or fewer files, or one is of another task.
+    """
+    cells = [(variant, task) for variant in settings.variants for task in settings.tasks]
+    if len(paths) != len(cells):
+        raise DaisyError(
+            f"{len(paths)} files for {len(settings.variants)} variants of {len(settings.tasks)} tasks",
+            fix="Name one per variant and task",
+        )
+    for path, (variant, task) in zip(paths, cells, strict=True):
+        value = read_json(path)
+        if value.get("task") != task:
+            raise DaisyError(f"it is of the task {value.get('task')!r}, not {task}", file=path, fix="Run it again")
+        yield variant, value
+
+
+def result_rows(evaluations: Sequence[Path], full: Sequence[Path], settings: AblationSettings) -> list[dict[str, Any]]:
     """``ablation.csv``: one row per variant, task, strategy and metric, beside what the full model scores."""
     toplines: dict[tuple[str, str], float] = {}
     for path in full:
@@ -57,37 +63,32 @@ def result_rows(folder: Path, full: Sequence[Path], settings: Settings) -> list[
             (value["task"], row["metric"]): row["value"] for row in value["rows"] if Method.parse(row["method"]) == FULL
         }
     rows = []
-    for name, targets in settings.variants.items():
-        for path in sorted((folder / name / "evaluation").glob("*.json")):
-            value = read_json(path)
-            for row in value["rows"]:
-                known = {key: row[key] for key in COLUMNS if key in row}
-                named = {"variant": name, **{key: targets.get(key, "") for key in ("kind", "layer", "clusters")}}
-                rows.append({**named, **known, "full_value": toplines[row["task"], row["metric"]]})
-    if not rows:
-        raise DaisyError("no evaluation of any variant", file=folder, fix="Run `snakemake ablation`")
+    for name, value in by_variant(evaluations, settings):
+        targets = settings.variants[name]
+        for row in value["rows"]:
+            known = {key: row[key] for key in COLUMNS if key in row}
+            named = {"variant": name, **{key: targets.get(key, "") for key in ("kind", "layer", "clusters")}}
+            rows.append({**named, **known, "full_value": toplines[row["task"], row["metric"]]})
     return rows
 
 
-def entropy_rows(folder: Path, settings: Settings) -> list[dict[str, Any]]:
+def entropy_rows(calibrations: Sequence[Path], settings: AblationSettings) -> list[dict[str, Any]]:
     """``ablation_entropy.csv``: E_bar_k per variant, task and layer, in nats."""
-    rows = []
-    for name in settings.variants:
-        for path in sorted((folder / name / "calibration").glob("*.json")):
-            value = read_json(path)
-            rows += [
-                {"variant": name, "task": value["task"], "layer": layer, "mean_entropy": mean}
-                for layer, mean in enumerate(value["mean_entropy"], start=1)
-            ]
-    return rows
+    return [
+        {"variant": name, "task": value["task"], "layer": layer, "mean_entropy": mean}
+        for name, value in by_variant(calibrations, settings)
+        for layer, mean in enumerate(value["mean_entropy"], start=1)
+    ]
 
 
-def colours(settings: Settings) -> dict[str, str]:
+def colours(settings: AblationSettings) -> dict[str, str]:
     """A colour per variant."""
     return {name: TASK_COLOURS[place % len(TASK_COLOURS)] for place, name in enumerate(settings.variants)}
 
 
-def draw(rows: Sequence[Mapping[str, Any]], entropies: Sequence[Mapping[str, Any]], settings: Settings) -> Figure:
+def draw(
+    rows: Sequence[Mapping[str, Any]], entropies: Sequence[Mapping[str, Any]], settings: AblationSettings
+) -> Figure:
     """Entropy per layer at the left, and each task's main metric against the mean exit layer."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     figure = Figure(figsize=(WIDTH * 1.1, 4.0), layout="constrained")
@@ -100,7 +101,7 @@ def draw(rows: Sequence[Mapping[str, Any]], entropies: Sequence[Mapping[str, Any
     return figure
 
 
-def _draw_entropies(axes: Axes, entropies: Sequence[Mapping[str, Any]], task: str, settings: Settings) -> None:
+def _draw_entropies(axes: Axes, entropies: Sequence[Mapping[str, Any]], task: str, settings: AblationSettings) -> None:
     for name, targets in settings.variants.items():
         curve = [row for row in entropies if row["variant"] == name and row["task"] == task]
         axes.plot(
@@ -117,7 +118,7 @@ def _draw_entropies(axes: Axes, entropies: Sequence[Mapping[str, Any]], task: st
     axes.set_ylim(bottom=0)
 
 
-def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], task: str, settings: Settings) -> None:
+def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], task: str, settings: AblationSettings) -> None:
     own = [row for row in rows if row["task"] == task]
     metric = own[0]["metric"]
     points = [row for row in own if row["metric"] == metric and row["strategy"] == SHOWN] or own
@@ -145,14 +146,17 @@ def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], task: str, sett
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="folder of the variants")
+    parser.add_argument(
+        "--evaluations", type=Path, nargs="+", required=True, help="one per variant and task, as the settings list them"
+    )
+    parser.add_argument("--calibrations", type=Path, nargs="+", required=True, help="the same")
     parser.add_argument("--full", type=Path, nargs="+", required=True, help="evaluations of the full model")
     parser.add_argument("--tables", type=Path, required=True, help="output: folder of the tables")
     parser.add_argument("--figures", type=Path, required=True, help="output: folder of the figure")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
-    rows = result_rows(arguments.folder, arguments.full, settings)
-    entropies = entropy_rows(arguments.folder, settings)
+    settings = stage.settings(AblationSettings, arguments.settings)
+    rows = result_rows(arguments.evaluations, arguments.full, settings)
+    entropies = entropy_rows(arguments.calibrations, settings)
     write_csv(arguments.tables / "ablation.csv", COLUMNS, rows)
     write_csv(arguments.tables / "ablation_entropy.csv", ("variant", "task", "layer", "mean_entropy"), entropies)
     with style.context(["default", STYLE]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,22 +11,10 @@ from daisy.errors import DaisyError
 from daisy.files import read_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.writing import save
+from daisy.settings.report import BundleSettings
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        absolute: A threshold in nats per task, for the rule ``absolute``.
-        q: Per task the share that the strategy ``threshold`` asks of a layer.
-    """
-
-    absolute: dict[str, float]
-    q: dict[str, float]
-
-
-def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Settings) -> dict[str, Calibration]:
+def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: BundleSettings) -> dict[str, Calibration]:
     """The calibrations by task, from one file of each kind per task and rho, in the same order.
 
     Raises:
@@ -59,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--exits", type=Path, nargs="*", default=[], help="training exits, in the same order")
     parser.add_argument("--out", type=Path, required=True, help="output: safetensors with everything")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(BundleSettings, arguments.settings)
     checkpoint = load(arguments.model)
     checkpoint.calibrations = gather(arguments.calibrations, arguments.exits, settings)
     save(arguments.out, checkpoint, "safetensors")

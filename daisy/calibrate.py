@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from daisy import stage
 from daisy.features import load_features
 from daisy.files import write_json
+from daisy.settings.features import CalibrationSettings
 from daisy.thresholds import threshold_for
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        task: The task's name.
-        rule: ``midrange`` or ``absolute``.
-        rho: The scale.
-        absolute: A threshold in nats per task, for the rule ``absolute``.
-    """
-
-    task: str
-    rule: str
-    rho: float
-    absolute: dict[str, float]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, required=True, help="features of the training set")
     parser.add_argument("--out", type=Path, required=True, help="output: mean entropy per layer, and tau")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(CalibrationSettings, arguments.settings)
     mean = load_features(arguments.features).entropies.mean(axis=0).tolist()
     tau = threshold_for(settings.rule, settings.task, settings.rho, mean, settings.absolute)
     write_json(

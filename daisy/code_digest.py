@@ -1,7 +1,8 @@
 """A digest of the code that a stage runs, so that a change of code reruns what it touches and no more.
 
-It covers the stage's module and all of this package that it imports, directly or not; comments,
-docstrings and layout do not count. What is imported by a name that only a run knows cannot be seen here, so
+It covers the stage's module and all of this package that it imports, directly or not. Comments, docstrings, layout
+and the wording of errors, notices and progress do not count, nor do modules that cannot change a result
+(`UNCOUNTED`). What is imported by a name that only a run knows cannot be seen here, so
 such an import is an error, with one exception: `daisy.tasks.loading` loads the tasks' modules, and who runs it
 names the tasks. Standard library only: the Snakefile computes it while parsing.
 """
@@ -13,14 +14,39 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
 
 PACKAGE = Path(__file__).parent
+UNCOUNTED = {
+    "daisy.errors": "it words and carries errors",
+    "daisy.progress": "it prints how far a stage is",
+    "daisy.notice": "it ends a training early, which then goes on from its saved state bit for bit",
+    "daisy.curves": "it writes what TensorBoard shows of an unfinished training",
+    "daisy.versions": "it notes which libraries made an output",
+    "daisy.for_people": "it marks what is only shown",
+}
+"""Modules that cannot change a result, and why: no digest counts them."""
+
+SETTINGS = "daisy.settings"
+"""Dataclasses of fields and nothing else: settings are compared as they are, so these modules count neither."""
+
+TOLD = ("print", "Progress", "DaisyError", "WriteError")
+"""Calls whose texts are only ever shown."""
+
+HELP = ("help", "description", "metavar")
+"""Arguments that are only ever shown by a command's `--help`."""
+
 LOADER, REGISTRY = "daisy.tasks.loading", "daisy.tasks.registry"
 DYNAMIC = ("import_module", "__import__", "exec", "eval")
 """Calls that run what no text shows; as methods (`model.eval()`) the last two are something else."""
+
+
+def counts(name: str) -> bool:
+    """Whether a module of this package can change a result."""
+    return name not in UNCOUNTED and name != SETTINGS and not name.startswith(f"{SETTINGS}.")
 
 
 def module_file(name: str) -> Path | None:
@@ -32,9 +58,48 @@ def module_file(name: str) -> Path | None:
     return file if file.is_file() else None
 
 
+class _Counted(ast.NodeTransformer):
+    """Leaves of a module what can change a result: no documentation, no wording, nothing that only people read."""
+
+    def _body(self, node: Any) -> Any:
+        # A string that stands alone is documentation, wherever it stands.
+        node.body = [item for item in node.body if not _documents(item) and not _for_people(item)]
+        return self.generic_visit(node)
+
+    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _body
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """An error's text; that it is raised, and as what, counts."""
+        return _Wordless().visit(self.generic_visit(node))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """The text of a notice or of a line of progress, and the help of an option."""
+        if getattr(node.func, "id", "") in TOLD:
+            return _Wordless().visit(self.generic_visit(node))
+        node.keywords = [item for item in node.keywords if item.arg not in HELP]
+        return self.generic_visit(node)
+
+
+class _Wordless(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        return ast.Constant("")
+
+
+def _documents(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _for_people(node: ast.stmt) -> bool:
+    marks = node.decorator_list if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+    return any(isinstance(mark, ast.Name) and mark.id == "for_people" for mark in marks)
+
+
 @functools.cache
 def _parsed(name: str) -> tuple[str, frozenset[str]]:
-    """The code of a module without comments and docstrings, and the modules that it imports."""
+    """The code of a module that counts, and the modules that it imports, of this package and of others."""
     file = module_file(name)
     assert file is not None
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -52,19 +117,8 @@ def _parsed(name: str) -> tuple[str, frozenset[str]]:
                 file=file,
                 fix="Import by name, or load tasks with daisy.tasks.loading",
             )
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            # A string that stands alone is documentation, wherever it stands.
-            node.body = [
-                item
-                for item in node.body
-                if not (
-                    isinstance(item, ast.Expr)
-                    and isinstance(item.value, ast.Constant)
-                    and isinstance(item.value.value, str)
-                )
-            ]
     own = frozenset(item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item))
-    return ast.dump(tree), own
+    return ast.dump(_Counted().visit(tree)), frozenset(item for item in own if counts(item))
 
 
 def _called(node: ast.Call) -> str:

@@ -1,15 +1,19 @@
-"""Where things are computed, and how precisely: on a GPU where there is one, in bfloat16 where the config says so."""
+"""Where things are computed, and how precisely: on a GPU where there is one, in bfloat16 where the config says so.
+
+The workflow writes it into settings while parsing, so torch is imported only where something is computed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from daisy.errors import DaisyError
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = "upstream.batch_seconds"
 """The setting that decides how much memory a pass of the frozen model takes."""
@@ -34,6 +38,8 @@ class Compute:
         Raises:
             DaisyError: if a GPU is asked for and there is none.
         """
+        import torch
+
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
             raise DaisyError("compute.device is cuda, but torch finds no GPU", fix="Set it to auto, or run elsewhere")
@@ -43,6 +49,8 @@ class Compute:
         """The context in which forward passes run."""
         if self.precision == "float32":
             return contextlib.nullcontext()
+        import torch
+
         return torch.autocast(self.place().type, torch.bfloat16)
 
 
@@ -60,6 +68,8 @@ def memory(where: str, setting: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        import torch
+
         text = " ".join(str(error).split())
         scarce = ("out of memory", "can't allocate memory", "not enough memory")
         known = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text.lower() for word in scarce)

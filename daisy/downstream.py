@@ -11,73 +11,29 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from daisy import stage
-from daisy.compute import Compute
 from daisy.contents import digest
 from daisy.exit_rule import histogram
 from daisy.files import read_json, write_csv, write_json
-from daisy.fusion import Kind
 from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
-from daisy.method import Method
 from daisy.model_file import Downstream, save_downstream
 from daisy.resume import Resumable
 from daisy.scoring import scores
 from daisy.seeds import generator
+from daisy.settings.downstream import DownstreamSettings
 from daisy.split import Split, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import set_metric
 from daisy.tasks.loading import task_class
 from daisy.training import Loop, check_finite
 from daisy.workers import Workers, start_workers
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        task: The task's name.
-        options: The task's own part of the config.
-        method: How utterances get their exit layers.
-        fusion: How the states are summed.
-        steps: Updates.
-        batch_size: Utterances in a batch.
-        optimizer: ``adam`` or ``adamw`` (without weight decay).
-        learning_rate: The optimiser's, at the first step.
-        schedule: ``constant`` (MiniSUPERB's), or ``linear``: down to zero at the last step.
-        clip: Largest norm of the gradient.
-        dev_every: Steps between two looks at the dev set, by which the model is chosen.
-        seed: Seed of weights, order and dropout.
-        save_every: Steps between two saved states.
-        floor: No utterance stops below this layer. The layers of the training exits are the candidates at
-            inference, so the floor reaches there too.
-        accumulate: Parts of a batch that run one after the other, for less memory.
-        compute: Where, and how precisely; dev sets are scored in float32.
-    """
-
-    task: str
-    options: dict[str, Any]
-    method: Method
-    fusion: Kind
-    steps: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    schedule: Literal["constant", "linear"]
-    clip: float
-    dev_every: int
-    seed: int
-    save_every: int
-    floor: int = 1
-    accumulate: int = 1
-    compute: Compute = Compute()
 
 
 def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]:
@@ -106,7 +62,9 @@ class Trainer:
         workers: The processes that train together.
     """
 
-    def __init__(self, model: Downstream, train: Split, dev: Split, settings: Settings, workers: Workers) -> None:
+    def __init__(
+        self, model: Downstream, train: Split, dev: Split, settings: DownstreamSettings, workers: Workers
+    ) -> None:
         self.model, self.train, self.dev, self.settings, self.workers = model, train, dev, settings, workers
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         decay = {"weight_decay": 0.0} if settings.optimizer == "adamw" else {}
@@ -187,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--exits", type=Path, required=True, help="output: training exit histogram and threshold")
     parser.add_argument("--history", type=Path, required=True, help="output: loss and dev metric")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(DownstreamSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     workers = start_workers()
     tau = read_json(arguments.calibration)["tau"] if settings.method.by_entropy else None

@@ -14,34 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from daisy import stage
-from daisy.compute import Compute
 from daisy.errors import DaisyError
 from daisy.files import atomic, write_text
 from daisy.layer_frames import features
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
 from daisy.seeds import generator
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        layer: The layer to dump, from 1, or ``"mfcc"``.
-        share: The share of an utterance's frames to keep, above 0 and at most 1.
-        utterances: The share of utterances that are run through the model at all, above 0 and at most 1.
-        seed: Seed of the draw.
-        batch_seconds: Audio in one forward pass.
-        compute: Where, and how precisely.
-    """
-
-    layer: int | str
-    share: float = 1.0
-    utterances: float = 1.0
-    seed: int = 0
-    batch_seconds: float = 60.0
-    compute: Compute = Compute()
+from daisy.settings.targets import DumpSettings
 
 
 def drawn(count: int, share: float, seed: int, name: str) -> np.ndarray:
@@ -68,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--nshard", type=int, default=1, help="how many shards")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the shards")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(DumpSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     rank = read_manifest(arguments.manifest).part(arguments.rank, arguments.nshard)
     places = drawn_utterances(rank, settings.utterances, settings.seed)

@@ -20,7 +20,6 @@ from daisy import stage
 from daisy.audio import SAMPLE_RATE
 from daisy.bootstrap import interval
 from daisy.candidates import candidate_layers, falls_back
-from daisy.compute import Compute
 from daisy.errors import DaisyError
 from daisy.exit_rule import histogram
 from daisy.files import read_json, write_json
@@ -28,39 +27,15 @@ from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell, macs, predict
 from daisy.manifest import Manifest, read_manifest
-from daisy.method import FULL, INPUT, Method
+from daisy.method import FULL, INPUT
 from daisy.model_file import Downstream, load_downstream
 from daisy.scoring import Judged, judge, scores, unprocessed
 from daisy.seeds import generator
+from daisy.settings.evaluation import EvaluationSettings
 from daisy.speed import interleaved
 from daisy.split import Split, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import Score, Task, set_metric
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        method: What is evaluated.
-        strategies: q of every strategy (only ``threshold`` uses it); empty for a baseline.
-        draws: Bootstrap draws.
-        timed: Test recordings that are timed.
-        rounds: Timed runs of each.
-        seed: Seed of bootstrap and sample.
-        training_seed: Seed that the downstream model was trained with.
-        compute: Where; speed is measured there too.
-    """
-
-    method: Method
-    strategies: dict[str, float]
-    draws: int
-    timed: int
-    rounds: int
-    seed: int
-    training_seed: int
-    compute: Compute = Compute()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +48,7 @@ class Outcome:
     values: dict[str, tuple[float, float, float]]
 
 
-def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> dict[str | None, Cell]:
+def cells(settings: EvaluationSettings, model: Downstream, trained: Mapping[str, Any]) -> dict[str | None, Cell]:
     """The cells of a method, by strategy; a baseline has one, without a strategy."""
     if not settings.method.by_entropy:
         return {None: Cell(model, (settings.method.exit(model.layers),))}
@@ -83,7 +58,7 @@ def cells(settings: Settings, model: Downstream, trained: Mapping[str, Any]) -> 
     }
 
 
-def run_cells(cells: Sequence[Cell], split: Split, settings: Settings, processes: int = 1) -> list[Outcome]:
+def run_cells(cells: Sequence[Cell], split: Split, settings: EvaluationSettings, processes: int = 1) -> list[Outcome]:
     """Predict and score the test set with the exits of each cell of one model, all of them at once."""
     judged: Judged = {}
     splits = [dataclasses.replace(split, exits=cell.rule.layers(split.features.entropies)) for cell in cells]
@@ -96,7 +71,9 @@ def run_cells(cells: Sequence[Cell], split: Split, settings: Settings, processes
     return outcomes
 
 
-def with_intervals(task: Task, found: Sequence[Score], settings: Settings) -> dict[str, tuple[float, float, float]]:
+def with_intervals(
+    task: Task, found: Sequence[Score], settings: EvaluationSettings
+) -> dict[str, tuple[float, float, float]]:
     """Every metric of a set of utterances, with the ends of its confidence interval."""
     values = {}
     for metric in task.metrics:
@@ -137,7 +114,7 @@ def check_equal(upstream: EarlyExitHubert, outcome: Outcome, manifest: Manifest,
 
 
 def rows(
-    settings: Settings,
+    settings: EvaluationSettings,
     task: str,
     outcomes: Mapping[str | None, Outcome],
     manifest: Manifest,
@@ -176,7 +153,7 @@ def rows(
     return result
 
 
-def input_rows(task: Task, split: Split, settings: Settings, processes: int) -> list[dict[str, Any]]:
+def input_rows(task: Task, split: Split, settings: EvaluationSettings, processes: int) -> list[dict[str, Any]]:
     """Rows for the recordings as they are, if the task can score them: method ``input``, at no cost at all."""
     found = unprocessed(task, split, processes)
     if not found:
@@ -216,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: rows of the grid, exits per layer")
     parser.add_argument("--processes", type=int, default=1, help="how many score the test set (default: 1)")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(EvaluationSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     device = settings.compute.place()
     checkpoint, manifest = load(arguments.upstream).to(device), read_manifest(arguments.manifest)

@@ -5,7 +5,6 @@ The recordings are drawn by seed among those of at most a few seconds, never by 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,49 +19,15 @@ from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.inference import Cell, predict
 from daisy.manifest import Manifest, read_manifest
-from daisy.method import Method
 from daisy.model_file import load_downstream
 from daisy.seeds import generator
+from daisy.settings.report import ExamplesSettings, System
 from daisy.tasks.audio_metrics import best_order, si_sdr
 
 PEAK = 0.99
 
 
-@dataclasses.dataclass(frozen=True)
-class System:
-    """One way of running the task.
-
-    Attributes:
-        name: How listeners read it.
-        method: How a recording gets its exit layer.
-        strategy: How candidate layers are chosen; None for a fixed layer.
-        q: The strategy's share.
-    """
-
-    name: str
-    method: Method
-    strategy: str | None = None
-    q: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        count: Recordings to draw.
-        seconds: Longer ones are not drawn.
-        seed: Seed of the draw.
-        systems: What to run, in the order of ``--models`` and ``--exits``.
-    """
-
-    count: int
-    seconds: float
-    seed: int
-    systems: tuple[System, ...]
-
-
-def drawn(manifest: Manifest, settings: Settings) -> list[int]:
+def drawn(manifest: Manifest, settings: ExamplesSettings) -> list[int]:
     """Indices of the recordings.
 
     Raises:
@@ -113,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
     parser.add_argument("--out", type=Path, required=True, help="output: table of the examples")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(ExamplesSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     upstream = EarlyExitHubert(load(arguments.upstream))
     manifest = read_manifest(arguments.manifest)

@@ -7,19 +7,17 @@ each utterance and its entropies (utterances, K). Where states are streamed, the
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
 from daisy import stage
 from daisy.batches import batches
-from daisy.compute import BATCH, Compute, memory
+from daisy.compute import BATCH, memory
 from daisy.errors import DaisyError
 from daisy.features import load_features, normalise
 from daisy.files import atomic
@@ -27,25 +25,7 @@ from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import Layers, every_layer
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        pooled: Keep the mean over time of each normalised state instead of all frames (SID).
-        storage: Number format on the disk. `float32` where results must equal a run of the model itself.
-        batch_seconds: Audio in one forward pass.
-        keep: Whether the states are kept on the disk; otherwise they are streamed when they are needed.
-        compute: Where; evaluation compares with runs of the model itself, so that the precision is float32.
-    """
-
-    pooled: bool
-    storage: Literal["float16", "float32"]
-    batch_seconds: float
-    keep: bool = True
-    compute: Compute = Compute()
+from daisy.settings.features import FeaturesSettings
 
 
 def _run(model: Checkpoint, manifest: Manifest, batch: Sequence[int]) -> Iterator[tuple[int, Layers]]:
@@ -54,7 +34,7 @@ def _run(model: Checkpoint, manifest: Manifest, batch: Sequence[int]) -> Iterato
         return zip(batch, every_layer(model.encoder, model.branches, model.position, waves), strict=True)
 
 
-def extract(model: Checkpoint, manifest: Manifest, settings: Settings, out: Path) -> None:
+def extract(model: Checkpoint, manifest: Manifest, settings: FeaturesSettings, out: Path) -> None:
     """Compute and write the features of a manifest."""
     config = model.encoder.config
     counts = [1 if settings.pooled else config.frames(item.samples) for item in manifest.utterances]
@@ -93,7 +73,7 @@ def link_states(source: Path, out: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def extract_entropies(model: Checkpoint, manifest: Manifest, settings: Settings, like: Path, out: Path) -> None:
+def extract_entropies(model: Checkpoint, manifest: Manifest, settings: FeaturesSettings, like: Path, out: Path) -> None:
     """Entropies of other branches on the same HuBERT, beside the states that were extracted before.
 
     Raises:
@@ -128,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="output: NAME.npy; NAME.npz beside it")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(FeaturesSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     model, manifest = load(arguments.model).to(settings.compute.place()), read_manifest(arguments.manifest)
     if arguments.like:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +12,7 @@ from daisy.drawing import STYLE, save
 from daisy.errors import DaisyError
 from daisy.grid import EntropyRow, GridRow, ThresholdRow, read_table
 from daisy.plots import entropy_figure, tradeoff_figure
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage: none."""
+from daisy.settings.report import Nothing
 
 
 def draw(
@@ -38,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the figures")
     arguments = parser.parse_args(argv)
-    stage.settings(Settings, arguments.settings)
+    stage.settings(Nothing, arguments.settings)
     grid = read_table(GridRow, arguments.tables / "grid.csv")
     if not grid:
         raise DaisyError("the grid is empty", file=arguments.tables / "grid.csv", fix="Evaluate a method first")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-Kind = Literal["dynamic", "dynamic-s"]
-"""`dynamic`: K + 1 scalars, of which the first k + 1 go through a softmax. `dynamic-s`: a row of scalars
-for every exit layer."""
+from daisy.settings.downstream import Fusion
 
 
 class LayerSum(nn.Module):
@@ -20,7 +16,7 @@ class LayerSum(nn.Module):
         kind: Whether all exits share their scalars.
     """
 
-    def __init__(self, layers: int, kind: Kind = "dynamic") -> None:
+    def __init__(self, layers: int, kind: Fusion = "dynamic") -> None:
         super().__init__()
         self.kind = kind
         self.scalars = nn.Parameter(torch.zeros((layers, layers + 1) if kind == "dynamic-s" else (layers + 1,)))

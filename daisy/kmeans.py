@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,21 +12,7 @@ from sklearn.cluster import MiniBatchKMeans
 from daisy import stage
 from daisy.centroids import write_centroids
 from daisy.errors import DaisyError
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        clusters: C, the number of clusters.
-        seed: `random_state` of the clustering.
-        layer: Where the frames are from; kept with the centroids.
-    """
-
-    clusters: int
-    seed: int
-    layer: int | str
+from daisy.settings.targets import KMeansSettings
 
 
 def read_shards(paths: Sequence[Path], memory_gib: float) -> np.ndarray:
@@ -102,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory-gib", type=float, default=8.0, help="memory for the frames, in GiB (default: 8)")
     parser.add_argument("--out", type=Path, required=True, help="output: centroids and metadata (.npz)")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(KMeansSettings, arguments.settings)
     frames = read_shards(arguments.shards, arguments.memory_gib)
     centroids, distance = cluster(frames, settings.clusters, settings.seed)
     print(f"k-means: {settings.clusters} clusters of {len(frames):,} frames, mean squared distance {distance:.3f}")

@@ -5,10 +5,8 @@ Several jobs can label a part of the manifest each; `daisy.targets` joins what t
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,23 +21,7 @@ from daisy.km import write_labels
 from daisy.layer_frames import features
 from daisy.manifest import Manifest, read_manifest
 from daisy.progress import Progress
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        kind: ``kmeans`` (nearest centroid) or ``head`` (the pre-training head's best class).
-        layer: The layer whose frames are labelled, from 1, or ``"mfcc"``; unused for ``head``.
-        batch_seconds: Audio in one forward pass.
-        compute: Where, and how precisely.
-    """
-
-    kind: Literal["kmeans", "head"]
-    layer: int | str = 0
-    batch_seconds: float = 60.0
-    compute: Compute = Compute()
+from daisy.settings.targets import LabelSettings
 
 
 def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -97,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--nshard", type=int, default=1, help="how many parts")
     parser.add_argument("--out", type=Path, required=True, help="output: labels (.km)")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(LabelSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     manifest = read_manifest(arguments.manifest).part(arguments.rank, arguments.nshard)
     labels: dict[int, np.ndarray] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,17 +9,7 @@ from pathlib import Path
 from daisy import stage
 from daisy.errors import DaisyError
 from daisy.files import write_csv
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        links: The store's folder by the name that it has in the run's.
-    """
-
-    links: dict[str, str]
+from daisy.settings.report import LinksSettings
 
 
 def link(run: Path, links: Mapping[str, str]) -> None:
@@ -46,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="output: the links and folders, as CSV")
     arguments = parser.parse_args(argv)
-    links = stage.settings(Settings, arguments.settings).links
+    links = stage.settings(LinksSettings, arguments.settings).links
     link(arguments.out.parent, links)
     write_csv(arguments.out, ("link", "folder"), [{"link": key, "folder": value} for key, value in links.items()])
 

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from daisy import stage
 from daisy.audio import SAMPLE_RATE
-from daisy.corpora.partition import PARTS, Splits, partition
+from daisy.corpora.partition import PARTS, partition
 from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
 from daisy.files import write_csv
 from daisy.manifest import Utterance, write_manifest
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        task: Whose manifests; `speech` for the branches and their targets.
-        splits: How the corpus is divided.
-        max_seconds: Longer recordings are left out; 0 for none.
-        min_recordings: Speakers with fewer recordings, or with none in some part, are left out; 0 for none.
-        transcribed: Whether recordings without a text are left out.
-    """
-
-    task: str
-    splits: Splits
-    max_seconds: float = 0.0
-    min_recordings: int = 0
-    transcribed: bool = False
+from daisy.settings.corpora import ManifestsSettings
 
 
 def known_speakers(parts: dict[str, list[Recording]], least: int) -> set[str]:
@@ -42,7 +23,7 @@ def known_speakers(parts: dict[str, list[Recording]], least: int) -> set[str]:
     return {speaker for speaker, count in counts.items() if count >= least} & present
 
 
-def choose(parts: dict[str, list[Recording]], settings: Settings) -> dict[str, list[Recording]]:
+def choose(parts: dict[str, list[Recording]], settings: ManifestsSettings) -> dict[str, list[Recording]]:
     """The recordings of every part that the task uses, sorted by id.
 
     Raises:
@@ -88,7 +69,7 @@ def summary(task: str, part: str, recordings: Sequence[Recording], left_out: int
     }
 
 
-def _why(left_out: object, settings: Settings) -> str:
+def _why(left_out: object, settings: ManifestsSettings) -> str:
     """How many recordings of the corpus are not used, and what can be the reason."""
     rules = [f"longer than {settings.max_seconds:g} s"] * bool(settings.max_seconds)
     rules += [f"speakers with under {settings.min_recordings}, or none in some split"] * bool(settings.min_recordings)
@@ -103,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: folder with <split>.tsv and .csv")
     parser.add_argument("--summary", type=Path, required=True, help="output: recordings, speakers, minutes per split")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(ManifestsSettings, arguments.settings)
     try:
         parts = partition(read_table(arguments.corpus), settings.splits)
         chosen = choose(parts, settings)

@@ -74,9 +74,14 @@ class Method:
         return f"layer{self.layer}" if self.kind == "layer" else self.kind
 
     @property
+    def scale(self) -> str:
+        """The scale in paths; empty without one."""
+        return "" if self.rho is None else rho_name(self.rho)
+
+    @property
     def name(self) -> str:
         """The name in paths."""
-        return self.row if self.rho is None else f"{self.row}-{rho_name(self.rho)}"
+        return f"{self.row}-{self.scale}" if self.scale else self.row
 
     @property
     def by_entropy(self) -> bool:

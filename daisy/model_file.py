@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from daisy.errors import DaisyError
 from daisy.files import atomic
-from daisy.fusion import Kind, LayerSum
+from daisy.fusion import LayerSum
+from daisy.settings.downstream import Fusion
 from daisy.tasks.base import Task
 from daisy.tasks.loading import restore
 
@@ -26,7 +27,7 @@ class Downstream(nn.Module):
         fusion: How the states are summed.
     """
 
-    def __init__(self, task: Task, layers: int, dim: int, fusion: Kind) -> None:
+    def __init__(self, task: Task, layers: int, dim: int, fusion: Fusion) -> None:
         super().__init__()
         self.task, self.layers, self.dim = task, layers, dim
         self.fusion = LayerSum(layers, fusion)

@@ -15,7 +15,6 @@ import numpy as np
 from daisy import stage
 from daisy.bootstrap import interval
 from daisy.candidates import candidate_layers
-from daisy.compute import Compute
 from daisy.conditions import CLEAN, WHITE, ConditionRow
 from daisy.exit_rule import ExitRule, all_candidates
 from daisy.features import load_features
@@ -23,37 +22,14 @@ from daisy.files import read_json
 from daisy.grid import read_table, write_table
 from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
-from daisy.method import FULL, Method
+from daisy.method import FULL
 from daisy.model_file import Downstream, load_downstream
 from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
 from daisy.scoring import Judged, scores
+from daisy.settings.noise import StudySettings
 from daisy.split import Split, load_split
 from daisy.streamed import open_features
 from daisy.tasks.base import Score, set_metric
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        method: What is evaluated.
-        strategies: q of every strategy (only ``threshold`` uses it); empty for a baseline.
-        floor: The lowest layer that is a candidate where all are.
-        floors: Floors to compare, on clean speech and under white noise; empty for a baseline.
-        draws: Bootstrap draws.
-        seed: Seed of the bootstrap.
-        compute: Where.
-    """
-
-    method: Method
-    strategies: dict[str, float]
-    floor: int
-    floors: tuple[int, ...]
-    draws: int
-    seed: int
-    compute: Compute = Compute()
-
 
 Condition = tuple[str, float | None]
 
@@ -66,7 +42,9 @@ def conditions(rows: Sequence[ConditionRow]) -> dict[Condition, np.ndarray]:
     return {condition: np.array(places) for condition, places in found.items()}
 
 
-def exits_by_strategy(settings: Settings, trained: dict[str, object], entropies: np.ndarray) -> dict[str, np.ndarray]:
+def exits_by_strategy(
+    settings: StudySettings, trained: dict[str, object], entropies: np.ndarray
+) -> dict[str, np.ndarray]:
     """The exit layer of every noisy recording, by strategy; `ALL` is one of them."""
     counts, tau = trained["counts"], trained["tau"]
     assert isinstance(counts, list) and isinstance(tau, float)
@@ -94,7 +72,7 @@ class Scorer:
         split = dataclasses.replace(self.split, exits=exits)
         return scores(self.model, split, list(places), judged=self.known)
 
-    def wer(self, places: Iterable[int], exits: np.ndarray, settings: Settings) -> tuple[float, float, float]:
+    def wer(self, places: Iterable[int], exits: np.ndarray, settings: StudySettings) -> tuple[float, float, float]:
         """The task's main metric of the recordings at `places`, and its confidence interval."""
         metric = self.model.task.metrics[0]
         found = self.scores(places, exits)
@@ -102,7 +80,10 @@ class Scorer:
 
 
 def wer_rows(
-    settings: Settings, scorer: Scorer, groups: dict[Condition, np.ndarray], exits: dict[str | None, np.ndarray]
+    settings: StudySettings,
+    scorer: Scorer,
+    groups: dict[Condition, np.ndarray],
+    exits: dict[str | None, np.ndarray],
 ) -> list[NoiseWerRow]:
     """The error rates of every cell of the method under every condition."""
     return [
@@ -119,7 +100,11 @@ def wer_rows(
 
 
 def guard_rows(
-    settings: Settings, scorer: Scorer, groups: dict[Condition, np.ndarray], entropies: np.ndarray, tau: float
+    settings: StudySettings,
+    scorer: Scorer,
+    groups: dict[Condition, np.ndarray],
+    entropies: np.ndarray,
+    tau: float,
 ) -> list[NoiseGuardRow]:
     """What a floor under the exits does, on clean speech and under white noise."""
     assert settings.method.rho is not None
@@ -145,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="the downstream model; without it, exits alone")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of exits.csv, wer.csv and guard.csv")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(StudySettings, arguments.settings)
     stage.use_threads(arguments.threads)
     table = read_table(ConditionRow, arguments.conditions)
     groups = conditions(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,17 +13,7 @@ from daisy.errors import DaisyError
 from daisy.grid import EntropyRow, read_table
 from daisy.noise_grid import WER_TASK, read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        tasks: The tasks of the study.
-    """
-
-    tasks: tuple[str, ...]
+from daisy.settings.noise import NoiseTasks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the figures")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(NoiseTasks, arguments.settings)
     results = read_noise(arguments.tables, settings.tasks)
     if not all(results.exits.values()) or not results.wer:
         raise DaisyError("a table of the noise study is empty", file=arguments.tables, fix="Run the study again")

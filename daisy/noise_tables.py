@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,17 +16,7 @@ from daisy.noise_grid import (
     guard_order,
     wer_order,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        tasks: The tasks of the study.
-    """
-
-    tasks: tuple[str, ...]
+from daisy.settings.noise import NoiseTasks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--folders", type=Path, nargs="+", required=True, help="<task>/<method> of the study")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(NoiseTasks, arguments.settings)
     for task in settings.tasks:
         folders = [folder for folder in arguments.folders if folder.parent.name == task]
         exits = [row for folder in folders for row in read_table(NoiseExitRow, folder / "exits.csv")]

@@ -21,23 +21,7 @@ from daisy.manifest import Manifest, Utterance, read_manifest, write_manifest
 from daisy.noise import excerpt, mix, white
 from daisy.progress import Progress
 from daisy.seeds import generator
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        seed: Seed of the recordings and of the noise.
-        recordings: Test recordings drawn; all if there are fewer.
-        kinds: ``white``, or kinds of the noise table.
-        snr_db: Signal-to-noise ratios in dB.
-    """
-
-    seed: int
-    recordings: int
-    kinds: tuple[str, ...]
-    snr_db: tuple[float, ...]
+from daisy.settings.noise import NoisySettings
 
 
 def noise_recordings(table: Path, kinds: Sequence[str]) -> dict[str, list[Recording]]:
@@ -72,7 +56,7 @@ def noise_for(
 
 
 def versions(
-    item: Utterance, speech: np.ndarray, noises: Mapping[str, list[Recording]], folder: Path, settings: Settings
+    item: Utterance, speech: np.ndarray, noises: Mapping[str, list[Recording]], folder: Path, settings: NoisySettings
 ) -> Iterator[tuple[ConditionRow, np.ndarray]]:
     """One recording clean, then with every noise at every ratio."""
     yield ConditionRow(f"{CLEAN}/{item.id}", item.id, CLEAN, None, None, 1.0), speech
@@ -85,7 +69,7 @@ def versions(
             yield ConditionRow(name, item.id, kind, float(snr_db), source, made.scale), made.wave
 
 
-def make(manifest: Manifest, table: Path, settings: Settings, out: Path) -> None:
+def make(manifest: Manifest, table: Path, settings: NoisySettings, out: Path) -> None:
     """Write audio, manifest and conditions.
 
     Raises:
@@ -118,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--noise", type=Path, required=True, help="table of noise; speaker = kind, audio/ beside it")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of audio, manifest, conditions.csv")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(NoisySettings, arguments.settings)
     make(read_manifest(arguments.manifest), arguments.noise, settings, arguments.out)
 
 

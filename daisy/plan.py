@@ -88,7 +88,7 @@ class Records:
 
     def __init__(self, workflow: Any) -> None:
         self.dag, self._persistence = workflow.dag, workflow.persistence
-        table = Path(workflow.globals["RUN"]) / "store.csv"
+        table = Path(workflow.globals["flow"].context.home) / "store.csv"
         rows = read_csv(table, columns=("folder",)) if table.exists() else []
         self._folders = {KEY.sub("", f"{row['folder']}/"): row["folder"] for row in rows}
 

@@ -30,6 +30,7 @@ from daisy.report_tables import (
     side_by_side_section,
     threshold_section,
 )
+from daisy.settings.report import ReportSettings
 
 FIGURES = {
     "fig2_entropy": (
@@ -46,19 +47,6 @@ FIGURES = {
 
 MOST_REASONS = 20
 """So many reasons are shown one by one."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        run: The run's name.
-        noise_tasks: The tasks of the noise study, if there is one.
-    """
-
-    run: str
-    noise_tasks: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +178,7 @@ def summary(found: Sequence[Claim]) -> str:
     return f"Of {len(found)} claims, {counts['holds']} hold, {counts['fails']} fail, {counts['not tested']} not tested."
 
 
-def facts(settings: Settings, finished: datetime.datetime) -> dict[str, str]:
+def facts(settings: ReportSettings, finished: datetime.datetime) -> dict[str, str]:
     """When and with what the run was made."""
     return {
         "Run": settings.run,
@@ -202,7 +190,7 @@ def facts(settings: Settings, finished: datetime.datetime) -> dict[str, str]:
     }
 
 
-def build(arguments: Any, settings: Settings) -> tuple[str, list[Claim]]:
+def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
     """The page and its claims, from the files that the command line names."""
     results = read_results(arguments.tables, settings.noise_tasks)
     config, config_text = read_config(arguments.config)
@@ -258,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint-card", type=Path, help="text about the speech model")
     parser.add_argument("--out", type=Path, required=True, help="output: the page")
     arguments = parser.parse_args(argv)
-    page, found = build(arguments, stage.settings(Settings, arguments.settings))
+    page, found = build(arguments, stage.settings(ReportSettings, arguments.settings))
     write_text(arguments.out, page)
     print(f"report: {summary(found)}")
 

@@ -13,9 +13,11 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from daisy.errors import DaisyError
+from daisy.versions import record
 
 Settings = TypeVar("Settings")
 
@@ -56,9 +58,14 @@ def settings(kind: type[Settings], text: str) -> Settings:
     return build(kind, value)
 
 
-def build(kind: type[Settings], value: Any) -> Settings:
-    """The dataclass `kind` from the values of one JSON object; see `settings`."""
-    return _build(kind, value, "settings")
+def text(settings: Any) -> str:
+    """Settings, a dataclass, as the JSON object that `settings` parses: every field, in one order."""
+    return json.dumps(dataclasses.asdict(settings), sort_keys=True)
+
+
+def build(kind: type[Settings], value: Any, name: str = "settings") -> Settings:
+    """The dataclass `kind` from the values of one JSON object, which errors call `name`; see `settings`."""
+    return _build(kind, value, name)
 
 
 def _build(kind: Any, value: Any, name: str) -> Any:
@@ -133,9 +140,17 @@ def use_threads(count: int) -> None:
 
 
 def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run a stage's `main`; a user's error becomes one clear line and exit status 1."""
+    """Run a stage's `main`; a user's error becomes one clear line and exit status 1.
+
+    With ``--record FILE OUTPUT ...`` the versions of the libraries that made the outputs are kept in the file.
+    """
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    known.add_argument("--record", nargs="+", default=[])
+    own, rest = known.parse_known_args()
     try:
-        main(None)
+        main(rest)
+        if own.record:
+            record(Path(own.record[0]), own.record[1:])
     except DaisyError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

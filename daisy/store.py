@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daisy import stage
 from daisy.code_digest import code_digests
 from daisy.contents import Contents
 from daisy.errors import DaisyError
@@ -37,6 +37,10 @@ class Stored:
     code: dict[str, str]
     inputs: dict[str, str]
 
+    def file(self, name: str, path: str) -> list[str]:
+        """A file in the folder that the stage knows as `name`; none if it reads no such folder."""
+        return [f"{self.inputs[name]}/{path}"] if name in self.inputs else []
+
 
 class Store:
     """All stored stages of one config.
@@ -51,16 +55,16 @@ class Store:
         self._folders: set[str] = set()
         self._contents = Contents(Path(root) / "contents.json")
 
-    def add(self, name: str, *modules: str, settings: Mapping[str, Any], **inputs: str) -> str:
+    def add(self, name: str, *modules: str, settings: Any, **inputs: str) -> str:
         """Register a stage and return its folder.
 
         Args:
             name: The stage's name, the beginning of its folder's.
             modules: The stage's module, and those that it loads by name.
-            settings: Exactly the config values that it uses.
+            settings: A dataclass of exactly the config values that it uses.
             inputs: Folders that `add` returned, or paths of outside files; empty ones are left out.
         """
-        text = json.dumps(settings, sort_keys=True)
+        text = stage.text(settings)
         code = code_digests(*modules)
         read = {key: path for key, path in sorted(inputs.items()) if path}
         # A folder of the store says it all by its name.
@@ -85,9 +89,21 @@ class Store:
             )
         return self._stages[key]
 
+    def path(self, path: str) -> str:
+        """A path in the store."""
+        return f"{self.root}/{path}"
+
     def name(self, folder: str) -> str:
         """The name of the stage that writes `folder`; empty if it is none of the store's."""
         return Path(folder).name.rpartition("-")[0] if folder in self._folders else ""
+
+    def knows(self, key: str) -> bool:
+        """Whether the config has a stage of this key."""
+        return key in self._stages
+
+    def holds(self, folder: str) -> bool:
+        """Whether a stage of the store writes `folder`."""
+        return folder in self._folders
 
     def at(self, folder: str) -> Stored:
         """The stage that writes `folder`."""

@@ -24,11 +24,7 @@ from daisy.grid import (
 )
 from daisy.grid_cell import GridCell
 from daisy.method import Method
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage: none."""
+from daisy.settings.report import Nothing
 
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -156,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
-    stage.settings(Settings, arguments.settings)
+    stage.settings(Nothing, arguments.settings)
     trained = seed_rows(arguments.evaluations)
     grid, exits = grid_rows(trained), exit_rows(arguments.evaluations)
     candidates = candidate_rows(arguments.evaluations)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,17 +12,7 @@ from daisy.errors import DaisyError
 from daisy.files import atomic
 from daisy.km import read_lines, write_dictionary
 from daisy.manifest import Manifest, read_manifest
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        classes: C, where it is known; 0 for as many as occur.
-    """
-
-    classes: int = 0
+from daisy.settings.targets import JoinSettings
 
 
 def lines_of(manifest: Manifest, shards: Sequence[Path]) -> Iterator[str]:
@@ -66,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: all labels (.km)")
     parser.add_argument("--dictionary", type=Path, required=True, help="output: id and count of every class")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(JoinSettings, arguments.settings)
     counts = join(read_manifest(arguments.manifest), arguments.labels, arguments.out, settings.classes)
     write_dictionary(arguments.dictionary, counts)
     rare = int((counts == 0).sum())

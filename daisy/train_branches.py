@@ -18,39 +18,14 @@ from daisy.contents import digest
 from daisy.files import write_csv
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load
-from daisy.hubert.config import Position
 from daisy.hubert.writing import save_published
 from daisy.km import read_dictionary, read_labels
 from daisy.manifest import Manifest, read_manifest
 from daisy.resume import Resumable
 from daisy.seeds import generator
+from daisy.settings.branches import BranchesSettings
 from daisy.training import Loop, check_finite
 from daisy.workers import start_workers
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        position: Which tensor of a layer the branches read.
-        steps: Updates.
-        batch_seconds: Audio in one batch.
-        learning_rate: Adam's.
-        seed: Seed of the weights and of the order of batches.
-        save_every: Steps between two saved states.
-        accumulate: Parts of a batch that run one after the other, for less memory.
-        compute: Where, and how precisely.
-    """
-
-    position: Position
-    steps: int
-    batch_seconds: float
-    learning_rate: float
-    seed: int
-    save_every: int
-    accumulate: int = 1
-    compute: Compute = Compute()
 
 
 def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Compute) -> Tensor:
@@ -88,7 +63,7 @@ def optimizer_of(branches: Branches, learning_rate: float) -> torch.optim.Optimi
     return torch.optim.Adam(branches.parameters(), lr=learning_rate, fused=True)
 
 
-def order(manifest: Manifest, settings: Settings) -> Iterator[list[int]]:
+def order(manifest: Manifest, settings: BranchesSettings) -> Iterator[list[int]]:
     """Batches without end: every epoch the same batches of similar length, in an order of its own."""
     groups = batches([item.samples for item in manifest.utterances], settings.batch_seconds)
     epoch = 0
@@ -99,7 +74,7 @@ def order(manifest: Manifest, settings: Settings) -> Iterator[list[int]]:
 
 
 def train(
-    checkpoint: Checkpoint, manifest: Manifest, labels: Sequence[np.ndarray], settings: Settings, loop: Loop
+    checkpoint: Checkpoint, manifest: Manifest, labels: Sequence[np.ndarray], settings: BranchesSettings, loop: Loop
 ) -> list[dict[str, float]]:
     """Train `checkpoint.branches` in place; return the history of losses and accuracies.
 
@@ -146,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: the model with branches, published format")
     parser.add_argument("--history", type=Path, required=True, help="output: loss and accuracies per step")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(BranchesSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     workers = start_workers()
     checkpoint = load(arguments.checkpoint)

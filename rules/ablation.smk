@@ -4,41 +4,12 @@ Run by `snakemake ablation`. Every variant is the pipeline's own rules with othe
 states are shared, and so are the models of `full`, which no branch touches.
 """
 
-ABLATION = results("ablation")
-ABLATED = config["ablation"]
-ABLATED_METHOD = Method("daisy", ABLATED["rho"])
-
-
-VARIANTS = target_variants()
-
-
-VARIANT_TARGETS = {name: targets(**{"layer": 0, "clusters": 0, **variant}) for name, variant in VARIANTS.items()}
-VARIANT_BRANCHES = {name: branches(labels) for name, labels in VARIANT_TARGETS.items()}
-VARIANT_FEATURES = {
-    (variant, task, part): features(task, part, model)
-    for variant, model in VARIANT_BRANCHES.items()
-    for task in ABLATED["tasks"]
-    for part in PARTS
-}
-
-
-VARIANT_LINKS = {
-    **{f"{name}/targets": labels for name, labels in VARIANT_TARGETS.items()},
-    **{f"{name}/{key}": path for name, labels in VARIANT_TARGETS.items() for key, path in behind(labels).items()},
-    **{f"{name}/branches": folder for name, folder in VARIANT_BRANCHES.items()},
-    **{f"{name}/features/{task}/{part}": folder for (name, task, part), folder in VARIANT_FEATURES.items()},
-}
-
-
-wildcard_constraints:
-    variant="|".join(VARIANTS),
-
 
 rule ablation:
     input:
         results("ablation/store.csv"),
         results("tables/ablation.csv"),
-        expand(results("figures/ablation.{ending}"), ending=("png", "svg")),
+        expand(results("figures/ablation.{ending}"), ending=ENDINGS),
 
 
 use rule links as ablation_links with:
@@ -49,86 +20,46 @@ use rule links as ablation_links with:
     benchmark:
         results("benchmarks/ablation_links.tsv")
     params:
-        settings=settings(links=VARIANT_LINKS),
-        code=code("daisy.links"),
+        settings=flow.links(flow.ablation.links).settings,
+        code=flow.links(flow.ablation.links).code,
 
 
 use rule calibration as ablation_calibration with:
-    input:
-        states=variant_features("train", "states.npy"),
-        table=variant_features("train", "states.npz"),
     output:
-        results("ablation/{variant}/calibration/{task}.json"),
+        results("ablation/{variant}/calibration/{task}/{rho}.json"),
     log:
-        results("logs/ablation_calibration-{variant}-{task}.log"),
+        results("logs/ablation_calibration-{variant}-{task}-{rho}.log"),
     benchmark:
-        results("benchmarks/ablation_calibration-{variant}-{task}.tsv")
-    params:
-        settings=lambda wildcards: calibration_settings(wildcards.task, ABLATED["rho"]),
-        code=code("daisy.calibrate"),
+        results("benchmarks/ablation_calibration-{variant}-{task}-{rho}.tsv")
 
 
 use rule downstream as ablation_downstream with:
-    input:
-        train_manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/train.tsv",
-        train_features=variant_features("train", "states.npy"),
-        train_table=variant_features("train", "states.npz"),
-        dev_manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/dev.tsv",
-        dev_features=variant_features("dev", "states.npy"),
-        dev_table=variant_features("dev", "states.npz"),
-        calibration=results("ablation/{variant}/calibration/{task}.json"),
-        upstream=lambda wildcards: streaming(wildcards.task, "train", "dev", model=VARIANT_BRANCHES[wildcards.variant]),
     output:
-        model=results("ablation/{variant}/downstream/{task}/model.safetensors"),
-        exits=results("ablation/{variant}/downstream/{task}/exits.json"),
-        history=results("ablation/{variant}/downstream/{task}/history.csv"),
+        model=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/model.safetensors"),
+        exits=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/exits.json"),
+        history=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/history.csv"),
     log:
-        results("logs/ablation_downstream-{variant}-{task}.log"),
+        results("logs/ablation_downstream-{variant}-{task}-{method}-seed{seed}.log"),
     benchmark:
-        results("benchmarks/ablation_downstream-{variant}-{task}.tsv")
-    params:
-        settings=lambda wildcards: downstream_settings(wildcards.task, ABLATED_METHOD, SEEDS[0]),
-        code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
-        state=lambda wildcards: state(
-            f"ablation-{wildcards.variant}-{wildcards.task}",
-            downstream_settings(wildcards.task, ABLATED_METHOD, SEEDS[0]),
-            task_code("daisy.downstream", wildcards.task),
-        ),
-        calibration=option("calibration"),
-        upstream=option("upstream"),
-        curves=curves,
+        results("benchmarks/ablation_downstream-{variant}-{task}-{method}-seed{seed}.tsv")
 
 
 use rule evaluation as ablation_evaluation with:
-    input:
-        corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=lambda wildcards: f"{VARIANT_BRANCHES[wildcards.variant]}/daisy.pt",
-        manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/test.tsv",
-        features=variant_features("test", "states.npy"),
-        table=variant_features("test", "states.npz"),
-        model=results("ablation/{variant}/downstream/{task}/model.safetensors"),
-        exits=results("ablation/{variant}/downstream/{task}/exits.json"),
-        full=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/full/model.safetensors",
     output:
-        results("ablation/{variant}/evaluation/{task}.json"),
+        results("ablation/{variant}/evaluation/{task}/seed{seed}/{method}.json"),
     log:
-        results("logs/ablation_evaluation-{variant}-{task}.log"),
+        results("logs/ablation_evaluation-{variant}-{task}-{method}-seed{seed}.log"),
     benchmark:
-        results("benchmarks/ablation_evaluation-{variant}-{task}.tsv")
-    params:
-        settings=lambda wildcards: evaluation_settings(wildcards.task, ABLATED_METHOD, SEEDS[0]),
-        code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
+        results("benchmarks/ablation_evaluation-{variant}-{task}-{method}-seed{seed}.tsv")
 
 
 rule ablation_table:
     input:
-        evaluations=expand(
-            results("ablation/{variant}/evaluation/{task}.json"), variant=VARIANTS, task=ABLATED["tasks"]
+        evaluations=flow.ablation.files("evaluation"),
+        calibrations=flow.ablation.files("calibration"),
+        full=expand(
+            results("evaluation/{task}/seed{seed}/full.json"), task=flow.ablation.tasks, seed=flow.context.first_seed
         ),
-        calibrations=expand(
-            results("ablation/{variant}/calibration/{task}.json"), variant=VARIANTS, task=ABLATED["tasks"]
-        ),
-        full=expand(results("evaluation/{task}/seed{seed}/full.json"), task=ABLATED["tasks"], seed=SEEDS[0]),
     output:
         report(
             results("tables/ablation.csv"),
@@ -149,15 +80,13 @@ rule ablation_table:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(
-            variants=VARIANTS, default=f"layer{config['targets']['layer']}-c{config['targets']['clusters']}"
-        ),
-        code=all_tasks_code("daisy.ablation"),
-        folder=lambda wildcards: ABLATION,
+        settings=flow.ablation.table.settings,
+        code=flow.ablation.table.code,
         tables=output_folder,
-        figures=lambda wildcards, output: os.path.dirname(output[2]),
+        figures=results("figures"),
     shell:
         stage(
             "ablation",
-            "--folder {params.folder} --full {input.full} --tables {params.tables} --figures {params.figures}",
+            "--evaluations {input.evaluations} --calibrations {input.calibrations} --full {input.full} "
+            "--tables {params.tables} --figures {params.figures}",
         )

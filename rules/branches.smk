@@ -1,17 +1,15 @@
 """Exit branches: one linear classifier per layer, all trained from one forward pass of the frozen model."""
 
-BRANCHES = branches(TARGETS)
-
 
 rule branch_training:
     input:
-        f"{BRANCHES}/daisy.pt",
+        flow.upstream.model,
 
 
 rule branches:
     input:
-        corpus=corpus("speech"),
-        checkpoint=ancient(CHECKPOINT),
+        corpus=flow.corpora.table("speech"),
+        checkpoint=ancient(flow.context.checkpoint),
         manifest=of("manifest", "train.tsv"),
         labels=of("labels", "train.km"),
         dictionary=of("labels", "dict.km.txt"),

@@ -3,9 +3,9 @@
 
 rule bundle:
     input:
-        model=f"{BRANCHES}/daisy.pt",
-        calibrations=calibrated("calibration/{task}/{rho}.json"),
-        exits=calibrated("downstream/{task}/seed{seed}/daisy-{rho}/exits.json"),
+        model=flow.upstream.model,
+        calibrations=flow.rho_cells("calibration/{task}/{rho}.json"),
+        exits=flow.rho_cells("downstream/{task}/seed{seed}/{method}/exits.json"),
     output:
         results("model/daisy.safetensors"),
     log:
@@ -15,11 +15,8 @@ rule bundle:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(
-            absolute=config["thresholds"]["absolute"],
-            q={task: values["q"] for task, values in config["tasks"].items()},
-        ),
-        code=code("daisy.bundle"),
+        settings=flow.bundle.settings,
+        code=flow.bundle.code,
     shell:
         stage(
             "bundle",

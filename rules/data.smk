@@ -1,17 +1,5 @@
 """Corpora: recordings become FLAC files and tables, and tables become the manifests of every task."""
 
-DATA = config["data"]
-SPLITS = {"seed": SEED, **{key: DATA["splits"][key] for key in ("dev", "test", "max_per_speaker")}}
-
-
-CORPORA = corpora()
-
-
-LEFT_OUT = left_out()
-
-
-MANIFESTS = {task: manifests(task) for task in ("speech", *config["tasks"])}
-
 
 rule embedded_speech:
     output:
@@ -123,16 +111,16 @@ rule download:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: settings(corpus=wildcards.published, archive=wildcards.archive),
-        code=code("daisy.published.download"),
-        root=lambda wildcards: DATA["published"][wildcards.published]["root"],
+        settings=lambda wildcards: flow.corpora.download(wildcards.published, wildcards.archive).settings,
+        code=lambda wildcards: flow.corpora.download(wildcards.published, wildcards.archive).code,
+        root=lambda wildcards: flow.config.data.published[wildcards.published]["root"],
     shell:
         stage("published.download", "--root {params.root:q} --out {output}")
 
 
 rule published_corpus:
     input:
-        downloads,
+        lambda wildcards: flow.corpora.downloads(wildcards.published),
     output:
         audio=directory(store_path("{published}-{key}/audio")),
         table=store_path("{published}-{key}/recordings.csv"),
@@ -143,9 +131,9 @@ rule published_corpus:
         store_path("benchmarks/{published}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
-    threads: DATA["published"]["threads"]
+    threads: flow.config.data.published["threads"]
     resources:
-        disk_mb=made_mb,
+        disk_mb=lambda wildcards: flow.sizes.made(wildcards.published),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -156,7 +144,7 @@ rule published_corpus:
 
 rule manifests:
     input:
-        corpus=lambda wildcards: ancient(corpus(json.loads(store[wildcards.key].settings)["task"])),
+        corpus=lambda wildcards: ancient(flow.corpora.table(wildcards.name)),
     output:
         expand(store_path("manifests-{{name}}-{{key}}/{part}.{ending}"), part=PARTS, ending=("tsv", "csv")),
         summary=store_path("manifests-{name}-{key}/summary.csv"),

@@ -1,16 +1,21 @@
 """Downstream: for each task one model per method and seed, trained on the exits that the method takes."""
 
 
+def trained(wildcards):
+    """The training of a path's model."""
+    return models(wildcards).downstream(wildcards.task, method(wildcards), int(wildcards.seed))
+
+
 rule downstream:
     input:
-        train_manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/train.tsv",
-        train_features=lambda wildcards: f"{FEATURES[wildcards.task, 'train']}/states.npy",
-        train_table=lambda wildcards: f"{FEATURES[wildcards.task, 'train']}/states.npz",
-        dev_manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/dev.tsv",
-        dev_features=lambda wildcards: f"{FEATURES[wildcards.task, 'dev']}/states.npy",
-        dev_table=lambda wildcards: f"{FEATURES[wildcards.task, 'dev']}/states.npz",
-        calibration=calibration_of,
-        upstream=lambda wildcards: streaming(wildcards.task, "train", "dev"),
+        train_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "train"),
+        train_features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "train"),
+        train_table=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "train"),
+        dev_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "dev"),
+        dev_features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "dev"),
+        dev_table=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "dev"),
+        calibration=lambda wildcards: models(wildcards).threshold(wildcards.task, method(wildcards)),
+        upstream=lambda wildcards: models(wildcards).upstream.streams(wildcards.task, "train", "dev"),
     output:
         model=results("downstream/{task}/seed{seed}/{method}/model.safetensors"),
         exits=results("downstream/{task}/seed{seed}/{method}/exits.json"),
@@ -22,13 +27,9 @@ rule downstream:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: downstream_settings(wildcards.task, METHODS[wildcards.method], int(wildcards.seed)),
-        code=lambda wildcards: task_code("daisy.downstream", wildcards.task),
-        state=lambda wildcards: state(
-            f"{wildcards.task}-{wildcards.method}-seed{wildcards.seed}",
-            downstream_settings(wildcards.task, METHODS[wildcards.method], int(wildcards.seed)),
-            task_code("daisy.downstream", wildcards.task),
-        ),
+        settings=lambda wildcards: trained(wildcards).settings,
+        code=lambda wildcards: trained(wildcards).code,
+        state=lambda wildcards: models(wildcards).state(wildcards.task, method(wildcards), int(wildcards.seed)),
         calibration=option("calibration"),
         upstream=option("upstream"),
         curves=curves,

@@ -1,16 +1,26 @@
 """Evaluation: every trained method on its test set, one cell per strategy, with speed against the full model."""
 
 
+def trained_by(wildcards):
+    """Task, seed and method of a path's model."""
+    return wildcards.task, wildcards.seed, wildcards.method
+
+
+def evaluated(wildcards):
+    """The evaluation of a path's model."""
+    return models(wildcards).evaluation(wildcards.task, method(wildcards), int(wildcards.seed))
+
+
 rule evaluation:
     input:
-        corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=f"{BRANCHES}/daisy.pt",
-        manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/test.tsv",
-        features=lambda wildcards: f"{FEATURES[wildcards.task, 'test']}/states.npy",
-        table=lambda wildcards: f"{FEATURES[wildcards.task, 'test']}/states.npz",
-        model=results("downstream/{task}/seed{seed}/{method}/model.safetensors"),
-        exits=results("downstream/{task}/seed{seed}/{method}/exits.json"),
-        full=results("downstream/{task}/seed{seed}/full/model.safetensors"),
+        corpus=lambda wildcards: flow.corpora.table(wildcards.task),
+        upstream=lambda wildcards: models(wildcards).upstream.model,
+        manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
+        features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "test"),
+        table=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "test"),
+        model=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/model.safetensors",
+        exits=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/exits.json",
+        full=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
     output:
         results("evaluation/{task}/seed{seed}/{method}.json"),
     log:
@@ -22,8 +32,8 @@ rule evaluation:
         "../envs/daisy.yaml"
     threads: workflow.resource_settings.cores or 1
     params:
-        settings=lambda wildcards: evaluation_settings(wildcards.task, METHODS[wildcards.method], int(wildcards.seed)),
-        code=lambda wildcards: task_code("daisy.evaluate", wildcards.task),
+        settings=lambda wildcards: evaluated(wildcards).settings,
+        code=lambda wildcards: evaluated(wildcards).code,
     shell:
         stage(
             "evaluate",

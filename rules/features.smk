@@ -1,14 +1,12 @@
 """Features: a task's recordings run through the frozen model once; their entropies calibrate its thresholds."""
 
-FEATURES = {(task, part): features(task, part, BRANCHES) for task in config["tasks"] for part in PARTS}
-
 
 rule features:
     input:
-        corpus=lambda wildcards: corpus(wildcards.task),
+        corpus=lambda wildcards: flow.corpora.table(wildcards.task),
         model=of("model", "daisy.pt"),
         manifest=of("manifest", "{part}.tsv"),
-        like=known_states,
+        like=lambda wildcards: flow.upstream.same_states(wildcards.key, wildcards.task, wildcards.part),
     output:
         states=store_path("features-{task}-{part}-{key}/states.npy"),
         table=store_path("features-{task}-{part}-{key}/states.npz"),
@@ -19,7 +17,7 @@ rule features:
     conda:
         "../envs/daisy.yaml"
     resources:
-        disk_mb=states_mb,
+        disk_mb=lambda wildcards: flow.sizes.states(wildcards.key, wildcards.task, wildcards.part),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -33,8 +31,8 @@ rule features:
 
 rule calibration:
     input:
-        states=lambda wildcards: f"{FEATURES[wildcards.task, 'train']}/states.npy",
-        table=lambda wildcards: f"{FEATURES[wildcards.task, 'train']}/states.npz",
+        states=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "train"),
+        table=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "train"),
     output:
         results("calibration/{task}/{rho}.json"),
     log:
@@ -44,7 +42,7 @@ rule calibration:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: calibration_settings(wildcards.task, RHOS[wildcards.rho]),
-        code=code("daisy.calibrate"),
+        settings=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).settings,
+        code=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).code,
     shell:
         stage("calibrate", "--features {input.states} --out {output}")

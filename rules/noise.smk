@@ -1,30 +1,11 @@
 """Noise study: a part of the test set under falling signal-to-noise ratio, its exits and its error rates."""
 
-NOISE = config["noise"]
-NOISE_TASKS = NOISE["tasks"]
-WER_TASK = "asr"
-
-
-NOISE_FOLDERS = [f"{RUN}/noise/{task}/{method}" for task in NOISE_TASKS for method in noise_methods(task)]
-NOISE_TABLES = (
-    [f"{RUN}/tables/noise{'' if task == WER_TASK else f'_{task}'}.csv" for task in NOISE_TASKS]
-    + expand(results("tables/{name}.csv"), name=("noise_wer", "noise_guard"))
-    if NOISE_TASKS
-    else []
-)
-NOISE_FIGURES = ("fig4_noise_exits", "fig5_noise_wer") if NOISE_TASKS else ()
-NOISE_FIGURE_FILES = expand(results("figures/{name}.{ending}"), name=NOISE_FIGURES, ending=("png", "svg"))
-
-
-NOISY = {task: noisy(task) for task in NOISE_TASKS}
-NOISE_FEATURES = {task: noise_features(task) for task in NOISE_TASKS}
-
 
 rule noisy_speech:
     input:
-        corpus=lambda wildcards: corpus(wildcards.task),
+        corpus=lambda wildcards: flow.corpora.table(wildcards.task),
         manifest=of("manifest", "test.tsv"),
-        noise=corpus("noise"),
+        noise=flow.corpora.table("noise"),
     output:
         directory(store_path("noisy-{task}-{key}/audio")),
         store_path("noisy-{task}-{key}/noisy.csv"),
@@ -37,7 +18,7 @@ rule noisy_speech:
     conda:
         "../envs/daisy.yaml"
     resources:
-        disk_mb=lambda wildcards: disk.megabytes(disk.flac(noisy_audio(wildcards.task))),
+        disk_mb=lambda wildcards: flow.sizes.noisy_speech(wildcards.task),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -62,7 +43,7 @@ rule noise_features:
         "../envs/daisy.yaml"
     threads: 2
     resources:
-        disk_mb=states_mb,
+        disk_mb=lambda wildcards: flow.sizes.states(wildcards.key, wildcards.task),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -72,15 +53,15 @@ rule noise_features:
 
 rule noise_evaluation:
     input:
-        manifest=lambda wildcards: f"{NOISY[wildcards.task]}/noisy.tsv",
-        conditions=lambda wildcards: f"{NOISY[wildcards.task]}/conditions.csv",
-        features=lambda wildcards: f"{NOISE_FEATURES[wildcards.task]}/states.npy",
-        table=lambda wildcards: f"{NOISE_FEATURES[wildcards.task]}/states.npz",
-        exits=f"{RUN}/downstream/{{task}}/seed{SEEDS[0]}/{{method}}/exits.json",
-        model=noise_model,
-        upstream=lambda wildcards: streaming(wildcards.task, "test") if noise_model(wildcards) else [],
+        manifest=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/noisy.tsv",
+        conditions=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/conditions.csv",
+        features=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npy",
+        table=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npz",
+        exits=results(f"downstream/{{task}}/seed{flow.context.first_seed}/{{method}}/exits.json"),
+        model=lambda wildcards: flow.noise.head(wildcards.task, wildcards.method),
+        upstream=lambda wildcards: flow.noise.streams(wildcards.task),
     output:
-        expand(results("noise/{{task}}/{{method}}/{name}.csv"), name=("exits", "wer", "guard")),
+        expand(results("noise/{{task}}/{{method}}/{name}.csv"), name=NOISE_RESULTS),
     log:
         results("logs/noise_evaluation-{task}-{method}.log"),
     benchmark:
@@ -88,8 +69,8 @@ rule noise_evaluation:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=noise_settings,
-        code=lambda wildcards: task_code("daisy.noise_evaluate", wildcards.task),
+        settings=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).settings,
+        code=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).code,
         model=option("model"),
         upstream=option("upstream"),
         out=output_folder,
@@ -101,13 +82,13 @@ rule noise_evaluation:
         )
 
 
-if NOISE_TASKS:
+if flow.noise.tasks:
 
     rule noise_tables:
         input:
-            expand("{folder}/{name}.csv", folder=NOISE_FOLDERS, name=("exits", "wer", "guard")),
+            expand("{folder}/{name}.csv", folder=flow.noise.folders, name=NOISE_RESULTS),
         output:
-            NOISE_TABLES,
+            flow.noise.tables,
         log:
             results("logs/noise_tables.log"),
         benchmark:
@@ -115,28 +96,28 @@ if NOISE_TASKS:
         conda:
             "../envs/daisy.yaml"
         params:
-            settings=settings(tasks=NOISE_TASKS),
-            code=code("daisy.noise_tables"),
-            folders=NOISE_FOLDERS,
+            settings=flow.noise.gathering.settings,
+            code=flow.noise.gathering.code,
+            folders=flow.noise.folders,
             out=output_folder,
         shell:
             stage("noise_tables", "--folders {params.folders} --out {params.out}")
 
     rule noise_figures:
         input:
-            NOISE_TABLES,
+            flow.noise.tables,
             # It tells how many layers there are.
             results("tables/entropy.csv"),
         output:
             [
                 report(
-                    f"{RUN}/figures/{name}.png",
+                    results(f"figures/{name}.png"),
                     caption=f"captions/{name}.rst",
                     category="Figures",
                 )
-                for name in NOISE_FIGURES
+                for name in flow.noise.figures
             ],
-            expand(results("figures/{name}.svg"), name=NOISE_FIGURES),
+            expand(results("figures/{name}.svg"), name=flow.noise.figures),
         log:
             results("logs/noise_figures.log"),
         benchmark:
@@ -144,9 +125,9 @@ if NOISE_TASKS:
         conda:
             "../envs/daisy.yaml"
         params:
-            settings=settings(tasks=NOISE_TASKS),
-            code=all_tasks_code("daisy.noise_figures"),
-            tables=folder_of(NOISE_TABLES[0]),
+            settings=flow.noise.drawing.settings,
+            code=flow.noise.drawing.code,
+            tables=results("tables"),
             out=output_folder,
         shell:
             stage("noise_figures", "--tables {params.tables} --out {params.out}")

@@ -4,12 +4,9 @@ Run by `snakemake pretrain`, never by a reproduction: the weights are part of th
 in an environment of its own (envs/fairseq.txt), which the first rule makes.
 """
 
-PRETRAIN = f"{CACHE}/pretrain"
-FAIRSEQ = f"{CACHE}/fairseq"
-ITERATIONS = {
-    "1": {"layer": "mfcc", "clusters": 100, "share": 0.3, "rate": 100, "updates": 800, "warmup": 100},
-    "2": {"layer": 6, "clusters": 200, "share": 0.5, "rate": 50, "updates": 2200, "warmup": 300},
-}
+from daisy.workflow.pretraining import ITERATIONS, Pretraining
+
+pretraining = Pretraining(flow.context)
 
 
 rule pretrain:
@@ -19,9 +16,9 @@ rule pretrain:
 
 rule fairseq_environment:
     input:
-        resource("envs/fairseq.txt"),
+        flow.context.resource("envs/fairseq.txt"),
     output:
-        touch(f"{FAIRSEQ}/.ready"),
+        touch(f"{pretraining.fairseq}/.ready"),
     log:
         cache_path("logs/fairseq_environment.log"),
     conda:
@@ -34,8 +31,8 @@ rule fairseq_environment:
 
 rule pretrain_dump:
     input:
-        manifest=f"{MANIFESTS['speech']}/train.tsv",
-        checkpoint=previous_checkpoint,
+        manifest=flow.corpora.manifest("speech", "train"),
+        checkpoint=lambda wildcards: pretraining.previous(wildcards.iteration),
     output:
         cache_path("pretrain/{iteration}/features/train_0_1.npy"),
     log:
@@ -44,13 +41,9 @@ rule pretrain_dump:
         "../envs/daisy.yaml"
     threads: 2
     params:
-        settings=lambda wildcards: settings(
-            layer=ITERATIONS[wildcards.iteration]["layer"],
-            share=ITERATIONS[wildcards.iteration]["share"],
-            seed=SEED,
-        ),
+        settings=lambda wildcards: pretraining.dump(wildcards.iteration),
         checkpoint=option("checkpoint"),
-        out=lambda wildcards: f"{PRETRAIN}/{wildcards.iteration}/features",
+        out=lambda wildcards: f"{pretraining.folder}/{wildcards.iteration}/features",
     shell:
         stage("dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
 
@@ -66,20 +59,16 @@ rule pretrain_kmeans:
         "../envs/daisy.yaml"
     threads: 2
     params:
-        settings=lambda wildcards: settings(
-            clusters=ITERATIONS[wildcards.iteration]["clusters"],
-            seed=SEED,
-            layer=ITERATIONS[wildcards.iteration]["layer"],
-        ),
+        settings=lambda wildcards: pretraining.kmeans(wildcards.iteration),
     shell:
         stage("kmeans", "--shards {input} --out {output}")
 
 
 rule pretrain_labels:
     input:
-        manifest=expand("{folder}/{{part}}.tsv", folder=MANIFESTS["speech"]),
+        manifest=lambda wildcards: flow.corpora.manifest("speech", wildcards.part),
         centroids=cache_path("pretrain/{iteration}/kmeans.npz"),
-        checkpoint=previous_checkpoint,
+        checkpoint=lambda wildcards: pretraining.previous(wildcards.iteration),
     output:
         cache_path("pretrain/{iteration}/labels/{part}.km"),
     log:
@@ -88,7 +77,7 @@ rule pretrain_labels:
         "../envs/daisy.yaml"
     threads: 2
     params:
-        settings=lambda wildcards: settings(kind="kmeans", layer=ITERATIONS[wildcards.iteration]["layer"]),
+        settings=lambda wildcards: pretraining.labels(wildcards.iteration),
         checkpoint=option("checkpoint"),
     shell:
         stage(
@@ -100,7 +89,7 @@ rule pretrain_labels:
 
 rule pretrain_targets:
     input:
-        manifest=expand("{folder}/{{part}}.tsv", folder=MANIFESTS["speech"]),
+        manifest=lambda wildcards: flow.corpora.manifest("speech", wildcards.part),
         labels=cache_path("pretrain/{iteration}/labels/{part}.km"),
     output:
         labels=cache_path("pretrain/{iteration}/data/{part}.km"),
@@ -111,7 +100,7 @@ rule pretrain_targets:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: settings(classes=ITERATIONS[wildcards.iteration]["clusters"]),
+        settings=lambda wildcards: pretraining.targets(wildcards.iteration),
     shell:
         "cp {input.manifest} {output.manifest} && "
         + stage(
@@ -123,9 +112,9 @@ rule pretrain_targets:
 
 rule pretrain_fairseq:
     input:
-        environment=f"{FAIRSEQ}/.ready",
-        script=resource("rules/scripts/fairseq_train.py"),
-        config=resource("config/pretrain/hubert_tiny.yaml"),
+        environment=f"{pretraining.fairseq}/.ready",
+        script=flow.context.resource("rules/scripts/fairseq_train.py"),
+        config=flow.context.resource("config/pretrain/hubert_tiny.yaml"),
         data=expand(
             cache_path("pretrain/{{iteration}}/data/{part}.{ending}"), part=("train", "dev"), ending=("tsv", "km")
         ),
@@ -140,16 +129,16 @@ rule pretrain_fairseq:
     threads: 2
     params:
         fairseq=lambda wildcards, input: os.path.dirname(input.environment),
-        data=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/data"),
-        checkpoints=lambda wildcards: os.path.abspath(f"{PRETRAIN}/{wildcards.iteration}/checkpoints"),
+        data=lambda wildcards: os.path.abspath(f"{pretraining.folder}/{wildcards.iteration}/data"),
+        checkpoints=lambda wildcards: os.path.abspath(f"{pretraining.folder}/{wildcards.iteration}/checkpoints"),
         iteration=lambda wildcards: ITERATIONS[wildcards.iteration],
     shell:
         "cp {input.dictionary} {params.data}/dict.km.txt && "
         "OMP_NUM_THREADS={threads} {params.fairseq}/bin/python {input.script} "
         "--config-dir $(realpath $(dirname {input.config})) --config-name hubert_tiny "
         "task.data={params.data} task.label_dir={params.data} dataset.valid_subset=dev "
-        "task.label_rate={params.iteration[rate]} model.label_rate={params.iteration[rate]} "
-        "optimization.max_update={params.iteration[updates]} lr_scheduler.warmup_updates={params.iteration[warmup]} "
+        "task.label_rate={params.iteration.rate} model.label_rate={params.iteration.rate} "
+        "optimization.max_update={params.iteration.updates} lr_scheduler.warmup_updates={params.iteration.warmup} "
         "checkpoint.save_dir={params.checkpoints} hydra.run.dir={params.checkpoints}/hydra 2>&1 | tee {output.log} {log}"
 
 
@@ -157,7 +146,7 @@ rule pretrained_model:
     input:
         checkpoint=cache_path("pretrain/2/checkpoints/checkpoint_last.pt"),
         log=cache_path("pretrain/2/fairseq.log"),
-        manifest=f"{MANIFESTS['speech']}/train.tsv",
+        manifest=flow.corpora.manifest("speech", "train"),
     output:
         model=cache_path("pretrain/hubert_tiny.safetensors"),
         card=cache_path("pretrain/hubert_tiny.md"),
@@ -166,13 +155,7 @@ rule pretrained_model:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(
-            title="HuBERT tiny",
-            tool="fairseq-fixed 0.12.3.1 on 2 CPU cores, float32",
-            targets="iteration 1: 100 clusters of MFCC, {} updates; iteration 2: 200 clusters of iteration 1's layer 6".format(
-                ITERATIONS["1"]["updates"]
-            ),
-        ),
+        settings=pretraining.card,
     shell:
         stage(
             "export_model",

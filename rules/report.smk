@@ -1,11 +1,5 @@
 """Report: the evaluations become tables, the tables become figures, and all of it becomes one page."""
 
-TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
-FIGURES = ("fig2_entropy", "fig3_tradeoff")
-TABLE_FILES = expand(results("tables/{name}.csv"), name=TABLES)
-CARD = f"{os.path.splitext(CHECKPOINT)[0]}.md"
-FIGURE_FILES = expand(results("figures/{name}.{ending}"), name=FIGURES, ending=("png", "svg"))
-
 
 rule resolved_config:
     output:
@@ -17,8 +11,8 @@ rule resolved_config:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(**config),
-        code=code("daisy.save_config"),
+        settings=flow.resolved.settings,
+        code=flow.resolved.code,
     shell:
         stage("save_config", "--out {output}")
 
@@ -26,16 +20,19 @@ rule resolved_config:
 rule tables:
     input:
         evaluations=expand(
-            results("evaluation/{task}/seed{seed}/{method}.json"), task=config["tasks"], seed=SEEDS, method=METHODS
+            results("evaluation/{task}/seed{seed}/{method}.json"),
+            task=flow.context.tasks,
+            seed=flow.config.seeds,
+            method=flow.context.methods,
         ),
-        calibrations=expand(results("calibration/{task}/{rho}.json"), task=config["tasks"], rho=RHOS),
+        calibrations=expand(results("calibration/{task}/{rho}.json"), task=flow.context.tasks, rho=flow.scales),
     output:
         report(
             results("tables/grid.csv"),
             caption="captions/grid.rst",
             category="Results",
         ),
-        TABLE_FILES[1:],
+        flow.tables[1:],
     log:
         results("logs/tables.log"),
     benchmark:
@@ -43,8 +40,8 @@ rule tables:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(),
-        code=code("daisy.tables"),
+        settings=flow.gathering.settings,
+        code=flow.gathering.code,
         out=output_folder,
     shell:
         stage("tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}")
@@ -52,11 +49,11 @@ rule tables:
 
 rule figures:
     input:
-        TABLE_FILES,
+        flow.tables,
     output:
         [
             report(
-                f"{RUN}/figures/{name}.png",
+                results(f"figures/{name}.png"),
                 caption=f"captions/{name}.rst",
                 category="Figures",
             )
@@ -70,28 +67,25 @@ rule figures:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(),
-        code=all_tasks_code("daisy.figures"),
-        tables=folder_of(TABLE_FILES[0]),
+        settings=flow.drawing.settings,
+        code=flow.drawing.code,
+        tables=results("tables"),
         out=output_folder,
     shell:
         stage("figures", "--tables {params.tables} --out {params.out}")
 
 
-# Listeners hear the full model, and DAISY at its largest scale, which stops the earliest.
-HEARD = ["full"] + ([f"daisy-{max(RHOS, key=RHOS.get)}"] if DAISY else [])
-EXAMPLES = expand(
-    results("examples/{task}/examples.json"), task=[task for task in config["tasks"] if TASKS[task].waves]
-)
+# Every task's models that are heard.
+HEARD = [flow.models.folder("{task}", flow.context.first_seed, name) for name in flow.heard]
 
 
 rule examples:
     input:
-        corpus=lambda wildcards: corpus(wildcards.task),
-        upstream=f"{BRANCHES}/daisy.pt",
-        manifest=lambda wildcards: f"{MANIFESTS[wildcards.task]}/test.tsv",
-        models=expand(results("downstream/{{task}}/seed{seed}/{method}/model.safetensors"), seed=SEEDS[0], method=HEARD),
-        exits=expand(results("downstream/{{task}}/seed{seed}/{method}/exits.json"), seed=SEEDS[0], method=HEARD),
+        corpus=lambda wildcards: flow.corpora.table(wildcards.task),
+        upstream=flow.upstream.model,
+        manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
+        models=[f"{folder}/model.safetensors" for folder in HEARD],
+        exits=[f"{folder}/exits.json" for folder in HEARD],
     output:
         table=results("examples/{task}/examples.json"),
         audio=directory(results("examples/{task}/audio")),
@@ -102,8 +96,8 @@ rule examples:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=example_settings,
-        code=lambda wildcards: task_code("daisy.examples", wildcards.task),
+        settings=lambda wildcards: flow.examples(wildcards.task).settings,
+        code=lambda wildcards: flow.examples(wildcards.task).code,
     shell:
         stage(
             "examples",
@@ -114,21 +108,21 @@ rule examples:
 
 rule report_page:
     input:
-        TABLE_FILES,
-        FIGURE_FILES,
-        NOISE_TABLES,
-        NOISE_FIGURE_FILES,
-        examples=EXAMPLES,
+        flow.tables,
+        flow.figures,
+        flow.noise.tables,
+        flow.noise_figures,
+        examples=expand(results("examples/{task}/examples.json"), task=flow.playing),
         config=results("config.yaml"),
-        manifests=[f"{folder}/summary.csv" for folder in MANIFESTS.values()],
-        dropped=LEFT_OUT,
-        history=f"{BRANCHES}/history.csv",
+        manifests=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],
+        dropped=flow.corpora.left_out,
+        history=f"{flow.upstream.branches}/history.csv",
         # Exits depend on no downstream weights, so one seed shows them all.
         histograms=expand(
             results("downstream/{task}/seed{seed}/{method}/exits.json"),
-            task=config["tasks"],
-            seed=SEEDS[0],
-            method=METHODS,
+            task=flow.context.tasks,
+            seed=flow.context.first_seed,
+            method=flow.context.methods,
         ),
     output:
         report(
@@ -143,11 +137,11 @@ rule report_page:
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=settings(run=config["run"], noise_tasks=NOISE_TASKS),
-        code=all_tasks_code("daisy.report"),
-        tables=folder_of(TABLE_FILES[0]),
-        figures=folder_of(FIGURE_FILES[0]),
-        card=f"--checkpoint-card {CARD}" if os.path.exists(CARD) else "",
+        settings=flow.page.settings,
+        code=flow.page.code,
+        tables=results("tables"),
+        figures=results("figures"),
+        card=f"--checkpoint-card {flow.card}" if flow.card else "",
     shell:
         stage(
             "report",

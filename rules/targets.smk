@@ -1,17 +1,13 @@
 """Targets: drawn features of one layer are clustered, and every frame is labelled with its cluster."""
 
-SHARDS = config["targets"]["shards"]
-BATCH_SECONDS = config["upstream"]["batch_seconds"]
-
-
-TARGETS = targets(**{key: config["targets"][key] for key in ("kind", "layer", "clusters")})
+SHARDS = flow.config.targets.shards
 
 
 rule dump_features:
     input:
-        corpus=corpus("speech"),
+        corpus=flow.corpora.table("speech"),
         manifest=of("manifest", "train.tsv"),
-        checkpoint=ancient(CHECKPOINT),
+        checkpoint=ancient(flow.context.checkpoint),
     output:
         expand(store_path("shards-{{nshard}}-{{key}}/train_{{rank}}_{{nshard}}.{ending}"), ending=("npy", "len")),
     log:
@@ -24,7 +20,7 @@ rule dump_features:
     conda:
         "../envs/daisy.yaml"
     resources:
-        disk_mb=drawn_mb,
+        disk_mb=lambda wildcards: flow.sizes.drawn(),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -39,12 +35,9 @@ rule dump_features:
 
 rule kmeans:
     input:
-        lambda wildcards: expand(
-            "{folder}/train_{rank}_{nshard}.npy",
-            folder=store[wildcards.key].inputs["shards"],
-            rank=range(SHARDS),
-            nshard=SHARDS,
-        ),
+        lambda wildcards: [
+            file for rank in range(SHARDS) for file in of("shards", f"train_{rank}_{SHARDS}.npy")(wildcards)
+        ],
     output:
         store_path("kmeans-{key}/kmeans.npz"),
     log:
@@ -56,7 +49,7 @@ rule kmeans:
     threads: 2
     resources:
         # A bound, not a setting: nothing is computed again when it changes.
-        frames_gib=config["targets"]["memory_gib"],
+        frames_gib=flow.config.targets.memory_gib,
     params:
         settings=stored_settings,
         code=stored_code,
@@ -66,9 +59,9 @@ rule kmeans:
 
 rule labels:
     input:
-        corpus=corpus("speech"),
+        corpus=flow.corpora.table("speech"),
         manifest=of("manifest", "train.tsv"),
-        checkpoint=ancient(CHECKPOINT),
+        checkpoint=ancient(flow.context.checkpoint),
         centroids=of("centroids", "kmeans.npz"),
     output:
         store_path("labels-{nshard}-{key}/train_{rank}_{nshard}.km"),
@@ -82,7 +75,7 @@ rule labels:
     conda:
         "../envs/daisy.yaml"
     resources:
-        disk_mb=labels_mb(SHARDS),
+        disk_mb=lambda wildcards: flow.sizes.labels(SHARDS),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -98,12 +91,9 @@ rule labels:
 rule targets:
     input:
         manifest=of("manifest", "train.tsv"),
-        labels=lambda wildcards: expand(
-            "{folder}/train_{rank}_{nshard}.km",
-            folder=store[wildcards.key].inputs["labels"],
-            rank=range(SHARDS),
-            nshard=SHARDS,
-        ),
+        labels=lambda wildcards: [
+            file for rank in range(SHARDS) for file in of("labels", f"train_{rank}_{SHARDS}.km")(wildcards)
+        ],
     output:
         labels=store_path("targets-{key}/train.km"),
         dictionary=store_path("targets-{key}/dict.km.txt"),
@@ -114,7 +104,7 @@ rule targets:
     conda:
         "../envs/daisy.yaml"
     resources:
-        disk_mb=labels_mb(1),
+        disk_mb=lambda wildcards: flow.sizes.labels(1),
     params:
         settings=stored_settings,
         code=stored_code,

@@ -17,11 +17,12 @@ from daisy import audio
 from daisy.corpora import commands, debian
 from daisy.corpora.table import read_table
 from daisy.errors import DaisyError
+from daisy.settings.corpora import CommandsSettings
 
 CACHE = Path(__file__).parent.parent / ".cache" / "debian"
-NANO = commands.Settings(seed=1337, train=24, dev=6, test=8)
+NANO = CommandsSettings(seed=1337, train=24, dev=6, test=8)
 SPLITS = ("train", "dev", "test")
-REAL = commands.Settings(seed=1337, train=1600, dev=100, test=240)
+REAL = CommandsSettings(seed=1337, train=1600, dev=100, test=240)
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +83,9 @@ def test_seed():
 
 def test_too_many_sentences():
     total = len(commands.sentences())
-    assert len(commands.plan(commands.Settings(1, total - 2, 1, 1))) == total
+    assert len(commands.plan(CommandsSettings(1, total - 2, 1, 1))) == total
     with pytest.raises(DaisyError, match=f"{total + 1} sentences asked for, and the grammar has {total}"):
-        commands.plan(commands.Settings(1, total - 1, 1, 1))
+        commands.plan(CommandsSettings(1, total - 1, 1, 1))
 
 
 @pytest.mark.parametrize("voice", [*commands.SEEN, commands.UNSEEN])

@@ -17,8 +17,9 @@ from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
 from daisy.files import read_csv
 from daisy.manifests import known_speakers
+from daisy.settings.corpora import CommandsSettings
 
-SETTINGS = commands.Settings(seed=5, train=600, dev=60, test=90)
+SETTINGS = CommandsSettings(seed=5, train=600, dev=60, test=90)
 
 
 def test_plan_depends_on_the_seed_alone():

@@ -28,6 +28,7 @@ from daisy.published.archives import ARCHIVES, archives_of
 from daisy.published.catalogue import CORPORA, module_of, settings_of
 from daisy.published.draw import drawn
 from daisy.published.stages import voicebank_demand
+from daisy.settings.published import Libri2MixSettings
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def test_the_dev_mixtures_are_miniSUPERBs(corpora, tmp_path):
     ids = sorted(
         item.id
         for item in libri2mix.read(
-            libri2mix.Settings(corpora["libri2mix"]["root"], corpora["librispeech"]["root"], 0, 7, "leave-out")
+            Libri2MixSettings(corpora["libri2mix"]["root"], corpora["librispeech"]["root"], 0, 7, "leave-out")
         ).listed
         if item.split == "dev"
     )

@@ -27,6 +27,7 @@ from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError
 from daisy.progress import Progress
 from daisy.seeds import generator
+from daisy.settings.corpora import CommandsSettings
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "switch": ("turn on", "turn off", "check"),
@@ -77,23 +78,6 @@ the process said before: every sentence gets a process of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        seed: Seed of sentences, voices and speaking rates.
-        train: Recordings to train on.
-        dev: Recordings to choose the model by.
-        test: Recordings to test on.
-    """
-
-    seed: int
-    train: int
-    dev: int
-    test: int
-
-
-@dataclasses.dataclass(frozen=True)
 class Command:
     """One sentence to be spoken.
 
@@ -129,7 +113,7 @@ def vocabulary(texts: Iterable[str]) -> set[str]:
     return {word for text in texts for word in text.split()}
 
 
-def draw(settings: Settings, every: Sequence[str]) -> list[str]:
+def draw(settings: CommandsSettings, every: Sequence[str]) -> list[str]:
     """`every` sentence in a random order whose first ``settings.train`` hold the whole vocabulary.
 
     Where chance leaves a word out of train, as it does in a small one, the sentences with the most new
@@ -146,7 +130,7 @@ def draw(settings: Settings, every: Sequence[str]) -> list[str]:
     return first + [text for text in order if text not in first]
 
 
-def plan(settings: Settings) -> list[Command]:
+def plan(settings: CommandsSettings) -> list[Command]:
     """Who says what: sentences drawn without repetition, one after the other for train, dev and test.
 
     Raises:
@@ -276,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
     parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings")
     arguments = parser.parse_args(argv)
-    commands = plan(stage.settings(Settings, arguments.settings))
+    commands = plan(stage.settings(CommandsSettings, arguments.settings))
     root = debian.fetch(("flite", "libflite1"), arguments.cache)
     recordings = list(synthesise(commands, root, arguments.audio))
     write_table(arguments.table, recordings)

@@ -26,6 +26,7 @@ from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError
 from daisy.files import write_csv
 from daisy.progress import Progress
+from daisy.settings.corpora import EmbeddedSettings
 from daisy.torchaudio_shim import torchaudio
 
 SPEECH = {
@@ -50,17 +51,6 @@ QUIETEST = -50.0
 
 _TONES = re.compile(r"/(beep|beeperr|ascending-2tone|descending-2tone|tt-monkeys)\.[^/]*$")
 """Prompts that are no speech: tones, and a recording of monkeys."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        packages: Which of the packages to use; empty for all of them.
-    """
-
-    packages: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings")
     parser.add_argument("--dropped", type=Path, required=True, help="output: table of those left out, and why")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(EmbeddedSettings, arguments.settings)
     stage.use_threads(1)
     packages = settings.packages or (*SPEECH, *MUSIC)
     root = debian.fetch(packages, arguments.cache)

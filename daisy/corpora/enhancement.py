@@ -5,39 +5,26 @@ Speakers of the test mixtures speak in no mixture of train and dev, and noise of
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from daisy import stage
-from daisy.corpora.mixtures import Mixing, Mixture, Reader, usable, write_corpus
+from daisy.corpora.mixtures import Mixture, Reader, usable, write_corpus
 from daisy.corpora.partition import partition
 from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
 from daisy.noise import excerpt, mix
 from daisy.seeds import generator
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings(Mixing):
-    """Config of this stage.
-
-    Attributes:
-        speakers: Who speaks in train and dev.
-        snr_db: Signal-to-noise ratios, each as often as the others.
-    """
-
-    speakers: tuple[str, ...]
-    snr_db: tuple[float, ...]
+from daisy.settings.corpora import EnhancementSettings
 
 
 def noisy_mixtures(
     part: str,
     speech: Sequence[Recording],
     noise: Sequence[Recording],
-    settings: Settings,
+    settings: EnhancementSettings,
     readers: tuple[Reader, Reader],
 ) -> Iterator[Mixture]:
     """Noisy mixtures of one part: kinds of noise and ratios take turns, recordings are drawn.
@@ -79,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--noise", type=Path, required=True, help="table of the noise corpus; likewise")
     parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(EnhancementSettings, arguments.settings)
     parts = partition(read_table(arguments.speech), settings.splits)
     noise = read_table(arguments.noise)
     readers = Reader(arguments.speech), Reader(arguments.noise, keep=True)

@@ -13,32 +13,10 @@ import numpy as np
 
 from daisy import audio
 from daisy.audio import SAMPLE_RATE
-from daisy.corpora.partition import PARTS, Splits
+from daisy.corpora.partition import PARTS
 from daisy.corpora.table import Recording, write_table
 from daisy.progress import Progress
-
-
-@dataclasses.dataclass(frozen=True)
-class Mixing:
-    """Config that the corpora of mixtures share.
-
-    Attributes:
-        seed: Seed of all draws.
-        splits: How recordings are divided.
-        seconds: Shortest and longest recording that is mixed.
-        train: Mixtures to train on.
-        dev: Mixtures to choose the model by.
-        test: Mixtures to test on.
-        test_speakers: Who speaks in test, and in neither train nor dev.
-    """
-
-    seed: int
-    splits: Splits
-    seconds: tuple[float, float]
-    train: int
-    dev: int
-    test: int
-    test_speakers: tuple[str, ...]
+from daisy.settings.corpora import MixingSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +89,7 @@ def write_part(out: Path, part: str, mixtures: Iterator[Mixture], folder: str, c
     return rows
 
 
-def write_corpus(table: Path, settings: Mixing, folder: str, make: Callable[[str], Iterator[Mixture]]) -> None:
+def write_corpus(table: Path, settings: MixingSettings, folder: str, make: Callable[[str], Iterator[Mixture]]) -> None:
     """Write the mixtures that `make` gives for each part, in ``audio/<part>/<folder>``, and their table."""
     rows: list[Recording] = []
     for part in PARTS:

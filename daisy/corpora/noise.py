@@ -8,7 +8,6 @@ test babble have different speakers.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,30 +19,10 @@ from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
 from daisy.noise import babble
 from daisy.seeds import generator
+from daisy.settings.corpora import NoiseSettings
 
 ONE_IN = {"test": 3, "dev": 5}
 """One in so many pieces, and speakers of babble, is for test or dev; the rest is for training."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        seed: Seed of the division and of the babble.
-        kinds: Which of ``music`` and ``babble`` to make.
-        tracks: Babble recordings per split.
-        seconds: Length of each.
-        voices: Voices in each.
-        sid_min_recordings: Speakers with fewer recordings are in no test set, and so are heard in the babble.
-    """
-
-    seed: int
-    kinds: tuple[str, ...]
-    tracks: int
-    seconds: float
-    voices: int
-    sid_min_recordings: int
 
 
 def divide(names: Sequence[str], seed: int, what: str, fix: str) -> dict[str, list[str]]:
@@ -62,7 +41,7 @@ def divide(names: Sequence[str], seed: int, what: str, fix: str) -> dict[str, li
     return {"train": sorted(order), **parts}
 
 
-def music(recordings: Sequence[Recording], settings: Settings, source: Path, out: Path) -> Iterator[Recording]:
+def music(recordings: Sequence[Recording], settings: NoiseSettings, source: Path, out: Path) -> Iterator[Recording]:
     """Copy the pieces of music, so that the corpus is one folder."""
     pieces = {item.speaker: item for item in recordings if not item.speech}
     fix = "Add a package of music to data.packages, or take music out of data.noise.kinds"
@@ -74,7 +53,7 @@ def music(recordings: Sequence[Recording], settings: Settings, source: Path, out
             yield Recording(new, pieces[name].samples, "music", split=part, source=pieces[name].id)
 
 
-def babble_speakers(recordings: Sequence[Recording], settings: Settings) -> dict[str, list[str]]:
+def babble_speakers(recordings: Sequence[Recording], settings: NoiseSettings) -> dict[str, list[str]]:
     """The speakers of each split's babble: those with too few recordings for SID, divided by seed."""
     counts = collections.Counter(item.speaker for item in recordings if item.speech)
     few = [speaker for speaker, count in counts.items() if count < settings.sid_min_recordings]
@@ -89,7 +68,7 @@ def _voice(waves: Mapping[str, np.ndarray], chance: np.random.Generator) -> np.n
     return np.roll(wave, int(chance.integers(len(wave))))
 
 
-def babbles(recordings: Sequence[Recording], settings: Settings, source: Path, out: Path) -> Iterator[Recording]:
+def babbles(recordings: Sequence[Recording], settings: NoiseSettings, source: Path, out: Path) -> Iterator[Recording]:
     """Mix the babble recordings. A split with fewer speakers than voices lets some speak twice at once."""
     samples = round(settings.seconds * audio.SAMPLE_RATE)
     for part, speakers in babble_speakers(recordings, settings).items():
@@ -121,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
     parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings; speaker = kind")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(NoiseSettings, arguments.settings)
     embedded = read_table(arguments.speech)
     source = arguments.speech.parent / "audio"
     made = [item for kind in settings.kinds for item in MAKERS[kind](embedded, settings, source, arguments.audio)]

@@ -7,30 +7,13 @@ trained on nowhere, not even in the branches or the pre-training.
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Sequence
 
 from daisy.corpora.table import Recording
 from daisy.seeds import generator
+from daisy.settings.corpora import Splits
 
 PARTS = ("train", "dev", "test")
-
-
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """How recordings are divided.
-
-    Attributes:
-        seed: Seed of the draw.
-        dev: Share of each speaker's recordings in dev.
-        test: Share of each speaker's recordings in test.
-        max_per_speaker: At most so many recordings of a speaker are used; 0 for all.
-    """
-
-    seed: int
-    dev: float
-    test: float
-    max_per_speaker: int = 0
 
 
 def partition(recordings: Sequence[Recording], splits: Splits) -> dict[str, list[Recording]]:

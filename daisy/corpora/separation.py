@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from daisy import stage
-from daisy.corpora.mixtures import Mixing, Mixture, Reader, usable, write_corpus
+from daisy.corpora.mixtures import Mixture, Reader, usable, write_corpus
 from daisy.corpora.partition import partition
 from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
 from daisy.noise import PEAK, power
 from daisy.seeds import generator
+from daisy.settings.corpora import MixingSettings
 
 LEVELS = (-33.0, -25.0)
 """Range of a speaker's level in dB relative to full scale, drawn uniformly, as LibriMix draws loudness."""
@@ -25,7 +26,7 @@ TRIES = 1000
 """Draws of two recordings before the corpus counts as too small."""
 
 
-def two_speakers(part: str, speech: Sequence[Recording], settings: Mixing, read: Reader) -> Iterator[Mixture]:
+def two_speakers(part: str, speech: Sequence[Recording], settings: MixingSettings, read: Reader) -> Iterator[Mixture]:
     """Mixtures of two speakers of one part, from recordings drawn alike; no pair of recordings twice."""
     tested = set(settings.test_speakers)
     chosen = [item for item in usable(speech, settings.seconds) if (item.speaker in tested) == (part == "test")]
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--speech", type=Path, required=True, help="table of the embedded corpus; audio/ beside it")
     parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Mixing, arguments.settings)
+    settings = stage.settings(MixingSettings, arguments.settings)
     parts = partition(read_table(arguments.speech), settings.splits)
     read = Reader(arguments.speech)
     write_corpus(arguments.out, settings, "mix", lambda part: two_speakers(part, parts[part], settings, read))

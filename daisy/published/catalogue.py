@@ -9,6 +9,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from daisy import stage
+from daisy.settings.published import (
+    Libri2MixSettings,
+    LibriSpeech10hSettings,
+    LibriSpeechSettings,
+    MusanSettings,
+    VoiceBankDemandSettings,
+    VoxCeleb1Settings,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Size:
@@ -105,13 +115,24 @@ CORPORA = {
 """Published corpora by the name that `data.corpora` gives them."""
 
 
+SETTINGS: Mapping[str, type[Any]] = {
+    "librispeech": LibriSpeechSettings,
+    "librispeech-10h": LibriSpeech10hSettings,
+    "voxceleb1": VoxCeleb1Settings,
+    "voicebank-demand": VoiceBankDemandSettings,
+    "libri2mix": Libri2MixSettings,
+    "musan": MusanSettings,
+}
+"""What the stage of each is told."""
+
+
 def module_of(name: str) -> str:
     """The stage that reads a published corpus."""
     return f"daisy.published.stages.{name.replace('-', '_')}"
 
 
-def settings_of(name: str, published: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of that stage.
+def settings_of(name: str, published: Mapping[str, Any]) -> Any:
+    """The settings of that stage, one of the dataclasses of `daisy.settings.published`.
 
     Args:
         name: The corpus.
@@ -123,4 +144,6 @@ def settings_of(name: str, published: Mapping[str, Any]) -> dict[str, Any]:
         other = {"librispeech": speech["root"], "dev": speech["dev"], "test": speech["test"]}
     elif name == "libri2mix":
         other = {"librispeech": speech["root"]}
-    return {**published[name], **other, "faults": published["faults"]}
+    return stage.build(
+        SETTINGS[name], {**published[name], **other, "faults": published["faults"]}, f"data.published.{name}"
+    )

@@ -6,7 +6,6 @@ of an archive can land outside the folder that it is unpacked in.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import http.client
 import os
@@ -26,6 +25,7 @@ from daisy.files import NO_SPACE, atomic, disk_full, write_json
 from daisy.progress import Progress
 from daisy.published.archives import ARCHIVES, Archive
 from daisy.published.catalogue import CORPORA
+from daisy.settings.published import DownloadSettings
 
 TRIES = 4
 """So often a broken connection is taken up again, each time after twice the pause."""
@@ -37,19 +37,6 @@ TIMEOUT = 60.0
 """Seconds without an answer after which a connection counts as broken."""
 
 CHUNK = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Config of this stage.
-
-    Attributes:
-        corpus: A published corpus.
-        archive: One of its archives.
-    """
-
-    corpus: str
-    archive: str
 
 
 def there(root: Path, archive: Archive) -> Path | None:
@@ -247,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder of the corpus")
     parser.add_argument("--out", type=Path, required=True, help="output: what was downloaded, as JSON")
     arguments = parser.parse_args(argv)
-    settings = stage.settings(Settings, arguments.settings)
+    settings = stage.settings(DownloadSettings, arguments.settings)
     archive = ARCHIVES[settings.corpus][settings.archive]
     before = there(arguments.root, archive)
     try:

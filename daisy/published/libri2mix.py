@@ -7,10 +7,8 @@ and their sum. The gains hold the loudness that the makers drew, so nothing is m
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -20,29 +18,11 @@ from daisy.published.catalogue import CORPORA, Size
 from daisy.published.draw import drawn
 from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Made, Tree, count, decoded, differences, root_of
+from daisy.settings.published import Libri2MixSettings
 
 NAME = "libri2mix"
 SUBSETS = {"train-clean-100": "train", "dev-clean": "dev", "test-clean": "test"}
 COLUMNS = ("mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "source_2_gain")
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the config says about this corpus.
-
-    Attributes:
-        root: The folder of ``libri2mix_train-clean-100.csv`` and its fellows.
-        librispeech: That of LibriSpeech.
-        dev: Mixtures drawn for dev; 0 for all.
-        seed: Seed of the draw.
-        faults: What happens when recordings are missing or damaged.
-    """
-
-    root: str
-    librispeech: str
-    dev: int
-    seed: int
-    faults: Literal["stop", "leave-out"]
 
 
 def mixtures(table: Path, librispeech: Path, subset: str) -> tuple[list[Listed], list[Fault]]:
@@ -73,7 +53,7 @@ def mixtures(table: Path, librispeech: Path, subset: str) -> tuple[list[Listed],
     return listed, faults
 
 
-def read(settings: Settings) -> Tree:
+def read(settings: Libri2MixSettings) -> Tree:
     """The mixtures of all three splits, of dev those that MiniSUPERB draws.
 
     Raises:
@@ -97,7 +77,7 @@ def read(settings: Settings) -> Tree:
     return Tree(listed, faults + differences(census, CORPORA[NAME].sizes), census)
 
 
-def mixed(settings: Settings, out: Path) -> Callable[[Listed], Made]:
+def mixed(settings: Libri2MixSettings, out: Path) -> Callable[[Listed], Made]:
     """What writes a mixture and its sources below `out`."""
 
     def make(item: Listed) -> Made:
@@ -113,4 +93,4 @@ def mixed(settings: Settings, out: Path) -> Callable[[Listed], Made]:
     return make
 
 
-READER = Reader(NAME, Settings, read, mixed)
+READER = Reader(NAME, Libri2MixSettings, read, mixed)

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from daisy.published.catalogue import CORPORA
 from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Tree, count, differences, files_below, root_of
+from daisy.settings.published import LibriSpeechSettings
 
 NAME = "librispeech"
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz' ")
 """What transcripts consist of, in lower case."""
 
 TRANSCRIPTS = ".trans.txt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the config says about this corpus.
-
-    Attributes:
-        root: The folder ``LibriSpeech``, or the one that holds it.
-        train: Subsets to train on.
-        dev: Subsets to choose models by.
-        test: Subsets to test on.
-        faults: What happens when recordings are missing or damaged.
-    """
-
-    root: str
-    train: tuple[str, ...]
-    dev: tuple[str, ...]
-    test: tuple[str, ...]
-    faults: Literal["stop", "leave-out"]
-
-    @property
-    def splits(self) -> dict[str, str]:
-        """The split of every subset in use."""
-        return {
-            subset: split
-            for split, subsets in (("train", self.train), ("dev", self.dev), ("test", self.test))
-            for subset in subsets
-        }
 
 
 def transcripts(file: Path) -> Iterator[tuple[str, str]]:
@@ -129,13 +100,14 @@ def subsets(root: str, splits: Mapping[str, str]) -> Tree:
     return Tree(listed, faults + differences(census, corpus.sizes), census, roots)
 
 
-def read(settings: Settings) -> Tree:
+def read(settings: LibriSpeechSettings) -> Tree:
     """The recordings of all subsets in use.
 
     Raises:
         DaisyError: if a subset is not there at all.
     """
-    return subsets(settings.root, settings.splits)
+    parts = {"train": settings.train, "dev": settings.dev, "test": settings.test}
+    return subsets(settings.root, {subset: part for part, chosen in parts.items() for subset in chosen})
 
 
-READER = Reader(NAME, Settings, read)
+READER = Reader(NAME, LibriSpeechSettings, read)

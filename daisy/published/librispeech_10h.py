@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from daisy.published import librispeech
 from daisy.published.catalogue import CORPORA
 from daisy.published.librispeech import chapters
 from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Tree, count, differences, root_of
+from daisy.settings.published import LibriSpeech10hSettings
 
 NAME = "librispeech-10h"
 FOLDER = "librispeech_finetuning"
@@ -18,26 +17,7 @@ PARTS = {"1h": "1h/*/*", "9h": "9h/*"}
 """Folders of speakers: ``1h/0`` to ``1h/5`` and ``9h``, each ``clean`` and ``other``."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the config says about this corpus.
-
-    Attributes:
-        root: The folder ``librispeech_finetuning``, or the one that holds it.
-        librispeech: That of LibriSpeech.
-        dev: LibriSpeech's subsets to choose models by.
-        test: LibriSpeech's subsets to test on.
-        faults: What happens when recordings are missing or damaged.
-    """
-
-    root: str
-    librispeech: str
-    dev: tuple[str, ...]
-    test: tuple[str, ...]
-    faults: Literal["stop", "leave-out"]
-
-
-def read(settings: Settings) -> Tree:
+def read(settings: LibriSpeech10hSettings) -> Tree:
     """The ten hours for training, and the subsets for dev and test.
 
     Raises:
@@ -65,4 +45,4 @@ def read(settings: Settings) -> Tree:
     )
 
 
-READER = Reader(NAME, Settings, read)
+READER = Reader(NAME, LibriSpeech10hSettings, read)

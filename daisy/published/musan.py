@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from daisy.published.catalogue import CORPORA
 from daisy.published.reader import Reader
 from daisy.published.tree import Listed, Tree, count, differences, files_below, root_of
+from daisy.settings.published import MusanSettings
 
 NAME = "musan"
 KINDS = ("music", "speech", "noise")
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the config says about this corpus.
-
-    Attributes:
-        root: The folder ``musan``, or the one that holds it.
-        faults: What happens when recordings are missing or damaged.
-    """
-
-    root: str
-    faults: Literal["stop", "leave-out"]
-
-
-def read(settings: Settings) -> Tree:
+def read(settings: MusanSettings) -> Tree:
     """All recordings, for tests alone: no task trains on them.
 
     Raises:
@@ -46,4 +33,4 @@ def read(settings: Settings) -> Tree:
     return Tree(listed, differences(census, corpus.sizes), census, {"musan": root})
 
 
-READER = Reader(NAME, Settings, read)
+READER = Reader(NAME, MusanSettings, read)

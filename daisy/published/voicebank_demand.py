@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -16,31 +15,13 @@ from daisy.published.catalogue import CORPORA
 from daisy.published.draw import drawn
 from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Made, Tree, count, decoded, differences, files_below, promised, root_of
+from daisy.settings.published import VoiceBankDemandSettings
 from daisy.torchaudio_shim import torchaudio
 
 NAME = "voicebank-demand"
 SETS = {"trainset_28spk": "train", "testset": "test"}
 ENDINGS = ("_wav_16k", "_wav")
 """Folders prepared at 16 kHz go before the original ones."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the config says about this corpus.
-
-    Attributes:
-        root: The folder with ``clean_trainset_28spk_wav`` and its three fellows, or with the same at 16 kHz.
-        dev_speakers: Speakers of the training set who are for dev.
-        train: Recordings drawn from the rest to train on; 0 for all.
-        seed: Seed of the draw.
-        faults: What happens when recordings are missing or damaged.
-    """
-
-    root: str
-    dev_speakers: tuple[str, ...]
-    train: int
-    seed: int
-    faults: Literal["stop", "leave-out"]
 
 
 def pairs(root: str, name: str, split: str) -> tuple[list[Listed], list[Fault]]:
@@ -65,7 +46,7 @@ def pairs(root: str, name: str, split: str) -> tuple[list[Listed], list[Fault]]:
     return listed, [Fault(f"{name}/{stem}", f"its {kind} recording is not there") for stem, kind in sorted(alone)]
 
 
-def read(settings: Settings) -> Tree:
+def read(settings: VoiceBankDemandSettings) -> Tree:
     """The pairs of all three splits, the training set drawn as MiniSUPERB draws it.
 
     Raises:
@@ -102,7 +83,7 @@ def at_16_khz(path: Path) -> torch.Tensor:
     return torchaudio.functional.resample(decoded(path, header), header[1], SAMPLE_RATE)
 
 
-def resampled(settings: Settings, out: Path) -> Callable[[Listed], Made]:
+def resampled(settings: VoiceBankDemandSettings, out: Path) -> Callable[[Listed], Made]:
     """What writes a pair at 16 kHz below `out`."""
 
     def make(item: Listed) -> Made:
@@ -118,4 +99,4 @@ def resampled(settings: Settings, out: Path) -> Callable[[Listed], Made]:
     return make
 
 
-READER = Reader(NAME, Settings, read, resampled)
+READER = Reader(NAME, VoiceBankDemandSettings, read, resampled)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from daisy.contents import digest
 from daisy.errors import DaisyError
 from daisy.published.catalogue import CORPORA
 from daisy.published.reader import Reader
 from daisy.published.tree import Fault, Listed, Tree, count, differences, root_of
+from daisy.settings.published import VoxCeleb1Settings
 
 NAME = "voxceleb1"
 SPLITS = {"1": "train", "2": "dev", "3": "test"}
@@ -18,23 +17,6 @@ SPLITS = {"1": "train", "2": "dev", "3": "test"}
 
 PLACES = ("dev/wav", "test/wav", "wav")
 """Where archives and tools put the speakers' folders."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the config says about this corpus.
-
-    Attributes:
-        root: The folder with ``dev/wav`` and ``test/wav``, or with one ``wav``.
-        list: MiniSUPERB's ``mini_veri_test_class.txt``: a number and a file per line.
-        list_sha256: What the list must hold; empty for any.
-        faults: What happens when recordings are missing or damaged.
-    """
-
-    root: str
-    list: str
-    list_sha256: str
-    faults: Literal["stop", "leave-out"]
 
 
 def read_list(path: Path, sha256: str) -> list[tuple[str, str]]:
@@ -64,7 +46,7 @@ def read_list(path: Path, sha256: str) -> list[tuple[str, str]]:
     return result
 
 
-def read(settings: Settings) -> Tree:
+def read(settings: VoxCeleb1Settings) -> Tree:
     """The list's recordings.
 
     Raises:
@@ -90,4 +72,4 @@ def read(settings: Settings) -> Tree:
     return Tree(listed, faults, census, {"VoxCeleb1": Path(settings.root)})
 
 
-READER = Reader(NAME, Settings, read)
+READER = Reader(NAME, VoxCeleb1Settings, read)

@@ -1,0 +1,121 @@
+"""What every part of the workflow builds on: one run's config, its folders, its store and its frozen model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from daisy import stage
+from daisy.code_digest import code_digests
+from daisy.compute import Compute
+from daisy.config import check_layers, resolve
+from daisy.errors import DaisyError
+from daisy.method import DAISY, Method
+from daisy.shape import Shape, shape_of
+from daisy.store import Store
+from daisy.workflow.sections import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What decides the result of a stage beside the files that it reads.
+
+    Attributes:
+        settings: Its settings, as JSON.
+        code: A digest for every module that it runs.
+    """
+
+    settings: str
+    code: dict[str, str]
+
+
+def job(module: str, settings: Any, tasks: Sequence[str] = ()) -> Job:
+    """A stage of a run's own folder.
+
+    Args:
+        module: The stage.
+        settings: A dataclass of its settings.
+        tasks: The tasks whose modules it loads by name.
+
+    Raises:
+        DaisyError: if a module imports what no digest can tell.
+    """
+    return Job(stage.text(settings), code_digests(module, tasks=tasks))
+
+
+class Context:
+    """One run.
+
+    Args:
+        values: The merged config.
+        project: The folder of the Snakefile.
+
+    Attributes:
+        values: The config as it is written into the run's folder.
+        config: The same, typed.
+        home: The run's folder.
+        store: The stages that runs share.
+        checkpoint: The frozen model's file.
+        shape: Its depth and width, where its header tells.
+        compute: Where models are trained.
+        exact: Where the tables' exits come from: rounding moves an entropy across a threshold now and then.
+        methods: By the name that wildcards have.
+
+    Raises:
+        DaisyError: if the config is wrong, the checkpoint is missing, or the run's folder is of an older version.
+    """
+
+    def __init__(self, values: Mapping[str, Any], project: Path) -> None:
+        self.values = resolve(values)
+        self.config: Config = stage.build(Config, self.values, "config")
+        self._project = project
+        self.home = f"{self.config.results}/{self.config.run}"
+        self.store = Store(f"{self.config.cache}/store")
+        self.compute = self.config.compute
+        self.exact: Compute = dataclasses.replace(self.compute, precision="float32")
+        self.checkpoint = self.resource(self.config.upstream.checkpoint)
+        self.shape = self._checked_shape()
+        named = [Method.parse(name) for name in self.config.downstream.methods]
+        scaled = [Method("daisy", rho) for rho in self.config.thresholds.rho] if DAISY in named else []
+        self.methods = {method.name: method for method in scaled + [item for item in named if item != DAISY]}
+
+    def _checked_shape(self) -> Shape | None:
+        if not Path(self.checkpoint).exists():
+            raise DaisyError(f"upstream.checkpoint: {self.checkpoint} does not exist", fix="Correct the path")
+        shape = shape_of(Path(self.checkpoint))
+        if shape is not None:
+            check_layers(self.values, shape.layers)
+        older = Path(self.home, "branches")
+        if older.is_dir() and not older.is_symlink():
+            raise DaisyError(f"{self.home} was made by an older version", fix="Move it away, or name the run otherwise")
+        return shape
+
+    @property
+    def tasks(self) -> list[str]:
+        """The run's tasks."""
+        return list(self.config.tasks)
+
+    @property
+    def daisy(self) -> list[Method]:
+        """DAISY at every scale; none if the config leaves it out."""
+        return [method for method in self.methods.values() if method.by_entropy]
+
+    @property
+    def first_seed(self) -> int:
+        """The seed whose models stand for all where one is enough."""
+        return self.config.seeds[0]
+
+    def resource(self, path: str) -> str:
+        """A path of the config: as it stands, or else in the project's own folder."""
+        own = self._project / path
+        return str(own) if own.exists() and not Path(path).exists() else path
+
+    def results(self, path: str) -> str:
+        """A path in the run's folder."""
+        return f"{self.home}/{path}"
+
+    def cached(self, path: str) -> str:
+        """A path in the cache, which all runs share."""
+        return f"{self.config.cache}/{path}"

@@ -1,0 +1,148 @@
+"""Corpora and manifests: which corpus every task uses, and where its recordings are listed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from daisy.errors import DaisyError
+from daisy.published.archives import archives_of
+from daisy.published.catalogue import CORPORA as PUBLISHED
+from daisy.published.catalogue import module_of, settings_of
+from daisy.settings.corpora import (
+    CommandsSettings,
+    EmbeddedSettings,
+    EnhancementSettings,
+    ManifestsSettings,
+    MixingSettings,
+    NoiseSettings,
+    Splits,
+)
+from daisy.settings.published import DownloadSettings
+from daisy.tasks.registry import TASKS
+from daisy.workflow.context import Context, Job, job
+
+SPEECH = "speech"
+"""The corpus of the branches and their targets."""
+
+
+class Corpora:
+    """The corpora and manifests of a run.
+
+    Args:
+        context: The run.
+
+    Attributes:
+        folders: The folder of every corpus, by its own name and by the tasks that use it.
+        manifests: The folder of manifests of every task, and of the branches' speech.
+
+    Raises:
+        DaisyError: if one of the user's own corpora is missing.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._data = context.config.data
+        shares = self._data.splits
+        self._splits = Splits(context.config.seed, shares.dev, shares.test, shares.max_per_speaker)
+        named = self._embedded() | {name: self._given(name, folder) for name, folder in self._data.corpora.items()}
+        shared = {task: named[TASKS[task].corpus] for task in context.tasks if TASKS[task].corpus}
+        self.folders = shared | named
+        self.manifests = {name: self._manifests(name) for name in (SPEECH, *context.tasks)}
+
+    def _embedded(self) -> dict[str, str]:
+        """The corpora that the project makes itself."""
+        add, data, seed = self._context.store.add, self._data, self._context.config.seed
+        speech = add("embedded", "daisy.corpora.embedded", settings=EmbeddedSettings(data.packages))
+        few = data.splits.sid_min_recordings
+        noise = add(
+            "noise",
+            "daisy.corpora.noise",
+            settings=NoiseSettings(seed, **vars(data.noise), sid_min_recordings=few),
+            speech=speech,
+        )
+        mixing: dict[str, Any] = {"seed": seed, "splits": self._splits, "seconds": data.mixtures.seconds}
+        enhancement = EnhancementSettings(**mixing, **vars(data.mixtures.enhancement))
+        separation = MixingSettings(**mixing, **vars(data.mixtures.separation))
+        commands = CommandsSettings(seed, **vars(data.commands))
+        return {
+            SPEECH: speech,
+            "asr": add("commands", "daisy.corpora.commands", settings=commands),
+            "se": add("enhancement", "daisy.corpora.enhancement", settings=enhancement, speech=speech, noise=noise),
+            "ss": add("separation", "daisy.corpora.separation", settings=separation, speech=speech),
+            "noise": noise,
+        }
+
+    def _given(self, name: str, folder: str) -> str:
+        """A corpus that the config names: a published one, read where its archives were unpacked, or the user's own."""
+        if folder in PUBLISHED:
+            return self._context.store.add(
+                folder, module_of(folder), settings=settings_of(folder, self._data.published)
+            )
+        own = self._context.resource(folder)
+        if not os.path.exists(f"{own}/recordings.csv"):
+            raise DaisyError(
+                f"data.corpora.{name}: {folder} holds no recordings.csv",
+                fix=f"Correct the path, or name a published corpus: {', '.join(PUBLISHED)}",
+            )
+        return own
+
+    def _manifests(self, task: str) -> str:
+        shares, entry = self._data.splits, TASKS.get(task)
+        settings = ManifestsSettings(task, self._splits)
+        if entry is not None:
+            settings = ManifestsSettings(
+                task,
+                self._splits,
+                # Mixtures have the length that they were made with.
+                max_seconds=0.0 if entry.waves else shares.max_seconds,
+                min_recordings=shares.sid_min_recordings if entry.known_speakers else 0,
+                transcribed=entry.transcribed,
+            )
+        return self._context.store.add(
+            f"manifests-{task}", "daisy.manifests", settings=settings, corpus=self.source(task)
+        )
+
+    def table(self, name: str) -> str:
+        """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
+        return f"{self.folders[name]}/recordings.csv"
+
+    def source(self, name: str) -> str:
+        """A corpus as the store knows it: an embedded one by its folder's name, one of the user's own by its table."""
+        folder = self.folders[name]
+        return folder if self._context.store.holds(folder) else self.table(name)
+
+    def manifest(self, task: str, part: str) -> str:
+        """The manifest of a part."""
+        return f"{self.manifests[task]}/{part}.tsv"
+
+    @property
+    def left_out(self) -> list[str]:
+        """The tables of recordings that the corpora in use leave out."""
+        used = dict.fromkeys(self.folders[name] for name in (SPEECH, *self._context.tasks))
+        listing = [folder for folder in used if self._context.store.name(folder) in ("embedded", *PUBLISHED)]
+        return [f"{folder}/dropped.csv" for folder in listing]
+
+    def downloads(self, published: str) -> list[str]:
+        """What says that a published corpus's archives are there; nothing unless the config asks for downloads."""
+        if not self._data.published["download"]:
+            return []
+        needed = archives_of(published, self._data.published)
+        return [self._context.cached(f"downloads/{corpus}/{archive}.json") for corpus, archive in needed]
+
+    def download(self, published: str, archive: str) -> Job:
+        """The download of an archive."""
+        return job("daisy.published.download", DownloadSettings(published, archive))
+
+    def name_of(self, task: str) -> str:
+        """What the config calls the corpus of a task; empty for an embedded one."""
+        shared = TASKS[task].corpus if task in TASKS else ""
+        return self._data.corpora.get(task) or self._data.corpora.get(shared, "")
+
+    @property
+    def links(self) -> dict[str, str]:
+        """What the run's folder links to."""
+        stored = {name: folder for name, folder in self.folders.items() if self._context.store.holds(folder)}
+        return {f"corpora/{name}": folder for name, folder in stored.items()} | {
+            f"manifests/{task}": folder for task, folder in self.manifests.items()
+        }

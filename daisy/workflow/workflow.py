@@ -1,0 +1,178 @@
+"""One run, whole: what is made of it, from corpora to the report, and the list of its final files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daisy.code_digest import code_digests
+from daisy.method import FULL, Method, rho_name
+from daisy.settings.report import BundleSettings, ExamplesSettings, LinksSettings, Nothing, ReportSettings, System
+from daisy.tasks.registry import TASKS
+from daisy.workflow.ablation import Ablation
+from daisy.workflow.context import Context, Job, job
+from daisy.workflow.corpora import Corpora
+from daisy.workflow.models import Models
+from daisy.workflow.noise import NoiseStudy
+from daisy.workflow.sizes import Sizes
+from daisy.workflow.upstream import Upstream
+
+TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
+FIGURES = ("fig2_entropy", "fig3_tradeoff")
+ENDINGS = ("png", "svg")
+
+
+class Workflow:
+    """All stages of a run.
+
+    Args:
+        values: The merged config.
+        project: The folder of the Snakefile.
+
+    Attributes:
+        context: The config, typed, and the run's folders.
+        corpora: Corpora and manifests.
+        upstream: Labels, branches and features.
+        models: Thresholds, downstream models and evaluations.
+        noise: The noise study.
+        ablation: The ablation of targets.
+        sizes: What jobs write to the disk.
+
+    Raises:
+        DaisyError: if the config or what it names is wrong.
+    """
+
+    def __init__(self, values: Mapping[str, Any], project: Path) -> None:
+        self.context = Context(values, project)
+        self.config = self.context.config
+        self.corpora = Corpora(self.context)
+        self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
+        self.models = Models(self.context, self.corpora, self.upstream, self.context.home)
+        self.noise = NoiseStudy(self.context, self.corpora, self.models)
+        self.ablation = Ablation(self.context, self.corpora)
+        self.sizes = Sizes(self.context, self.corpora)
+
+    def models_of(self, variant: str = "") -> Models:
+        """The stages of the run itself, or of a variant of the ablation."""
+        return self.ablation.models[variant] if variant else self.models
+
+    # The final files
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of results, `grid.csv` first."""
+        return [self.context.results(f"tables/{name}.csv") for name in TABLES]
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures of results, in every format."""
+        return self._figures(FIGURES)
+
+    @property
+    def noise_figures(self) -> list[str]:
+        """The figures of the noise study."""
+        return self._figures(self.noise.figures)
+
+    def _figures(self, names: tuple[str, ...]) -> list[str]:
+        return [self.context.results(f"figures/{name}.{ending}") for ending in ENDINGS for name in names]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Everything that a run leaves to be read."""
+        pages = ("report.html", "store.csv", "model/daisy.safetensors")
+        shown = [*self.tables, *self.figures, *self.noise.tables, *self.noise_figures]
+        return [*shown, *(self.context.results(page) for page in pages)]
+
+    # Names in paths
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """Every method by its name, that of the ablation too."""
+        return {**self.context.methods, self.ablation.method.name: self.ablation.method}
+
+    def rho(self, name: str) -> float:
+        """The scale of a name."""
+        return next(method.rho for method in self.methods.values() if method.rho is not None and method.scale == name)
+
+    @property
+    def scales(self) -> list[str]:
+        """The spelling of every scale in paths."""
+        return [rho_name(rho) for rho in self.config.thresholds.rho]
+
+    # Stages of the run's folder
+
+    @property
+    def resolved(self) -> Job:
+        """The config itself, kept with the run."""
+        return Job(json.dumps(self.context.values, sort_keys=True), code_digests("daisy.save_config"))
+
+    @property
+    def gathering(self) -> Job:
+        """Every evaluation in a few tables."""
+        return job("daisy.tables", Nothing())
+
+    @property
+    def drawing(self) -> Job:
+        """The tables as figures."""
+        return job("daisy.figures", Nothing(), self.context.tasks)
+
+    def rho_cells(self, pattern: str) -> list[str]:
+        """A file per task and scale, in one order; none without DAISY. Of several seeds the first's."""
+        return [
+            self.context.results(
+                pattern.format(task=task, rho=method.scale, method=method.name, seed=self.context.first_seed)
+            )
+            for task in sorted(self.context.tasks)
+            for method in self.context.daisy
+        ]
+
+    @property
+    def bundle(self) -> Job:
+        """Branches, thresholds and histograms in one file."""
+        q = {name: task.q for name, task in self.config.tasks.items()}
+        return job("daisy.bundle", BundleSettings(self.config.thresholds.absolute, q))
+
+    @property
+    def heard(self) -> list[str]:
+        """Listeners hear the full model, and DAISY at its largest scale, which stops the earliest."""
+        largest = max(self.context.daisy, key=lambda method: method.rho or 0.0, default=None)
+        return [FULL.name] + ([largest.name] if largest else [])
+
+    def examples(self, task: str) -> Job:
+        """What the systems that are heard make of a few recordings."""
+        chosen, systems = self.config.report.examples, [System("Full model", FULL)]
+        if self.context.daisy:
+            strategy = self.config.evaluation.strategies[0]
+            method = self.context.methods[self.heard[-1]]
+            name = f"DAISY ρ {method.rho:g}, {strategy}"
+            systems.append(System(name, method, strategy, self.config.tasks[task].q))
+        settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems))
+        return job("daisy.examples", settings, [task])
+
+    @property
+    def playing(self) -> list[str]:
+        """The tasks whose results can be heard."""
+        return [task for task in self.context.tasks if TASKS[task].waves]
+
+    @property
+    def page(self) -> Job:
+        """The report."""
+        return job("daisy.report", ReportSettings(self.config.run, tuple(self.noise.tasks)), self.context.tasks)
+
+    @property
+    def card(self) -> str:
+        """What tells about the frozen model, beside its checkpoint; empty without one."""
+        path = f"{os.path.splitext(self.context.checkpoint)[0]}.md"
+        return path if os.path.exists(path) else ""
+
+    def links(self, links: Mapping[str, str]) -> Job:
+        """Links from a folder of the run into the store."""
+        return job("daisy.links", LinksSettings(dict(links)))
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """What the run's folder links to."""
+        return self.corpora.links | self.upstream.links | self.noise.links
