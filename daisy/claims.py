@@ -8,21 +8,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from daisy.conditions import WHITE
-from daisy.grid import EntropyRow, GridRow, fastest_match, input_of, metrics_of, rows_of, tasks_of
+from daisy.grid import fastest_match, input_of, metrics_of, rows_of, tasks_of
 from daisy.grid_cell import GridCell
+from daisy.grid_rows import EntropyRow, GridRow
 from daisy.labels import cell_label, decimals, method_label, metric_label, noise_label, rho_text, task_title
 from daisy.method import FULL, Method
-from daisy.noise_grid import (
-    CLAIM_SNR,
-    RHO,
-    STRATEGY,
-    NoiseExitRow,
-    NoiseResults,
-    NoiseWerRow,
-    kinds_of,
-    mean_exit_of,
-    wer_of,
-)
+from daisy.noise_grid import CLAIM_SNR, RHO, STRATEGY, NoiseResults, kinds_of, mean_exit_of, wer_of
+from daisy.noise_rows import NoiseExitRow, NoiseWerRow
 
 Verdict = Literal["holds", "fails", "not tested"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from matplotlib import style
 
 from daisy import stage
+from daisy.columns import read_table
 from daisy.drawing import STYLE, save
 from daisy.errors import DaisyError
-from daisy.grid import EntropyRow, GridRow, ThresholdRow, read_table
+from daisy.grid_rows import EntropyRow, GridRow, ThresholdRow
 from daisy.plots import entropy_figure, tradeoff_figure
 from daisy.settings.report import Nothing
 

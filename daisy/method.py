@@ -14,6 +14,7 @@ from typing import Literal
 from daisy.errors import DaisyError
 
 Kind = Literal["full", "layer", "daisy", "input"]
+FIX = "Use daisy, full, or layer and a number"
 
 
 def rho_name(rho: float) -> str:
@@ -31,7 +32,7 @@ class Method:
         layer: The layer of every exit; of ``layer`` alone.
 
     Raises:
-        ValueError: if the kind is unknown, or has a scale or a layer that it cannot have.
+        DaisyError: if the kind is unknown, or has a scale or a layer that it cannot have.
     """
 
     kind: Kind
@@ -39,10 +40,9 @@ class Method:
     layer: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("full", "layer", "daisy", "input"):
-            raise ValueError(f"no kind of method: {self.kind!r}")
-        if (self.kind == "layer") != (self.layer is not None) or (self.rho is not None and self.kind != "daisy"):
-            raise ValueError(f"no method: {self.kind} with the scale {self.rho} and the layer {self.layer}")
+        known = self.kind in ("full", "layer", "daisy", "input")
+        if not known or (self.kind == "layer") != bool(self.layer) or (self.rho is not None and self.kind != "daisy"):
+            raise DaisyError(f"no method: {self.kind!r} with the scale {self.rho} and the layer {self.layer}", fix=FIX)
 
     @classmethod
     def parse(cls, name: str, rho: float | None = None) -> Method:
@@ -55,18 +55,13 @@ class Method:
         Raises:
             DaisyError: if there is no such method.
         """
-        match = re.fullmatch(r"(?P<bare>full|input|daisy)|layer(?P<layer>[1-9]\d*)|daisy-rho(?P<rho>\d[\d.e+-]*)", name)
-        try:
-            if match is None:
-                raise ValueError
-            if match["layer"]:
-                return cls("layer", layer=int(match["layer"]))
-            return cls("daisy", float(match["rho"])) if match["rho"] else cls(match["bare"], rho)  # type: ignore[arg-type]
-        except ValueError:
-            beside = "" if rho is None else f" with the scale {rho:g}"
-            raise DaisyError(
-                f"the method {name!r}{beside} is unknown", fix="Use daisy, full, or layer and a number"
-            ) from None
+        if name in ("full", "input", "daisy"):
+            return cls(name, rho)  # type: ignore[arg-type]
+        if match := re.fullmatch(r"layer([1-9]\d*)", name):
+            return cls("layer", rho, int(match[1]))
+        if match := re.fullmatch(r"daisy-rho(\d+(\.\d+)?(e[+-]\d+)?)", name):
+            return cls("daisy", float(match[1]))
+        raise DaisyError(f"the method {name!r} is unknown", fix=FIX)
 
     @property
     def row(self) -> str:
@@ -81,7 +76,7 @@ class Method:
     @property
     def name(self) -> str:
         """The name in paths."""
-        return f"{self.row}-{self.scale}" if self.scale else self.row
+        return self.row if self.rho is None else f"{self.row}-{rho_name(self.rho)}"
 
     @property
     def by_entropy(self) -> bool:

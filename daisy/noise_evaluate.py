@@ -15,16 +15,16 @@ import numpy as np
 from daisy import stage
 from daisy.bootstrap import interval
 from daisy.candidates import candidate_layers
+from daisy.columns import read_table, write_table
 from daisy.conditions import CLEAN, WHITE, ConditionRow
 from daisy.exit_rule import ExitRule, all_candidates
 from daisy.features import load_features
 from daisy.files import read_json
-from daisy.grid import read_table, write_table
 from daisy.hubert.checkpoint import load
 from daisy.manifest import read_manifest
 from daisy.method import FULL
 from daisy.model_file import Downstream, load_downstream
-from daisy.noise_grid import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
+from daisy.noise_rows import ALL, NoiseExitRow, NoiseGuardRow, NoiseWerRow
 from daisy.scoring import Judged, scores
 from daisy.settings.noise import StudySettings
 from daisy.split import Split, load_split

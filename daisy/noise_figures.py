@@ -8,11 +8,13 @@ from pathlib import Path
 from matplotlib import style
 
 from daisy import stage
+from daisy.columns import read_table
 from daisy.drawing import STYLE, save
 from daisy.errors import DaisyError
-from daisy.grid import EntropyRow, read_table
-from daisy.noise_grid import WER_TASK, read_noise, shown_cell
+from daisy.grid_rows import EntropyRow
+from daisy.noise_grid import read_noise, shown_cell
 from daisy.noise_plots import exits_figure, wer_figure
+from daisy.noise_rows import WER_TASK
 from daisy.settings.noise import NoiseTasks
 
 

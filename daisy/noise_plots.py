@@ -14,19 +14,8 @@ from matplotlib.patches import Patch
 from daisy.conditions import CLEAN
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.method import DAISY, FULL, Kind, Method
-from daisy.noise_grid import (
-    CLAIM_SNR,
-    LOST,
-    WER_TASK,
-    NoiseExitRow,
-    NoiseWerRow,
-    exit_layers_of,
-    kinds_of,
-    ratios_of,
-    shown_cell,
-    wer_cells,
-    wer_of,
-)
+from daisy.noise_grid import CLAIM_SNR, LOST, exit_layers_of, kinds_of, ratios_of, shown_cell, wer_cells, wer_of
+from daisy.noise_rows import WER_TASK, NoiseExitRow, NoiseWerRow
 from daisy.plots import BAND, FAINT, INK, WIDTH
 
 VIOLIN, REST = "#0072B2", "#8a8a8a"

@@ -10,13 +10,8 @@ from daisy.conditions import CLEAN, WHITE
 from daisy.labels import method_label, metric_label, noise_label, rho_text, snr_label, task_title
 from daisy.method import FULL
 from daisy.noise_grid import (
-    ALL,
     LOST,
-    WER_TASK,
-    NoiseExitRow,
-    NoiseGuardRow,
     NoiseResults,
-    NoiseWerRow,
     exit_layers_of,
     kinds_of,
     mean_exit_of,
@@ -24,6 +19,7 @@ from daisy.noise_grid import (
     shown_cell,
     wer_cells,
 )
+from daisy.noise_rows import ALL, WER_TASK, NoiseExitRow, NoiseGuardRow, NoiseWerRow
 
 NOISE_FIGURES = {
     "fig4_noise_exits": (

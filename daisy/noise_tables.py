@@ -6,16 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daisy import stage
-from daisy.grid import read_table, write_table
-from daisy.noise_grid import (
-    NoiseExitRow,
-    NoiseGuardRow,
-    NoiseWerRow,
-    exit_order,
-    exits_name,
-    guard_order,
-    wer_order,
-)
+from daisy.columns import read_table, write_table
+from daisy.noise_rows import NoiseExitRow, NoiseGuardRow, NoiseWerRow, exit_order, exits_name, guard_order, wer_order
 from daisy.settings.noise import NoiseTasks
 
 

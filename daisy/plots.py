@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from daisy.grid import EntropyRow, GridRow, ThresholdRow, fastest_match, rows_of, tasks_of
+from daisy.grid import fastest_match, rows_of, tasks_of
 from daisy.grid_cell import GridCell
+from daisy.grid_rows import EntropyRow, GridRow, ThresholdRow
 from daisy.labels import cell_label, method_label, metric_label, rho_text, task_title
 from daisy.method import FULL, Method
 

@@ -15,9 +15,11 @@ import yaml
 
 from daisy import html, provenance, stage
 from daisy.claims import Claim, claims
+from daisy.columns import read_table
 from daisy.errors import DaisyError
 from daisy.files import read_csv, write_text
-from daisy.grid import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, tasks_of
+from daisy.grid import rows_of, tasks_of
+from daisy.grid_rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.labels import task_title
 from daisy.noise_grid import NoiseResults, read_noise
 from daisy.noise_report import NOISE_FIGURES, noise_section

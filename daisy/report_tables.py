@@ -13,19 +13,9 @@ from daisy import html
 from daisy.candidates import mean_exit
 from daisy.errors import DaisyError
 from daisy.files import read_csv, read_json
-from daisy.grid import (
-    CandidateRow,
-    ExitRow,
-    GridRow,
-    SeedRow,
-    ThresholdRow,
-    cells_of,
-    input_of,
-    metrics_of,
-    rows_of,
-    tasks_of,
-)
+from daisy.grid import cells_of, input_of, metrics_of, rows_of, tasks_of
 from daisy.grid_cell import GridCell
+from daisy.grid_rows import CandidateRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.labels import cell_label, decimals, method_label, metric_label, rho_text, task_title
 from daisy.method import INPUT, Method
 

@@ -125,11 +125,7 @@ def _built(kind: Any, value: dict[str, Any], name: str) -> Any:
     if missing:
         raise DaisyError(f"{name} lacks the key {missing[0]!r}", fix="Add it")
     hints = typing.get_type_hints(kind)
-    built = {key: _build(hints[key], item, f"{name}.{key}") for key, item in value.items()}
-    try:
-        return kind(**built)
-    except ValueError as error:
-        raise DaisyError(f"{name}: {error}", fix="Correct the values") from None
+    return kind(**{key: _build(hints[key], item, f"{name}.{key}") for key, item in value.items()})
 
 
 def use_threads(count: int) -> None:

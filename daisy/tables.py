@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from daisy import stage
+from daisy.columns import typed, write_table
 from daisy.errors import DaisyError
 from daisy.files import read_json, write_csv
-from daisy.grid import (
-    CandidateRow,
-    EntropyRow,
-    ExitRow,
-    GridRow,
-    SeedRow,
-    ThresholdRow,
-    side_by_side,
-    typed,
-    write_table,
-)
 from daisy.grid_cell import GridCell
-from daisy.method import Method
+from daisy.grid_rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.method import INPUT, Method
 from daisy.settings.report import Nothing
 
 
@@ -142,6 +133,35 @@ def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[Thre
     _once(((row.task, row.rho) for row in thresholds), paths)
     ordered = [row for task in sorted(entropies) for row in entropies[task]]
     return ordered, sorted(thresholds, key=lambda row: (row.task, row.rho))
+
+
+COSTS = ("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
+"""Columns that do not depend on the metric."""
+
+
+def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
+    """The paper's Table 1: a row per method, rho and strategy, with every task's metrics and costs in columns.
+
+    The input itself has metrics alone, and a cell that a task lacks is empty.
+    """
+    cells = sorted({row.cell for row in grid}, key=lambda cell: cell.key)
+    table: dict[GridCell, dict[str, Any]] = {
+        cell: {"method": cell.method.row, "rho": cell.method.rho, "strategy": cell.strategy} for cell in cells
+    }
+    columns: dict[str, None] = dict.fromkeys(("method", "rho", "strategy"))
+    for task in dict.fromkeys(row.task for row in grid):
+        for row in (row for row in grid if row.task == task):
+            values = {
+                f"{task}_{row.metric}": row.value,
+                f"{task}_{row.metric}_ci_low": row.ci_low,
+                f"{task}_{row.metric}_ci_high": row.ci_high,
+            }
+            table[row.cell] |= values
+            columns |= dict.fromkeys(values)
+        for row in (row for row in grid if row.task == task and row.cell.method != INPUT):
+            table[row.cell] |= {f"{task}_{name}": getattr(row, name) for name in COSTS}
+        columns |= dict.fromkeys(f"{task}_{name}" for name in COSTS)
+    return [{name: line.get(name) for name in columns} for line in table.values()]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,8 +11,9 @@ from test_tables import write_run
 
 from daisy import figures, report, tables
 from daisy.claims import claims
+from daisy.columns import read_table
 from daisy.errors import DaisyError
-from daisy.grid import EntropyRow, GridRow, read_table
+from daisy.grid_rows import EntropyRow, GridRow
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br"}

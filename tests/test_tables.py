@@ -19,10 +19,13 @@ from daisy.claims import (
     reaches_target,
     speed_follows_exits,
 )
+from daisy.columns import read_table
 from daisy.errors import DaisyError
-from daisy.grid import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow, read_table, rows_of, side_by_side
+from daisy.grid import rows_of
+from daisy.grid_rows import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow
 from daisy.labels import decimals
 from daisy.method import Method
+from daisy.tables import side_by_side
 
 COLUMNS = (
     "task,method,rho,strategy,metric,value,ci_low,ci_high,higher_is_better,n_utterances,"

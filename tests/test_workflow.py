@@ -21,6 +21,11 @@ def test_closure_holds_what_a_stage_imports():
     assert "daisy.hubert.encoder" not in code_digest.closure("daisy.manifests")
 
 
+def test_stages_that_write_rows_do_not_hold_what_is_asked_of_them():
+    closure = code_digest.closure("daisy.evaluate", "daisy.noise_evaluate", "daisy.noise_tables", "daisy.tables")
+    assert not {"daisy.grid", "daisy.noise_grid", "daisy.labels"} & set(closure)
+
+
 def small_package(folder, monkeypatch):
     """A package of a stage and a part that it imports."""
     package = folder / "daisy"
