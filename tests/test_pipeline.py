@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from daisy.efficiency import efficiency, render
 from daisy.errors import DaisyError
+from daisy.exits import exit_layer
 from daisy.hubert.checkpoint import load
 from daisy.hubert.writing import save, state_dict
 
@@ -156,17 +159,32 @@ def test_noise_tables(nano):
 
 def test_clean_exits_are_those_of_the_evaluation(nano):
     """The study stops clean recordings where the grid's own evaluation stops them."""
-    counted = {
-        (row["rho"], row["strategy"]): sum(
-            int(other["count"])
-            for other in table(nano / "tables/exits.csv")
-            if (other["task"], other["rho"], other["strategy"], other["layer"])
-            == ("asr", row["rho"], row["strategy"], row["exit_layer"])
-        )
-        for row in table(nano / "tables/noise.csv")
-        if row["kind"] == "clean" and row["strategy"] != "all"
+    tested = [row["id"] for row in table(nano / "manifests/asr/test.csv")]
+    with np.load(nano / "features/asr/test/states.npz") as file:
+        entropies = file["entropies"]
+    tau = {row["rho"]: float(row["tau"]) for row in table(nano / "tables/thresholds.csv") if row["task"] == "asr"}
+    candidates = {
+        (row["rho"], row["strategy"]): [int(layer) for layer in row["candidates"].split()]
+        for row in table(nano / "tables/candidates.csv")
+        if row["task"] == "asr"
     }
-    assert counted and all(counted.values())
+    candidates |= {(rho, "all"): list(range(1, 13)) for rho in tau}
+    exits = {
+        (*cell, name): exit_layer(row.tolist(), layers, tau[cell[0]])
+        for cell, layers in candidates.items()
+        for name, row in zip(tested, entropies, strict=True)
+    }
+    clean = [row for row in table(nano / "tables/noise.csv") if row["kind"] == "clean"]
+    found = {(row["rho"], row["strategy"], row["utterance"]): int(row["exit_layer"]) for row in clean}
+    assert len(found) == len(clean) == 2 * 4 * 3
+    assert found == {key: exits[key] for key in found}
+    counted = collections.Counter((rho, strategy, str(layer)) for (rho, strategy, _), layer in exits.items())
+    evaluated = {
+        (row["rho"], row["strategy"], row["layer"]): int(row["count"])
+        for row in table(nano / "tables/exits.csv")
+        if row["task"] == "asr" and row["method"] == "daisy" and row["count"] != "0"
+    }
+    assert evaluated == {key: count for key, count in counted.items() if key[1] != "all"}
 
 
 def test_published_checkpoint(nano):
@@ -247,11 +265,12 @@ def test_efficiency_counts_every_job(nano, tmp_path):
         efficiency(tmp_path)
 
 
-def test_what_is_left_over(nano):
-    """No half-written file and no state of a finished training."""
+def test_what_is_left_over(project, nano):
+    """No half-written file, and no state of a finished training where trainings kept theirs."""
     own = ".snakemake_timestamp"  # Snakemake marks folders that a rule makes.
     assert not [path for path in nano.rglob(".*") if path.is_file() and path.name != own]
-    assert not list((nano / "state").glob("*"))
+    for state in (nano / "state", project.folder / ".cache/store/state"):
+        assert state.is_dir() and not list(state.iterdir())
 
 
 def test_added_rho_reruns_its_own_jobs_alone(project, nano):
