@@ -19,11 +19,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from reruns import A_TASK_MORE, EDITS  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from daisy.config import SCHEMA  # noqa: E402
+from docs.reruns import A_TASK_MORE, EDITS  # noqa: E402
 
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from project import ROOT
-from reruns import CONFIG, HEADS, NOISE, PAGES, SCORES
+
+from docs.reruns import CONFIG, HEADS, NOISE, PAGES, SCORES
 
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 

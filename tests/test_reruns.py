@@ -1,4 +1,4 @@
-"""Partial reruns: every edit of `reruns.EDITS` reruns its rules, no more and no less, and right."""
+"""Partial reruns: every edit of docs/reruns.md reruns its rules, no more and no less, and right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 from project import Project, numbers
-from reruns import A_TASK_MORE, EDITS, HEADS, NOISE, Edit
+
+from docs.reruns import A_TASK_MORE, EDITS, HEADS, NOISE, Edit
 
 
 @contextlib.contextmanager

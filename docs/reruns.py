@@ -1,4 +1,4 @@
-"""What an edit reruns: the promise of docs/reruns.md, and the data of its test.
+"""What an edit reruns: the table of docs/reruns.md, which tests hold the project to.
 
 Each edit is made to a finished nano run (config/test.yaml: all four tasks, rho 0.76 and 1.0), and names the rules
 that must run again, no more and no less.
