@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from daisy.exits import exit_layer
 
 from daisy.efficiency import efficiency, render
 from daisy.errors import DaisyError
-from daisy.exits import exit_layer
 from daisy.hubert.checkpoint import load
 from daisy.hubert.writing import save, state_dict
 
