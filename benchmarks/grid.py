@@ -27,14 +27,14 @@ from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
 from daisy import audio, evaluate, extract
-from daisy.candidates import STRATEGIES, candidate_layers
+from daisy.candidates import STRATEGIES
+from daisy.cells import Cell, build_cells
 from daisy.exit_rule import ExitRule, all_candidates, histogram
 from daisy.features import load_features
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.inference import Cell
 from daisy.manifest import Manifest, Utterance
-from daisy.method import FULL, Method
+from daisy.method import DAISY, FULL, Method
 from daisy.model_file import Downstream
 from daisy.settings.evaluation import EvaluationSettings
 from daisy.settings.features import FeaturesSettings
@@ -109,9 +109,10 @@ def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cel
     """The cells of every method: three thresholds, half the depth, all of it."""
     layers = entropies.shape[1]
     methods = []
+    strategies: dict[str, float] = dict.fromkeys(STRATEGIES, 0.2)
     for model, share in zip(models, SHARES, strict=False):
         tau = float(np.quantile(entropies, share))
         counts = histogram(ExitRule(all_candidates(1, layers), tau).layers(entropies), layers)
-        methods.append([Cell(model, candidate_layers(strategy, counts, 0.2), tau) for strategy in STRATEGIES])
-    half = max(1, layers // 2)
-    return [*methods, [Cell(models[-2], (half,))], [Cell(models[-1], (layers,))]]
+        methods.append([*build_cells(model, DAISY, strategies, {"counts": counts, "tau": tau}).values()])
+    half = Method("layer", layer=max(1, layers // 2))
+    return methods + [[*build_cells(*pair, {}, {}).values()] for pair in zip(models[-2:], (half, FULL), strict=True)]

@@ -19,16 +19,17 @@ import torch
 from daisy import stage
 from daisy.audio import SAMPLE_RATE
 from daisy.bootstrap import interval
-from daisy.candidates import candidate_layers, falls_back
+from daisy.candidates import falls_back
+from daisy.cells import Cell, build_cells
 from daisy.errors import DaisyError
-from daisy.exit_rule import histogram
+from daisy.exit_rule import ExitRule, histogram
 from daisy.files import read_json, write_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.inference import Cell, macs, predict
+from daisy.inference import macs, predict
 from daisy.manifest import Manifest, read_manifest
 from daisy.method import FULL, INPUT
-from daisy.model_file import Downstream, load_downstream
+from daisy.model_file import load_downstream
 from daisy.scoring import Judged, judge, scores, unprocessed
 from daisy.seeds import generator
 from daisy.settings.evaluation import EvaluationSettings
@@ -46,16 +47,6 @@ class Outcome:
     split: Split
     scores: list[Score]
     values: dict[str, tuple[float, float, float]]
-
-
-def cells(settings: EvaluationSettings, model: Downstream, trained: Mapping[str, Any]) -> dict[str | None, Cell]:
-    """The cells of a method, by strategy; a baseline has one, without a strategy."""
-    if not settings.method.by_entropy:
-        return {None: Cell(model, (settings.method.exit(model.layers),))}
-    return {
-        strategy: Cell(model, candidate_layers(strategy, trained["counts"], q), trained["tau"])
-        for strategy, q in settings.strategies.items()
-    }
 
 
 def run_cells(cells: Sequence[Cell], split: Split, settings: EvaluationSettings, processes: int = 1) -> list[Outcome]:
@@ -146,8 +137,8 @@ def rows(
                     "macs_per_second": work / manifest.seconds,
                     "rtf": taken / timed_seconds,
                     "speedup_vs_full": seconds["full"] / taken,
-                    "candidates": list(outcome.cell.candidates),
-                    "tau": outcome.cell.tau if settings.method.by_entropy else None,
+                    "candidates": list(outcome.cell.rule.candidates),
+                    "tau": outcome.cell.rule.tau if settings.method.by_entropy else None,
                 }
             )
     return result
@@ -202,14 +193,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained = read_json(arguments.exits)
     features = open_features(arguments.features, manifest, checkpoint)
     split = load_split(model.task, manifest, features, FULL)
-    systems = cells(settings, model, trained)
+    systems = build_cells(model, settings.method, settings.strategies, trained)
     found = run_cells(list(systems.values()), split, settings, arguments.processes)
     outcomes = dict(zip(systems, found, strict=True))
     indices = sample(manifest, settings.timed, settings.seed)
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)
     timed = {str(key): outcome.cell for key, outcome in outcomes.items()}
-    timed["full"] = Cell(full, (upstream.layers,))
+    timed["full"] = Cell(full, ExitRule((upstream.layers,)))
     waves = [manifest.wave(index) for index in indices]
     timing = {name: functools.partial(predict, upstream, cell) for name, cell in timed.items()}
     seconds = interleaved(timing, waves, settings.rounds)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from daisy import audio, stage
-from daisy.candidates import candidate_layers
+from daisy.cells import Cell, build_cells
 from daisy.errors import DaisyError
 from daisy.files import atomic, read_json, write_json
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.inference import Cell, predict
+from daisy.inference import predict
 from daisy.manifest import Manifest, read_manifest
 from daisy.model_file import load_downstream
 from daisy.seeds import generator
@@ -47,12 +47,9 @@ def drawn(manifest: Manifest, settings: ExamplesSettings) -> list[int]:
 
 def load_cell(system: System, model: Path, exits: Path) -> Cell:
     """A trained system from its files."""
-    downstream = load_downstream(model)
-    if not system.method.by_entropy:
-        return Cell(downstream, (system.method.exit(downstream.layers),))
-    trained = read_json(exits)
-    assert system.strategy is not None
-    return Cell(downstream, candidate_layers(system.strategy, trained["counts"], system.q), trained["tau"])
+    strategies = {system.strategy: system.q} if system.strategy else {}
+    (cell,) = build_cells(load_downstream(model), system.method, strategies, read_json(exits)).values()
+    return cell
 
 
 def write_signal(path: Path, wave: Tensor) -> str:

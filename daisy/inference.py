@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from daisy.exit_rule import ExitRule
+from daisy.cells import Cell
 from daisy.features import normalise
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.model_file import Downstream
 from daisy.tasks.registry import TASKS
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One way of running a task's system: a cell of the evaluation grid, or a baseline.
-
-    Attributes:
-        model: The downstream model.
-        candidates: Layers at which an utterance may stop.
-        tau: The threshold in nats; unused with a single candidate.
-    """
-
-    model: Downstream
-    candidates: tuple[int, ...]
-    tau: float = 0.0
-
-    @property
-    def rule(self) -> ExitRule:
-        """Where an utterance stops."""
-        return ExitRule(self.candidates, self.tau)
 
 
 @torch.inference_mode()
 def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, int]:
     """Run one recording (samples,) through upstream and downstream: the prediction and the exit layer."""
-    (item,) = upstream.run([wave.to(upstream.device)], candidates=cell.candidates, tau=cell.tau)
+    (item,) = upstream.run([wave.to(upstream.device)], candidates=cell.rule.candidates, tau=cell.rule.tau)
     states = normalise(item.states).transpose(0, 1)
     if TASKS[cell.model.task.name].pooled:
         states = states.mean(0, keepdim=True)

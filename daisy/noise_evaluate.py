@@ -7,14 +7,15 @@ exit layer alone, so cells that stop a recording at the same layer share it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from daisy import stage
 from daisy.bootstrap import interval
-from daisy.candidates import candidate_layers
+from daisy.cells import exit_rules
 from daisy.columns import read_table, write_table
 from daisy.conditions import CLEAN, WHITE, ConditionRow
 from daisy.exit_rule import ExitRule, all_candidates
@@ -43,16 +44,27 @@ def conditions(rows: Sequence[ConditionRow]) -> dict[Condition, np.ndarray]:
 
 
 def exits_by_strategy(
-    settings: StudySettings, trained: dict[str, object], entropies: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The exit layer of every noisy recording, by strategy; `ALL` is one of them."""
-    counts, tau = trained["counts"], trained["tau"]
-    assert isinstance(counts, list) and isinstance(tau, float)
-    candidates: dict[str, tuple[int, ...]] = {
-        strategy: candidate_layers(strategy, counts, q) for strategy, q in settings.strategies.items()
-    }
-    candidates[ALL] = all_candidates(settings.floor, entropies.shape[1])
-    return {strategy: ExitRule(layers, tau).layers(entropies) for strategy, layers in candidates.items()}
+    settings: StudySettings, trained: Mapping[str, Any], entropies: np.ndarray
+) -> dict[str | None, np.ndarray]:
+    """The exit layer of every noisy recording, by strategy, of which `ALL` is one; a fixed exit has none."""
+    layers = entropies.shape[1]
+    rules = exit_rules(settings.method, layers, settings.strategies, trained)
+    if settings.method.by_entropy:
+        rules[ALL] = ExitRule(all_candidates(settings.floor, layers), trained["tau"])
+    return {strategy: rule.layers(entropies) for strategy, rule in rules.items()}
+
+
+def exit_rows(
+    settings: StudySettings, table: Sequence[ConditionRow], exits: Mapping[str | None, np.ndarray]
+) -> list[NoiseExitRow]:
+    """Where every recording of the manifest stops; a fixed exit needs no row to say so."""
+    rho = settings.method.rho
+    return [
+        NoiseExitRow(row.kind, row.snr_db, rho, strategy, row.utterance, layer)
+        for strategy, layers in exits.items()
+        if strategy is not None and rho is not None
+        for row, layer in zip(table, layers.tolist(), strict=True)
+    ]
 
 
 class Scorer:
@@ -140,28 +152,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     upstream = load(arguments.upstream).to(device) if arguments.upstream else None
     features = open_features(arguments.features, manifest, upstream) if upstream else load_features(arguments.features)
     trained = read_json(arguments.exits)
-    layers = features.entropies.shape[1]
-    by_strategy: dict[str | None, np.ndarray] = {}
-    exits: list[NoiseExitRow] = []
-    if not settings.method.by_entropy:
-        by_strategy[None] = np.full(len(features), settings.method.exit(layers))
-    else:
-        rho = settings.method.rho
-        assert rho is not None
-        for strategy, found in exits_by_strategy(settings, trained, features.entropies).items():
-            by_strategy[strategy] = found
-            exits += [
-                NoiseExitRow(row.kind, row.snr_db, rho, strategy, row.utterance, layer)
-                for row, layer in zip(table, found.tolist(), strict=True)
-            ]
+    exits = exits_by_strategy(settings, trained, features.entropies)
     wer, guard = [], []
     if arguments.model:
         model = load_downstream(arguments.model).to(device)
         split = load_split(model.task, manifest, features, FULL)
         scorer = Scorer(model, split)
-        wer = wer_rows(settings, scorer, groups, by_strategy)
+        wer = wer_rows(settings, scorer, groups, exits)
         guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []
-    write_table(NoiseExitRow, arguments.out / "exits.csv", exits)
+    write_table(NoiseExitRow, arguments.out / "exits.csv", exit_rows(settings, table, exits))
     write_table(NoiseWerRow, arguments.out / "wer.csv", wer)
     write_table(NoiseGuardRow, arguments.out / "guard.csv", guard)
 

@@ -1,0 +1,40 @@
+"""The cells of an evaluation follow from a method and from what its training wrote about exits."""
+
+from __future__ import annotations
+
+import pytest
+
+from daisy.candidates import STRATEGIES
+from daisy.cells import build_cells, exit_rules
+from daisy.errors import DaisyError
+from daisy.exit_rule import ExitRule
+from daisy.method import FULL, Method
+from daisy.model_file import Downstream
+from daisy.tasks.sid import SpeakerIdentification
+
+TRAINED = {"counts": [0, 0, 2, 10, 5, 3], "tau": 0.5}
+
+
+def test_a_rule_per_strategy():
+    found = exit_rules(Method("daisy", 1.0), 6, dict.fromkeys(STRATEGIES, 0.2), TRAINED)
+    assert found == {
+        "avg": ExitRule((4, 5), 0.5),
+        "min-max": ExitRule((3, 4, 5, 6), 0.5),
+        "threshold": ExitRule((4, 5), 0.5),
+    }
+
+
+def test_a_fixed_exit_has_one_rule():
+    """Whatever the strategies; its training measured no threshold."""
+    trained = {"counts": [0, 0, 0, 0, 0, 20], "tau": None}
+    assert exit_rules(FULL, 6, {"avg": 0.2}, trained) == {None: ExitRule((6,))}
+    assert exit_rules(Method("layer", layer=4), 6, {}, trained) == {None: ExitRule((4,))}
+    with pytest.raises(DaisyError, match="layer7 on a model of 6 layers"):
+        exit_rules(Method("layer", layer=7), 6, {}, trained)
+
+
+def test_cells_share_their_model():
+    model = Downstream(SpeakerIdentification({"projection": 4}, ["a", "b"]), 6, 8, "dynamic")
+    cells = build_cells(model, Method("daisy", 1.0), {"avg": 0.2, "min-max": 0.2}, TRAINED)
+    assert list(cells) == ["avg", "min-max"] and all(cell.model is model for cell in cells.values())
+    assert cells["avg"].rule.layer([9.0, 9.0, 9.0, 0.5, 9.0, 9.0]) == 4
