@@ -17,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from daisy.hubert.checkpoint import Checkpoint
-from daisy.hubert.naming import from_fairseq_names
-from daisy.hubert.writing import save_transformers, state_dict
+from daisy.hubert.checkpoint import Checkpoint, save, state_dict
+from daisy.hubert.formats.torchaudio import NAMES
 from daisy.torchaudio_shim import torchaudio  # before transformers and fairseq, which import torchaudio too
 
 PACKAGES = ("torchaudio", "transformers", "fairseq")
@@ -59,7 +58,7 @@ def torchaudio_model(model: Checkpoint) -> nn.Module:
         encoder_layer_drop=0.0,
         aux_num_out=None,
     )
-    state = from_fairseq_names(_hubert(model), shape, "torchaudio")
+    state = NAMES.from_own(_hubert(model), shape)
     names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     own = built.state_dict()
     for old, new in names.items():
@@ -86,7 +85,7 @@ def transformers_model(model: Checkpoint) -> nn.Module:
     messages.set_verbosity_error()
     messages.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
-        save_transformers(Path(folder) / "hubert", model)
+        save(Path(folder) / "hubert", model, "transformers")
         built = HubertModel.from_pretrained(Path(folder) / "hubert", attn_implementation="sdpa")
     return _ready(built, model)
 

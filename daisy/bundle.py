@@ -9,8 +9,7 @@ from daisy import stage
 from daisy.calibrations import Calibration
 from daisy.errors import DaisyError
 from daisy.files import read_json
-from daisy.hubert.checkpoint import load
-from daisy.hubert.writing import save
+from daisy.hubert.checkpoint import load, save
 from daisy.settings.report import BundleSettings
 
 

@@ -17,8 +17,8 @@ from daisy.contents import digest
 from daisy.errors import DaisyError
 from daisy.files import write_text
 from daisy.hubert.checkpoint import load
-from daisy.hubert.reading import CONFIG_KEY, read_content
-from daisy.hubert.writing import save_safetensors
+from daisy.hubert.formats.safetensors import CONFIG_KEY, write_file
+from daisy.hubert.formats.source import open_source
 from daisy.manifest import read_manifest
 
 CARD = """# {title}
@@ -116,10 +116,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, required=True, help="output: model card (.md)")
     arguments = parser.parse_args(argv)
     description = json.loads(arguments.settings)
-    content = read_content(arguments.checkpoint)
-    state, config = content.state, content.raw["cfg"]
+    content = open_source(arguments.checkpoint).content
+    state, config = content["model"], content["cfg"]
     training = {
-        "updates": content.raw["optimizer_history"][-1]["num_updates"],
+        "updates": content["optimizer_history"][-1]["num_updates"],
         "max_tokens": config["dataset"]["max_tokens"],
         "learning_rate": config["optimization"]["lr"][0],
         "warmup": config["lr_scheduler"]["warmup_updates"],
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     # fairseq's vocabulary ends with four special symbols, which are no classes.
     kept = {"model": config["model"], "task": _without_paths(config["task"]), "training": training}
-    save_safetensors(arguments.out, state, {CONFIG_KEY: kept})
+    write_file(arguments.out, state, {CONFIG_KEY: kept})
     write_text(arguments.card, card(arguments.out, arguments.log, arguments.manifest, description))
 
 

@@ -17,8 +17,7 @@ from daisy.compute import Compute
 from daisy.contents import digest
 from daisy.files import write_csv
 from daisy.hubert.branches import Branches
-from daisy.hubert.checkpoint import Checkpoint, load
-from daisy.hubert.writing import save_published
+from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.km import read_dictionary, read_labels
 from daisy.manifest import Manifest, read_manifest
 from daisy.resume import Resumable
@@ -149,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     history = train(checkpoint, manifest, labels, settings, loop)
     if workers.first:
         write_csv(arguments.history, list(history[0]), history)
-        save_published(arguments.out, checkpoint.to("cpu"))
+        save(arguments.out, checkpoint.to("cpu"), "daisy")
     saved.finish()
     workers.end()
 

@@ -10,8 +10,7 @@ import torch
 from project import Project
 
 from daisy import audio
-from daisy.hubert.checkpoint import Checkpoint, load
-from daisy.hubert.writing import save_published
+from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.km import write_labels
 from daisy.manifest import Utterance, write_manifest
 
@@ -43,7 +42,7 @@ def spoken(tmp_path, checkpoint, waves) -> Path:
         audio.write(tmp_path / f"{number}.flac", wave.numpy())
         items.append(Utterance(f"u{number}", f"{number}.flac", len(wave), f"speaker{number % 2}", "a b"))
     write_manifest(tmp_path / "train.tsv", tmp_path, items)
-    save_published(tmp_path / "daisy.pt", checkpoint)
+    save(tmp_path / "daisy.pt", checkpoint, "daisy")
     return tmp_path
 
 

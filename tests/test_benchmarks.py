@@ -27,8 +27,8 @@ from benchmarks.published import Published
 from benchmarks.targets import judged
 from daisy import audio
 from daisy.calibrations import Calibration
+from daisy.hubert.checkpoint import save
 from daisy.hubert.config import HubertConfig, from_fairseq
-from daisy.hubert.writing import save
 from daisy.manifest import Utterance, write_manifest
 from daisy.model_file import Downstream, save_downstream
 from daisy.speed import take_turns

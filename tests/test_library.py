@@ -127,7 +127,7 @@ def test_importing_daisy_imports_no_torch():
 
 
 def test_s3prl_interface(checkpoint, model, waves, tmp_path):
-    from daisy.hubert.writing import save
+    from daisy.hubert.checkpoint import save
 
     save(tmp_path / "model.safetensors", checkpoint, "safetensors")
     upstream = DaisyUpstream(tmp_path / "model.safetensors", rho=1.0, strategy="min-max", task="asr")

@@ -15,8 +15,7 @@ from daisy.exits import exit_layer
 
 from daisy.efficiency import efficiency, render
 from daisy.errors import DaisyError
-from daisy.hubert.checkpoint import load
-from daisy.hubert.writing import save, state_dict
+from daisy.hubert.checkpoint import load, save, state_dict
 
 ROOT = Path(__file__).parent.parent
 TASKS = ("asr", "se", "sid", "ss")

@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Convert."""
-    from daisy.hubert.checkpoint import load
-    from daisy.hubert.writing import save
+    from daisy.hubert.checkpoint import load, save
 
     form = arguments.format or {".safetensors": "safetensors", ".pt": "daisy"}.get(arguments.out.suffix)
     if form is None:

@@ -1,8 +1,8 @@
-"""A HuBERT with what may come with it, built from a checkpoint of any known format.
+"""A HuBERT with what may come with it: built from a checkpoint of any known format, and written as one.
 
-Formats are told apart by content (`daisy.hubert.reading`): fairseq's pre-training checkpoint, the
-published DAISY checkpoint, safetensors with the configuration in the metadata, torchaudio's state dict,
-and a transformers folder.
+Files become a `Content` and a `Content` becomes a file in `daisy.hubert.formats`; here modules are built of it,
+and taken apart again. Weights are written as they were read, to the bit: a checkpoint that goes through any of
+the formats comes back the same.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daisy.calibrations import Calibration, from_plain
-from daisy.errors import DaisyError
 from daisy.hubert.branches import Branches
-from daisy.hubert.config import POSITIONS, HubertConfig, Position, from_fairseq
+from daisy.hubert.config import POSITIONS, HubertConfig, Position
 from daisy.hubert.encoder import Hubert
-from daisy.hubert.naming import layer_count, recognise, to_fairseq
-from daisy.hubert.reading import Content, read_content
+from daisy.hubert.formats import registry
+from daisy.hubert.formats.checks import fitting
+from daisy.hubert.formats.content import Content, layer_count, plain
 
 
 class PretrainingHead(nn.Module):
@@ -53,7 +53,7 @@ class Checkpoint:
         mask_embedding: (D,) what pre-training puts in place of masked frames, if the file has it.
         symbols: One symbol per class of the branches, if the file names them.
         calibrations: Thresholds and histograms by task, if the file has them.
-        format: The file's format, one of `daisy.hubert.reading.FORMATS`.
+        format: The file's format, by its name in `daisy.hubert.formats.registry`.
     """
 
     encoder: Hubert
@@ -89,51 +89,77 @@ def load(path: str | Path) -> Checkpoint:
         DaisyError: if it is missing, damaged, of no known format, not safe to read, or lacks weights.
     """
     path = Path(path)
-    content = read_content(path)
-    state = content.state
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise DaisyError("its weights are not tensors", file=path, fix="Use a HuBERT or DAISY checkpoint")
-    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-    bad = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
-    if bad is not None:
-        raise DaisyError(f"the weight {bad} holds NaN or infinity", file=path, fix="Use an undamaged checkpoint")
-    try:
-        return _build(dataclasses.replace(content, state=state))
-    except KeyError as error:
-        raise DaisyError(f"the weight {error} is missing", file=path, fix="Use a complete HuBERT checkpoint") from None
-    except (RuntimeError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
-        problem = " ".join(str(error).split())
-        raise DaisyError(
-            f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"
-        ) from None
-    except DaisyError as error:
-        raise DaisyError(error.problem, file=path, fix=error.fix) from None
+    name, content = registry.read(path)
+    with fitting(path):
+        return dataclasses.replace(_build(content), format=name)
+
+
+def save(path: str | Path, checkpoint: Checkpoint, format: str) -> None:
+    """Write `checkpoint` as a file, or as a folder for ``transformers``.
+
+    Args:
+        path: Where to; replaced if it is there.
+        checkpoint: What to write.
+        format: ``daisy`` (needs branches), ``safetensors`` or ``transformers``.
+
+    Raises:
+        DaisyError: if the format is unknown, or the model lacks what it needs.
+    """
+    registry.write(Path(path), _content(checkpoint), format)
+
+
+def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """All weights under fairseq's names, the positional convolution with its weight norm."""
+    state = dict(checkpoint.encoder.state_dict())
+    v = state.pop("encoder.pos_conv.0.weight")
+    state |= {"encoder.pos_conv.0.weight_v": v, "encoder.pos_conv.0.weight_g": _weight_norm(v)}
+    if checkpoint.mask_embedding is not None:
+        state["mask_emb"] = checkpoint.mask_embedding
+    branches, head = checkpoint.branches, checkpoint.head
+    if branches is not None:
+        for k in range(branches.shape[0]):
+            state |= {f"final_proj.{k}.weight": branches.weight[k], f"final_proj.{k}.bias": branches.bias[k]}
+    if head is not None:
+        state |= head.state_dict()
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+
+
+# From modules to a file's content
+
+
+def _content(checkpoint: Checkpoint) -> Content:
+    calibrations = {task: item.plain() for task, item in checkpoint.calibrations.items()}
+    return Content(state_dict(checkpoint), _configuration(checkpoint), checkpoint.symbols, calibrations)
+
+
+def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:
+    """fairseq's configuration, which says too where the branches sit."""
+    config = plain(checkpoint.fairseq_config)
+    model = {**config["model"], "cls_pred_position": checkpoint.position}
+    if checkpoint.branches is not None:
+        model |= {"final_dim": checkpoint.branches.shape[1], "untie_final_proj": True}
+    return {**config, "model": model}
+
+
+# From a file's content to modules
 
 
 def _build(content: Content) -> Checkpoint:
-    model = content.config["model"]
-    shape = from_fairseq(model, normalize=bool(content.config["task"].get("normalize", False)))
-    state = content.state
-    peer = recognise(state)
-    if peer is not None:
-        own = {name: value for name, value in state.items() if name.startswith(("final_proj.", "label_embs_concat"))}
-        state = {**to_fairseq(state, shape, peer), **own}
+    shape, state = content.shape, content.state
     _check_depth(state, shape)
     encoder = Hubert(shape)
     folded = _fold(state)
     encoder.load_state_dict({name: folded[name] for name in encoder.state_dict()})
-    encoder.eval().requires_grad_(False)
     branches = _branches(state, shape)
     return Checkpoint(
-        encoder,
+        encoder.eval().requires_grad_(False),
         _head(state),
         branches,
-        _position(model, branches is not None),
+        _position(content.config["model"], branches is not None),
         content.config,
         state.get("mask_emb"),
         content.symbols,
-        from_plain(content.extras.get("calibrations") or {}, shape.layers),
-        content.format,
+        from_plain(content.calibrations, shape.layers),
     )
 
 
@@ -151,11 +177,11 @@ def _fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for g, v in (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1")):
         if place + g in folded:
             scale, direction = folded.pop(place + g), folded.pop(place + v)
-            folded[place + "weight"] = direction * (scale / weight_norm(direction))
+            folded[place + "weight"] = direction * (scale / _weight_norm(direction))
     return folded
 
 
-def weight_norm(v: Tensor) -> Tensor:
+def _weight_norm(v: Tensor) -> Tensor:
     """(1, 1, kernel): the norm that fairseq's weight norm of the positional convolution divides by."""
     return v.square().sum((0, 1), keepdim=True).sqrt()
 

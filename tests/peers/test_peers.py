@@ -10,8 +10,7 @@ from torch import Tensor
 
 import daisy
 from daisy import audio
-from daisy.hubert.checkpoint import load
-from daisy.hubert.writing import save
+from daisy.hubert.checkpoint import load, save
 from daisy.torchaudio_shim import torchaudio  # before transformers, which imports torchaudio too
 
 from transformers import HubertConfig, HubertModel  # isort: skip

@@ -1,0 +1,81 @@
+"""What can be wrong with a checkpoint of any format, each fault told in one way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from daisy.errors import DaisyError
+
+
+def damaged(path: Path, error: Exception) -> DaisyError:
+    """The error for a file that cannot be read to its end."""
+    return DaisyError(
+        f"the checkpoint is damaged or cut short ({' '.join(str(error).split())[:120]})",
+        file=path,
+        fix="Restore the file from its source",
+    )
+
+
+@contextlib.contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Tell faults of a content, met while a model is made of it, as faults of the file `path`.
+
+    Raises:
+        DaisyError: for a weight that is missing, for weights that do not fit the configuration, and for an
+            error of the block that names no file.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise DaisyError(f"the weight {error} is missing", file=path, fix="Use a complete HuBERT checkpoint") from None
+    except (RuntimeError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+        problem = " ".join(str(error).split())
+        raise DaisyError(
+            f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"
+        ) from None
+    except DaisyError as error:
+        raise DaisyError(error.problem, file=error.file or path, fix=error.fix) from None
+
+
+def sound(state: Any) -> dict[str, Tensor]:
+    """A file's weights, all that is floating-point as float32.
+
+    Raises:
+        DaisyError: if they are no tensors, or one holds NaN or infinity.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DaisyError("its weights are not tensors", fix="Use a HuBERT or DAISY checkpoint")
+    result = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    bad = next((name for name, value in result.items() if not torch.isfinite(value).all()), None)
+    if bad is not None:
+        raise DaisyError(f"the weight {bad} holds NaN or infinity", fix="Use an undamaged checkpoint")
+    return result
+
+
+def json_object(text: str, file: Path, what: str = "") -> dict[str, Any]:
+    """The JSON object that `text` stands for.
+
+    Args:
+        text: What should be JSON.
+        file: Where it was found, for the error.
+        what: What it is in a file that holds more, for the error.
+
+    Raises:
+        DaisyError: if it stands for none.
+    """
+    said = f"{what} is " if what else ""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = f"{said}not valid JSON ({error})"
+        raise DaisyError(problem, file=file, fix="Restore the file from its source") from None
+    if not isinstance(value, dict):
+        raise DaisyError(f"{said}not a JSON object", file=file, fix="Restore the file from its source")
+    return value

@@ -1,0 +1,68 @@
+"""Models for the tests of checkpoints, and what compares two of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from daisy.calibrations import Calibration
+from daisy.hubert.checkpoint import Checkpoint, PretrainingHead, state_dict
+from daisy.hubert.config import HubertConfig
+from daisy.hubert.encoder import Hubert
+
+GOLDEN = Path(__file__).parent / "golden"
+CALIBRATION = Calibration(
+    "midrange", (1.5, 1.4, 1.3, 1.2, 1.1, 1.0), None, 0.2, {0.7: (0, 0, 0, 0, 0, 9), 1.0: (0, 0, 3, 4, 2, 0)}
+)
+
+
+def filled(checkpoint: Checkpoint) -> Checkpoint:
+    """`checkpoint` with everything that a file can hold."""
+    torch.manual_seed(3)
+    dim = checkpoint.encoder.config.dim
+    checkpoint.head = PretrainingHead(torch.nn.Linear(dim, 8), torch.randn(20, 8)).requires_grad_(False)
+    checkpoint.calibrations = {"asr": CALIBRATION}
+    assert checkpoint.mask_embedding is not None and checkpoint.symbols is not None
+    return checkpoint
+
+
+def large_shaped() -> Checkpoint:
+    """A small model with Large's layer norms, biases and waveform normalisation."""
+    torch.manual_seed(5)
+    convolutions = ((32, 10, 5), (32, 3, 2), (32, 2, 2))
+    shape = HubertConfig(convolutions, True, True, 64, 128, 1, 2, 16, 4, True, True)
+    encoder = Hubert(shape).eval().requires_grad_(False)
+    for parameter in encoder.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    model = {
+        "conv_feature_layers": str(list(convolutions)),
+        "conv_bias": True,
+        "extractor_mode": "layer_norm",
+        "encoder_embed_dim": 64,
+        "encoder_ffn_embed_dim": 128,
+        "encoder_attention_heads": 1,
+        "encoder_layers": 2,
+        "conv_pos": 16,
+        "conv_pos_groups": 4,
+        "layer_norm_first": True,
+    }
+    return Checkpoint(encoder, None, None, "after-norm", {"model": model, "task": {"normalize": True}})
+
+
+def assert_same(one: Checkpoint, other: Checkpoint, *, head: bool = True) -> None:
+    own, read = state_dict(one), state_dict(other)
+    if not head:
+        own = {name: value for name, value in own.items() if name in read}
+    assert own.keys() == read.keys()
+    assert all(torch.equal(value, read[name]) for name, value in own.items())
+    assert one.encoder.config == other.encoder.config
+    assert (one.position, one.calibrations) == (other.position, other.calibrations)
+
+
+def fairseq_file(checkpoint: Checkpoint, path: Path, **more: object) -> Path:
+    """As fairseq's trainer writes it."""
+    state = {name: value for name, value in state_dict(checkpoint).items() if not name.startswith("final_proj")}
+    content = {"args": None, "cfg": checkpoint.fairseq_config, "model": state, "extra_state": {}}
+    torch.save({**content, **more}, path)
+    return path
