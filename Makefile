@@ -45,6 +45,7 @@ lint: $(VENV)/.ready-dev  ## Linters alone
 	@$(RUN) snakefmt --check Snakefile rules
 	@$(RUN) snakemake --lint
 	@$(RUN) mypy daisy benchmarks
+	@$(RUN) lint-imports
 
 format: $(VENV)/.ready-dev  ## Format the code
 	@$(RUN) ruff format .

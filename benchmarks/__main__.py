@@ -20,7 +20,7 @@ import torch
 from benchmarks import page, table
 from benchmarks.machine import describe
 from benchmarks.options import Options
-from daisy import stage
+from daisy.common import stage
 from daisy.errors import DaisyError
 
 PARTS = {

@@ -29,19 +29,19 @@ from benchmarks.forward import ONNX
 from benchmarks.limit import PRECISIONS
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
-from daisy.bootstrap import interval
-from daisy.candidates import STRATEGIES
-from daisy.evaluate import sample
-from daisy.exit_rule import ExitRule
-from daisy.features import Features, normalise
+from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.downstream.model import Downstream, load_downstream
+from daisy.downstream.scoring import scores
+from daisy.downstream.split import Split
+from daisy.evaluation.bootstrap import interval
+from daisy.evaluation.evaluate import sample
+from daisy.exits.candidates import STRATEGIES
+from daisy.exits.method import Method
+from daisy.exits.request import cell
+from daisy.exits.rule import ExitRule
+from daisy.features.kept import Features, normalise
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import every_layer
-from daisy.manifest import Manifest, read_manifest
-from daisy.method import Method
-from daisy.model_file import Downstream, load_downstream
-from daisy.scoring import scores
-from daisy.split import Split
-from daisy.stopping import cell
 from daisy.tasks.base import set_metric
 from daisy.tasks.registry import TASKS
 
@@ -88,8 +88,8 @@ def systems_of(model: Checkpoint, options: Options, folder: Path) -> dict[str, F
 
     systems: dict[str, Forward] = {precision: ours(precision) for precision in PRECISIONS}
     if len(peers.present(ONNX)) == len(ONNX):
-        from daisy.onnx_export import export
-        from daisy.onnx_runtime import OnnxDaisy
+        from daisy.library.onnx_export import export
+        from daisy.library.onnx_runtime import OnnxDaisy
 
         export(model, folder / "int8", int8=True)
         runner = OnnxDaisy(folder / "int8", options.threads)

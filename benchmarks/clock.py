@@ -1,4 +1,4 @@
-"""Ratios of works that took turns (`daisy.speed.take_turns`): each is of runs of one round.
+"""Ratios of works that took turns (`daisy.common.speed.take_turns`): each is of runs of one round.
 
 A machine that slows down for a while then slows all of them, and a round's ratio stays what it is.
 """

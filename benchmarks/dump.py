@@ -28,11 +28,11 @@ from benchmarks.clock import SPREAD, row
 from benchmarks.model import mixed_recordings, outputs, random_model
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
-from daisy.audio import SAMPLE_RATE
-from daisy.batches import batches
+from daisy.common.audio import SAMPLE_RATE
+from daisy.common.batches import batches
+from daisy.common.speed import take_turns
 from daisy.hubert.checkpoint import Checkpoint
-from daisy.label import nearest
-from daisy.speed import take_turns
+from daisy.targets.label import nearest
 
 COLUMNS = (*SPREAD, "layer", "recordings", "minutes", "labels_equal", "memory_mb")
 BATCH_SECONDS = 60.0

@@ -28,8 +28,8 @@ from benchmarks.model import before_layers, noise, random_model, run_layers
 from benchmarks.options import Options
 from benchmarks.published import Published
 from benchmarks.table import Row
+from daisy.common.speed import take_turns
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.speed import take_turns
 
 COLUMNS = ("batch", "layer", *SPREAD)
 NEVER = -1.0

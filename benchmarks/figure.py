@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
 from benchmarks.targets import Tables
-from daisy.drawing import METADATA, STYLE
-from daisy.files import atomic
-from daisy.plots import FAINT, INK, TASK_COLOURS, WIDTH
+from daisy.common.files import atomic
+from daisy.report.drawing import METADATA, STYLE
+from daisy.report.plots import FAINT, INK, TASK_COLOURS, WIDTH
 
 OWN = "daisy float32"
 BLUE, ORANGE, GREEN = TASK_COLOURS[:3]

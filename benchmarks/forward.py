@@ -33,9 +33,9 @@ from benchmarks.limit import PRECISIONS, add_limit, products
 from benchmarks.model import in_precision, noise, outputs, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
+from daisy.common.speed import take_turns
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.speed import take_turns
 
 COLUMNS = ("batch", *SPREAD, "precision", "how", "difference", "compile_s")
 OURS = ("daisy float32", "daisy bfloat16")
@@ -143,8 +143,8 @@ def exports(model: Checkpoint, options: Options, folder: Path) -> Callable[[Tens
     """Write the model as ONNX, in float32 and int8; a function from a recording to their passes."""
     if options.device != "cpu" or len(peers.present(ONNX)) < len(ONNX):
         return lambda wave: []
-    from daisy.onnx_export import export, quantise
-    from daisy.onnx_runtime import OnnxDaisy
+    from daisy.library.onnx_export import export, quantise
+    from daisy.library.onnx_runtime import OnnxDaisy
 
     export(dataclasses.replace(model, branches=None), folder / "float32")
     shutil.copytree(folder / "float32", folder / "int8")

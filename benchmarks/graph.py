@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.options import Options
 from benchmarks.table import Row
-from daisy.efficiency import measured_jobs
+from daisy.workflow.efficiency import measured_jobs
 
 COLUMNS = ("what", "seconds", "share", "jobs")
 ROOT = Path(__file__).parent.parent

@@ -26,20 +26,22 @@ from benchmarks.mixed import entropies_of, level
 from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
-from daisy import audio, evaluate, extract
-from daisy.candidates import STRATEGIES
-from daisy.cells import Cell, build_cells
-from daisy.exit_rule import ExitRule, all_candidates, histogram
-from daisy.features import load_features
+from daisy.common import audio
+from daisy.common.speed import take_turns
+from daisy.corpora.utterances import Manifest, Utterance
+from daisy.downstream.cells import Cell, build_cells
+from daisy.downstream.model import Downstream
+from daisy.downstream.split import load_split
+from daisy.evaluation import evaluate
+from daisy.evaluation.settings import EvaluationSettings
+from daisy.exits.candidates import STRATEGIES
+from daisy.exits.method import DAISY, FULL, Method
+from daisy.exits.rule import ExitRule, all_candidates, histogram
+from daisy.features import extract
+from daisy.features.kept import load_features
+from daisy.features.settings import FeaturesSettings
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.manifest import Manifest, Utterance
-from daisy.method import DAISY, FULL, Method
-from daisy.model_file import Downstream
-from daisy.settings.evaluation import EvaluationSettings
-from daisy.settings.features import FeaturesSettings
-from daisy.speed import take_turns
-from daisy.split import load_split
 from daisy.tasks.loading import task_class
 
 COLUMNS = (*SPREAD, "task", "recordings", "seconds", "cells")

@@ -29,10 +29,10 @@ import numpy as np
 from benchmarks.clock import spread
 from benchmarks.options import Options
 from benchmarks.table import Row
-from daisy import audio
-from daisy.audio import SAMPLE_RATE
+from daisy.common import audio
+from daisy.common.audio import SAMPLE_RATE
+from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.hubert.checkpoint import load
-from daisy.manifest import Utterance, write_manifest
 
 COLUMNS = ("stage", "units", "minutes", "seconds", "per_unit", "lowest", "highest", "added", "memory_mb", "memory")
 ROOT = Path(__file__).parent.parent
@@ -97,7 +97,10 @@ def commands(folder: Path, units: int, options: Options) -> dict[str, list[str]]
     branches += ["--out", place / "daisy.pt", "--history", place / "history.csv", "--settings", json.dumps(training)]
     return {
         stage: [sys.executable, "-m", module, *map(str, common), *map(str, more)]
-        for stage, module, more in (("labels", "daisy.label", labels), ("branches", "daisy.train_branches", branches))
+        for stage, module, more in (
+            ("labels", "daisy.targets.label", labels),
+            ("branches", "daisy.branches.train", branches),
+        )
     }
 
 

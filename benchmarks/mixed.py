@@ -28,12 +28,12 @@ from benchmarks.model import mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.published import Published
 from benchmarks.table import Row
-from daisy.audio import SAMPLE_RATE
-from daisy.batches import batches
-from daisy.exit_rule import ExitRule, all_candidates, histogram
+from daisy.common.audio import SAMPLE_RATE
+from daisy.common.batches import batches
+from daisy.common.speed import take_turns
+from daisy.exits.rule import ExitRule, all_candidates, histogram
 from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.speed import take_turns
 
 COLUMNS = (*SPREAD, "recordings", "mean_exit", "exits")
 SLOPE = (0.55, 0.45)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.options import Options, Precision
-from daisy.audio import SAMPLE_RATE
+from daisy.common.audio import SAMPLE_RATE
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.config import HubertConfig

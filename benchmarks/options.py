@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from daisy.compute import Compute
+from daisy.common.compute import Compute
 from daisy.hubert.config import HubertConfig
 
 LONG = {"batches": 2, "dump": 2, "grid": 2, "growth": 3}

@@ -12,7 +12,7 @@ from benchmarks.forward import OURS
 from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
 from benchmarks.targets import Tables, judged, times
-from daisy.files import write_text
+from daisy.common.files import write_text
 
 TABLES = Path("results/bench")
 GPU = "gpu"

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from daisy.common.torchaudio_shim import torchaudio  # before transformers and fairseq, which import torchaudio too
 from daisy.hubert.checkpoint import Checkpoint, save, state_dict
 from daisy.hubert.formats.torchaudio import NAMES
-from daisy.torchaudio_shim import torchaudio  # before transformers and fairseq, which import torchaudio too
 
 PACKAGES = ("torchaudio", "transformers", "fairseq")
 """What the peers are installed as."""

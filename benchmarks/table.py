@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daisy.files import read_csv, write_csv
+from daisy.common.files import read_csv, write_csv
 
 MACHINES = "machines"
 """The table of what each part was measured on."""

@@ -18,12 +18,12 @@ from benchmarks.limit import PRECISIONS
 from benchmarks.model import in_precision, mixed_recordings, outputs, random_model
 from benchmarks.options import Options, Precision
 from benchmarks.table import Row
-from daisy.audio import SAMPLE_RATE
-from daisy.batches import batches
+from daisy.branches.train import branch_loss, frozen_states, optimizer_of
+from daisy.common.audio import SAMPLE_RATE
+from daisy.common.batches import batches
+from daisy.common.speed import take_turns
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
-from daisy.speed import take_turns
-from daisy.train_branches import branch_loss, frozen_states, optimizer_of
 
 COLUMNS = (*SPREAD, "precision", "branches", "seconds")
 

@@ -1,6 +1,6 @@
 """DAISY: data-adaptive self-supervised early exit for speech models (Lin, Lee, Tang; Interspeech 2024).
 
-`daisy.load` reads a checkpoint and gives a model; see `daisy.model`. Nothing heavy is imported before
+`daisy.load` reads a checkpoint and gives a model; see `daisy.library.model`. Nothing heavy is imported before
 it is used.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from daisy.model import Daisy, Output, load
+    from daisy.library.model import Daisy, Output, load
 
 __version__ = "0.1.0"
 __all__ = ["Daisy", "Output", "__version__", "load"]
@@ -17,7 +17,7 @@ __all__ = ["Daisy", "Output", "__version__", "load"]
 
 def __getattr__(name: str) -> Any:
     if name in ("Daisy", "Output", "load"):
-        from daisy import model
+        from daisy.library import model
 
         return getattr(model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

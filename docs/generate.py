@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from daisy.config import SCHEMA  # noqa: E402
+from daisy.workflow.config import SCHEMA  # noqa: E402
 from docs.reruns import A_TASK_MORE, EDITS  # noqa: E402
 
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"

@@ -65,10 +65,10 @@ EDITS = (
     Edit("a file touched: the checkpoint", set(), touch="daisy/models/hubert_tiny.safetensors"),
     Edit("a git checkout: all files have new times", set(), touch="**"),
     Edit(
-        "a comment in `daisy/exit_rule.py`",
+        "a comment in `daisy/exits/rule.py`",
         set(),
         code=(
-            "daisy/exit_rule.py",
+            "daisy/exits/rule.py",
             "        stopped[:, -1] = True\n",
             "        # Whatever its entropy.\n        stopped[:, -1] = True\n",
         ),
@@ -116,7 +116,7 @@ EDITS = (
         {"noise": {"snr_db": [10, 5]}},
     ),
     Edit("`report.examples.seconds`", CONFIG | PLAYED, {"report": {"examples": {"seconds": 3.0}}}),
-    Edit("code of `daisy/kmeans.py`", CLUSTERS, code=("daisy/kmeans.py", "", "OTHER = 1\n")),
+    Edit("code of `daisy/targets/kmeans.py`", CLUSTERS, code=("daisy/targets/kmeans.py", "", "OTHER = 1\n")),
     Edit(
         "code of `daisy/hubert/branches.py`",
         {"dump_features"} | CLUSTERS,
@@ -126,19 +126,19 @@ EDITS = (
         "code of `daisy/hubert/every_layer.py`", ALL_FEATURES, code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n")
     ),
     Edit(
-        "code of the exit rule, `daisy/exit_rule.py`",
+        "code of the exit rule, `daisy/exits/rule.py`",
         HEADS | NOISE | PLAYED,
-        code=("daisy/exit_rule.py", "entropy <= self.tau", "entropy < self.tau"),
+        code=("daisy/exits/rule.py", "entropy <= self.tau", "entropy < self.tau"),
     ),
     Edit(
-        "code of the thresholds, `daisy/thresholds.py`",
+        "code of the thresholds, `daisy/exits/thresholds.py`",
         {"calibration"} | HEADS | NOISE | PLAYED,
-        code=("daisy/thresholds.py", "", "OTHER = 1\n"),
+        code=("daisy/exits/thresholds.py", "", "OTHER = 1\n"),
     ),
     Edit(
-        "code of the candidate layers, `daisy/candidates.py`",
+        "code of the candidate layers, `daisy/exits/candidates.py`",
         SCORES | NOISE | PLAYED,
-        code=("daisy/candidates.py", "", "OTHER = 1\n"),
+        code=("daisy/exits/candidates.py", "", "OTHER = 1\n"),
     ),
     Edit(
         "code of the early exit, `daisy/hubert/early_exit.py`",
@@ -147,11 +147,11 @@ EDITS = (
     ),
     Edit("code of `daisy/tasks/asr.py`", HEADS | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
     Edit(
-        "a colour in `daisy/plots.py`",
+        "a colour in `daisy/report/plots.py`",
         {"figures", "noise_figures", "report_page"},
-        code=("daisy/plots.py", 'INK, FAINT, BAND = "#222222"', 'INK, FAINT, BAND = "#333333"'),
+        code=("daisy/report/plots.py", 'INK, FAINT, BAND = "#222222"', 'INK, FAINT, BAND = "#333333"'),
     ),
-    Edit("code of `daisy/html.py`", {"report_page"}, code=("daisy/html.py", "", "OTHER = 1\n")),
+    Edit("code of `daisy/report/html.py`", {"report_page"}, code=("daisy/report/html.py", "", "OTHER = 1\n")),
     Edit("a figure deleted", {"figures", "report_page"}, remove=("results/nano/figures/fig2_entropy.png",)),
 )
 

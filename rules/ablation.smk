@@ -86,7 +86,7 @@ rule ablation_table:
         figures=results("figures"),
     shell:
         stage(
-            "ablation",
+            "report.ablation",
             "--evaluations {input.evaluations} --calibrations {input.calibrations} --full {input.full} "
             "--tables {params.tables} --figures {params.figures}",
         )

@@ -30,7 +30,7 @@ rule branches:
         curves=store_path("tensorboard/branches-{key}"),
     shell:
         training(
-            "train_branches",
+            "branches.train",
             "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --labels {input.labels} "
             "--dictionary {input.dictionary} --state {params.state} --curves {params.curves} "
             "--out {output.model} --history {output.history} --threads {threads}",

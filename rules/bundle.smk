@@ -19,6 +19,6 @@ rule bundle:
         code=flow.bundle.code,
     shell:
         stage(
-            "bundle",
+            "library.bundle",
             "--model {input.model} --calibrations {input.calibrations} --exits {input.exits} --out {output}",
         )

@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from daisy import status_checks
+from daisy.workflow import slurm_status as status_checks
 from daisy.errors import DaisyError
-from daisy.orphans import end_orphans
-from daisy.published.catalogue import CORPORA as PUBLISHED, module_of
+from daisy.workflow.slurm_orphans import end_orphans
+from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
 from daisy.workflow.noise import RESULTS as NOISE_RESULTS
 from daisy.workflow.sections import PARTS

@@ -115,7 +115,7 @@ rule download:
         code=lambda wildcards: flow.corpora.download(wildcards.published, wildcards.archive).code,
         root=lambda wildcards: flow.config.data.published[wildcards.published]["root"],
     shell:
-        stage("published.download", "--root {params.root:q} --out {output}")
+        stage("corpora.published.download", "--root {params.root:q} --out {output}")
 
 
 rule published_corpus:
@@ -159,4 +159,4 @@ rule manifests:
         code=stored_code,
         out=output_folder,
     shell:
-        stage("manifests", "--corpus {input.corpus} --out {params.out} --summary {output.summary}")
+        stage("corpora.manifests", "--corpus {input.corpus} --out {params.out} --summary {output.summary}")

@@ -35,7 +35,7 @@ rule downstream:
         curves=curves,
     shell:
         training(
-            "downstream",
+            "downstream.train",
             "--train-manifest {input.train_manifest} --train-features {input.train_features} "
             "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.upstream} "
             "{params.calibration} --state {params.state} --curves {params.curves} --out {output.model} "

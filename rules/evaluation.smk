@@ -36,7 +36,7 @@ rule evaluation:
         code=lambda wildcards: evaluated(wildcards).code,
     shell:
         stage(
-            "evaluate",
+            "evaluation.evaluate",
             "--upstream {input.upstream} --manifest {input.manifest} --features {input.features} "
             "--model {input.model} --exits {input.exits} --full {input.full} --out {output} "
             "--threads 1 --processes {threads}",

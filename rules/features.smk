@@ -24,7 +24,7 @@ rule features:
         like=option("like"),
     shell:
         stage(
-            "extract",
+            "features.extract",
             "--model {input.model} --manifest {input.manifest} {params.like} --out {output.states} --threads {threads}",
         )
 
@@ -45,4 +45,4 @@ rule calibration:
         settings=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).settings,
         code=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).code,
     shell:
-        stage("calibrate", "--features {input.states} --out {output}")
+        stage("features.calibrate", "--features {input.states} --out {output}")

@@ -16,4 +16,4 @@ rule links:
         settings=flow.links(flow.stored).settings,
         code=flow.links(flow.stored).code,
     shell:
-        stage("links", "--out {output}")
+        stage("workflow.links", "--out {output}")

@@ -24,7 +24,7 @@ rule noisy_speech:
         code=stored_code,
         out=output_folder,
     shell:
-        stage("noisy", "--manifest {input.manifest} --noise {input.noise} --out {params.out}")
+        stage("noise.noisy", "--manifest {input.manifest} --noise {input.noise} --out {params.out}")
 
 
 rule noise_features:
@@ -48,7 +48,10 @@ rule noise_features:
         settings=stored_settings,
         code=stored_code,
     shell:
-        stage("extract", "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}")
+        stage(
+            "features.extract",
+            "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}",
+        )
 
 
 rule noise_evaluation:
@@ -76,7 +79,7 @@ rule noise_evaluation:
         out=output_folder,
     shell:
         stage(
-            "noise_evaluate",
+            "noise.evaluate",
             "--manifest {input.manifest} --conditions {input.conditions} --features {input.features} "
             "--exits {input.exits} {params.model} {params.upstream} --out {params.out} --threads {threads}",
         )
@@ -101,7 +104,7 @@ if flow.noise.tasks:
             folders=flow.noise.folders,
             out=output_folder,
         shell:
-            stage("noise_tables", "--folders {params.folders} --out {params.out}")
+            stage("noise.tables", "--folders {params.folders} --out {params.out}")
 
     rule noise_figures:
         input:
@@ -130,4 +133,4 @@ if flow.noise.tasks:
             tables=results("tables"),
             out=output_folder,
         shell:
-            stage("noise_figures", "--tables {params.tables} --out {params.out}")
+            stage("report.noise_figures", "--tables {params.tables} --out {params.out}")

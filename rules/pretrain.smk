@@ -45,7 +45,7 @@ rule pretrain_dump:
         checkpoint=option("checkpoint"),
         out=lambda wildcards: f"{pretraining.folder}/{wildcards.iteration}/features",
     shell:
-        stage("dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
+        stage("targets.dump", "--manifest {input.manifest} {params.checkpoint} --out {params.out} --threads {threads}")
 
 
 rule pretrain_kmeans:
@@ -61,7 +61,7 @@ rule pretrain_kmeans:
     params:
         settings=lambda wildcards: pretraining.kmeans(wildcards.iteration),
     shell:
-        stage("kmeans", "--shards {input} --out {output}")
+        stage("targets.kmeans", "--shards {input} --out {output}")
 
 
 rule pretrain_labels:
@@ -81,7 +81,7 @@ rule pretrain_labels:
         checkpoint=option("checkpoint"),
     shell:
         stage(
-            "label",
+            "targets.label",
             "--manifest {input.manifest} {params.checkpoint} --centroids {input.centroids} "
             "--out {output} --threads {threads}",
         )
@@ -104,7 +104,7 @@ rule pretrain_targets:
     shell:
         "cp {input.manifest} {output.manifest} && "
         + stage(
-            "targets",
+            "targets.join",
             "--manifest {input.manifest} --labels {input.labels} --out {output.labels} "
             "--dictionary {output.dictionary}",
         )
@@ -158,7 +158,7 @@ rule pretrained_model:
         settings=pretraining.card,
     shell:
         stage(
-            "export_model",
+            "pretraining.export",
             "--checkpoint {input.checkpoint} --log {input.log} --manifest {input.manifest} "
             "--out {output.model} --card {output.card}",
         )

@@ -14,7 +14,7 @@ rule resolved_config:
         settings=flow.resolved.settings,
         code=flow.resolved.code,
     shell:
-        stage("save_config", "--out {output}")
+        stage("workflow.save_config", "--out {output}")
 
 
 rule tables:
@@ -44,7 +44,9 @@ rule tables:
         code=flow.gathering.code,
         out=output_folder,
     shell:
-        stage("tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}")
+        stage(
+            "report.tables", "--evaluations {input.evaluations} --calibrations {input.calibrations} --out {params.out}"
+        )
 
 
 rule figures:
@@ -72,7 +74,7 @@ rule figures:
         tables=results("tables"),
         out=output_folder,
     shell:
-        stage("figures", "--tables {params.tables} --out {params.out}")
+        stage("report.figures", "--tables {params.tables} --out {params.out}")
 
 
 # Every task's models that are heard.
@@ -100,7 +102,7 @@ rule examples:
         code=lambda wildcards: flow.examples(wildcards.task).code,
     shell:
         stage(
-            "examples",
+            "report.examples",
             "--upstream {input.upstream} --manifest {input.manifest} --models {input.models} --exits {input.exits} "
             "--audio {output.audio} --out {output.table} --threads {threads}",
         )
@@ -144,7 +146,7 @@ rule report_page:
         card=f"--checkpoint-card {flow.card}" if flow.card else "",
     shell:
         stage(
-            "report",
+            "report.page",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
             "--manifests {input.manifests} --dropped {input.dropped} --history {input.history} "
             "--histograms {input.histograms} {params.card} --examples {input.examples} --out {output}",

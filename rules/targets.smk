@@ -27,7 +27,7 @@ rule dump_features:
         out=output_folder,
     shell:
         stage(
-            "dump",
+            "targets.dump",
             "--manifest {input.manifest} --checkpoint {input.checkpoint:q} --rank {wildcards.rank} "
             "--nshard {wildcards.nshard} --out {params.out} --threads {threads}",
         )
@@ -54,7 +54,7 @@ rule kmeans:
         settings=stored_settings,
         code=stored_code,
     shell:
-        stage("kmeans", "--shards {input} --memory-gib {resources.frames_gib} --out {output}")
+        stage("targets.kmeans", "--shards {input} --memory-gib {resources.frames_gib} --out {output}")
 
 
 rule labels:
@@ -82,7 +82,7 @@ rule labels:
         centroids=option("centroids"),
     shell:
         stage(
-            "label",
+            "targets.label",
             "--manifest {input.manifest} --checkpoint {input.checkpoint:q} {params.centroids} "
             "--rank {wildcards.rank} --nshard {wildcards.nshard} --out {output} --threads {threads}",
         )
@@ -110,7 +110,7 @@ rule targets:
         code=stored_code,
     shell:
         stage(
-            "targets",
+            "targets.join",
             "--manifest {input.manifest} --labels {input.labels} --out {output.labels} "
             "--dictionary {output.dictionary}",
         )

@@ -9,10 +9,10 @@ import pytest
 import torch
 from project import Project
 
-from daisy import audio
+from daisy.common import audio
+from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.hubert.checkpoint import Checkpoint, load, save
-from daisy.km import write_labels
-from daisy.manifest import Utterance, write_manifest
+from daisy.targets.km import write_labels
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from daisy.calibrations import Calibration
+from daisy.exits.calibration import Calibration
 from daisy.hubert.checkpoint import Checkpoint, PretrainingHead, state_dict
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.encoder import Hubert

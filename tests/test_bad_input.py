@@ -14,15 +14,15 @@ import pytest
 import soundfile
 import torch
 
-from daisy import audio
-from daisy.centroids import read_centroids
+from daisy.common import audio
+from daisy.common.files import atomic, write_text
+from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.errors import DaisyError
-from daisy.files import atomic, write_text
 from daisy.hubert.checkpoint import load
-from daisy.km import read_labels, write_labels
-from daisy.kmeans import cluster
-from daisy.manifest import Utterance, read_manifest, write_manifest
-from daisy.training import check_finite
+from daisy.targets.centroids import read_centroids
+from daisy.targets.km import read_labels, write_labels
+from daisy.targets.kmeans import cluster
+from daisy.training.loop import check_finite
 
 GOLDEN = Path(__file__).parent / "golden"
 MODEL = GOLDEN / "daisy_tiny_after_norm.pt"

@@ -25,13 +25,13 @@ from benchmarks.model import fairseq_config, mixed_recordings, noise, outputs, r
 from benchmarks.options import Options
 from benchmarks.published import Published
 from benchmarks.targets import judged
-from daisy import audio
-from daisy.calibrations import Calibration
+from daisy.common import audio
+from daisy.common.speed import take_turns
+from daisy.corpora.utterances import Utterance, write_manifest
+from daisy.downstream.model import Downstream, save_downstream
+from daisy.exits.calibration import Calibration
 from daisy.hubert.checkpoint import save
 from daisy.hubert.config import HubertConfig, from_fairseq
-from daisy.manifest import Utterance, write_manifest
-from daisy.model_file import Downstream, save_downstream
-from daisy.speed import take_turns
 from daisy.tasks.loading import task_class
 
 SHAPE = HubertConfig(
@@ -301,13 +301,13 @@ def test_where_the_cores_time_went(tmp_path):
     folder = tmp_path / "benchmarks"
     folder.mkdir()
     for name, end, taken, threads in (("a", 1010, 10, 1), ("b", 1016, 5, 2)):
-        params = {"code": {"daisy.stage": "1"}}
+        params = {"code": {"daisy.common.stage": "1"}}
         with open(folder / f"{name}.tsv", "w", newline="") as file:
             writer = csv.writer(file, delimiter="\t")
             writer.writerows([["s", "threads", "params", "resources"], [taken, threads, params, {}]])
         os.utime(folder / f"{name}.tsv", (end, end))
     jobs = list(graph.jobs_of(tmp_path))
-    rows = list(graph.shares(jobs, {("daisy.stage",): 2.0}, 4.0, cores=2))
+    rows = list(graph.shares(jobs, {("daisy.common.stage",): 2.0}, 4.0, cores=2))
     assert {row["what"]: row["seconds"] for row in rows} == {"work": 14, "starting": 6, "between": 12, "snakemake": 8}
     assert [row["share"] for row in rows] == [14 / 40, 6 / 40, 12 / 40, 8 / 40]
     ((_, found, met),) = judged({"graph": rows}, "graph")

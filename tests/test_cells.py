@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from daisy.candidates import STRATEGIES
-from daisy.cells import build_cells, exit_rules
+from daisy.downstream.cells import build_cells, exit_rules
+from daisy.downstream.model import Downstream
 from daisy.errors import DaisyError
-from daisy.exit_rule import ExitRule
-from daisy.method import FULL, Method
-from daisy.model_file import Downstream
+from daisy.exits.candidates import STRATEGIES
+from daisy.exits.method import FULL, Method
+from daisy.exits.rule import ExitRule
 from daisy.tasks.sid import SpeakerIdentification
 
 TRAINED = {"counts": [0, 0, 2, 10, 5, 3], "tau": 0.5}

@@ -16,10 +16,11 @@ import soundfile
 import torch
 
 import daisy
-from daisy import audio, shards
 from daisy.cli import doctor
 from daisy.cli.main import SUBCOMMANDS, main
+from daisy.common import audio
 from daisy.hubert.checkpoint import load
+from daisy.library import shards
 
 GOLDEN = Path(__file__).parent / "golden"
 MODEL = str(GOLDEN / "daisy_tiny_after_norm.pt")

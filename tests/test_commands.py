@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from daisy import audio
+from daisy.common import audio
 from daisy.corpora import commands, debian
+from daisy.corpora.settings import CommandsSettings
 from daisy.corpora.table import read_table
 from daisy.errors import DaisyError
-from daisy.settings.corpora import CommandsSettings
 
 CACHE = Path(__file__).parent.parent / ".cache" / "debian"
 NANO = CommandsSettings(seed=1337, train=24, dev=6, test=8)

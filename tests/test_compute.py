@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from daisy import downstream, dump, extract, label, train_branches
-from daisy.compute import Compute
+from daisy.branches import train as train_branches
+from daisy.common.compute import Compute
+from daisy.downstream import train as downstream
+from daisy.downstream.model import Downstream
 from daisy.errors import DaisyError
+from daisy.features import extract
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
-from daisy.kmeans import cluster
-from daisy.model_file import Downstream
+from daisy.targets import dump, label
+from daisy.targets.kmeans import cluster
 from daisy.tasks.loading import task_class
 from daisy.tasks.masking import Sources
 

@@ -13,9 +13,9 @@ import torch
 import yaml
 from project import ROOT, laid_over
 
-from daisy.config import SCHEMA, check_layers, resolve
 from daisy.errors import DaisyError
-from daisy.shape import shape_of
+from daisy.hubert.shape import shape_of
+from daisy.workflow.config import SCHEMA, check_layers, resolve
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from daisy import manifests
-from daisy.corpora import commands, embedded
+from daisy.common.files import read_csv
+from daisy.corpora import commands, embedded, manifests
+from daisy.corpora.manifests import known_speakers
 from daisy.corpora.partition import PARTS, Splits, partition
+from daisy.corpora.settings import CommandsSettings
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
-from daisy.files import read_csv
-from daisy.manifests import known_speakers
-from daisy.settings.corpora import CommandsSettings
 
 SETTINGS = CommandsSettings(seed=5, train=600, dev=60, test=90)
 

@@ -6,8 +6,8 @@ import csv
 
 import pytest
 
-from daisy import disk
-from daisy.shape import Shape
+from daisy.hubert.shape import Shape
+from daisy.workflow import disk
 
 TASKS = ("sid", "asr", "se", "ss")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from daisy.corpora.published import download
+from daisy.corpora.published.archives import ARCHIVES, Archive
 from daisy.errors import DaisyError
-from daisy.published import download
-from daisy.published.archives import ARCHIVES, Archive
 
 DATA = bytes(range(256)) * 4000
 

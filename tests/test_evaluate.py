@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from daisy.bootstrap import interval
+from daisy.corpora.utterances import read_manifest
+from daisy.downstream.model import Downstream
+from daisy.downstream.split import Split
+from daisy.downstream.system import Cell, predict
 from daisy.errors import DaisyError
-from daisy.evaluate import Outcome, check_equal
-from daisy.features import Features
+from daisy.evaluation.bootstrap import interval
+from daisy.evaluation.evaluate import Outcome, check_equal
+from daisy.features.kept import Features
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.inference import Cell, predict
-from daisy.manifest import read_manifest
-from daisy.model_file import Downstream
-from daisy.split import Split
 from daisy.tasks.base import Metric
 from daisy.tasks.sid import SpeakerIdentification
 

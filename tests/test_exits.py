@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daisy.candidates import candidate_layers, falls_back
-from daisy.code_digest import closure
 from daisy.errors import DaisyError
-from daisy.exit_rule import ExitRule, histogram
-from daisy.thresholds import midrange, threshold_for
+from daisy.exits.candidates import candidate_layers, falls_back
+from daisy.exits.rule import ExitRule, histogram
+from daisy.exits.thresholds import midrange, threshold_for
+from daisy.workflow.digests import closure
 
 COUNTS = [0, 0, 2, 10, 5, 3, 0, 0]
 
@@ -60,7 +60,9 @@ def test_what_a_rule_asks():
 
 
 def test_training_knows_no_strategy():
-    assert not {"daisy.candidates", "daisy.thresholds"} & set(closure("daisy.downstream", "daisy.train_branches"))
+    assert not {"daisy.exits.candidates", "daisy.exits.thresholds"} & set(
+        closure("daisy.downstream.train", "daisy.branches.train")
+    )
 
 
 def test_strategies():

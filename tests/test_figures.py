@@ -6,11 +6,11 @@ import pytest
 from matplotlib.collections import LineCollection
 from test_tables import write_run
 
-from daisy import figures, tables
-from daisy.columns import read_table
+from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.grid_rows import EntropyRow, GridRow, ThresholdRow
-from daisy.plots import curve, entropy_figure, points, spread, tradeoff_figure
+from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
+from daisy.report import figures, tables
+from daisy.report.plots import curve, entropy_figure, points, spread, tradeoff_figure
 
 NAMES = [f"{name}.{ending}" for name in ("fig2_entropy", "fig3_tradeoff") for ending in ("png", "svg")]
 

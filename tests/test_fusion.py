@@ -8,16 +8,17 @@ import math
 import pytest
 import torch
 
-from daisy import downstream, extract
-from daisy.features import load_features
-from daisy.files import read_json, write_json
-from daisy.fusion import LayerSum
+from daisy.common.files import read_json, write_json
+from daisy.corpora.utterances import read_manifest
+from daisy.downstream import train as downstream
+from daisy.downstream.fusion import LayerSum
+from daisy.downstream.model import Downstream, load_downstream
+from daisy.downstream.scoring import scores
+from daisy.downstream.split import load_split
+from daisy.downstream.system import Cell, predict
+from daisy.features import extract
+from daisy.features.kept import load_features
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.inference import Cell, predict
-from daisy.manifest import read_manifest
-from daisy.model_file import Downstream, load_downstream
-from daisy.scoring import scores
-from daisy.split import load_split
 
 LAYERS, DIM = 4, 3
 EXITS = [2, 4, 1, 2]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daisy import audio
-from daisy.candidates import candidate_layers
-from daisy.exit_rule import histogram
+from daisy.common import audio
+from daisy.exits.candidates import candidate_layers
+from daisy.exits.rule import histogram
+from daisy.exits.thresholds import midrange
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.thresholds import midrange
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import daisy
-from daisy.calibrations import Calibration, from_plain
-from daisy.candidates import candidate_layers
 from daisy.errors import DaisyError
-from daisy.exit_rule import ExitRule
-from daisy.s3prl import DaisyUpstream
-from daisy.thresholds import midrange
+from daisy.exits.calibration import Calibration, from_plain
+from daisy.exits.candidates import candidate_layers
+from daisy.exits.rule import ExitRule
+from daisy.exits.thresholds import midrange
+from daisy.library.s3prl import DaisyUpstream
 
 GOLDEN = Path(__file__).parent / "golden"
 COUNTS = (0, 1, 4, 3, 0, 2)

@@ -11,9 +11,9 @@ from pesq import pesq
 from pystoi import stoi
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from daisy import audio
+from daisy.common import audio
+from daisy.corpora.utterances import Manifest, Utterance, read_manifest, write_manifest
 from daisy.errors import DaisyError
-from daisy.manifest import Manifest, Utterance, read_manifest, write_manifest
 from daisy.tasks.audio_metrics import (
     WORST_PESQ,
     best_order,

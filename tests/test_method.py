@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from daisy import stage
-from daisy.code_digest import closure
+from daisy.common import stage
 from daisy.errors import DaisyError
-from daisy.grid_cell import GridCell
-from daisy.labels import cell_label, method_label
-from daisy.method import DAISY, FULL, INPUT, Method, rho_name
+from daisy.exits.cell import GridCell
+from daisy.exits.method import DAISY, FULL, INPUT, Method, rho_name
+from daisy.report.wording import cell_label, method_label
+from daisy.workflow.digests import closure
 
 LAYER6 = Method("layer", layer=6)
 RHOS = [Method("daisy", rho) for rho in (0.5, 0.76, 1.0, 10.0, 1e-5)]
@@ -72,7 +72,7 @@ def test_one_order():
 
 
 def test_words_and_order_rerun_no_training():
-    assert not {"daisy.labels", "daisy.grid_cell"} & set(closure("daisy.downstream"))
+    assert not {"daisy.report.wording", "daisy.exits.cell"} & set(closure("daisy.downstream.train"))
 
 
 @dataclasses.dataclass(frozen=True)

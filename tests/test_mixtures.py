@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from daisy import audio
+from daisy.common import audio
 from daisy.corpora import enhancement, separation
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError

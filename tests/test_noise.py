@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daisy import audio
+from daisy.common import audio
+from daisy.common.seeds import generator
 from daisy.corpora import noise as corpus
+from daisy.corpora.mixing import PEAK, babble, excerpt, loop, mix, power, white
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
-from daisy.noise import PEAK, babble, excerpt, loop, mix, power, white
-from daisy.seeds import generator
 
 RNG = np.random.default_rng(0)
 SPEECH = (0.05 * RNG.standard_normal(20_000) * np.linspace(0, 1, 20_000)).astype(np.float32)

@@ -9,26 +9,30 @@ import numpy as np
 import pytest
 import torch
 
-from daisy import audio, noise_evaluate, noise_figures, noise_tables, noisy
-from daisy.candidates import candidate_layers
-from daisy.claims import exits_later, noise_claims, withstands_noise
-from daisy.columns import read_table, write_table
-from daisy.conditions import ConditionRow
+from daisy.common import audio
+from daisy.common.columns import read_table, write_table
 from daisy.corpora.table import Recording
 from daisy.corpora.table import write_table as write_recordings
+from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
+from daisy.downstream.model import Downstream, save_downstream
+from daisy.downstream.scoring import scores
+from daisy.downstream.split import Split, load_split
 from daisy.errors import DaisyError
-from daisy.exit_rule import ExitRule, all_candidates, histogram
-from daisy.features import Features
-from daisy.grid_rows import EntropyRow
-from daisy.manifest import Utterance, read_manifest, write_manifest
-from daisy.method import DAISY, Method
-from daisy.model_file import Downstream, save_downstream
-from daisy.noise_grid import exit_layers_of, read_noise, shown_cell
-from daisy.noise_plots import exits_figure, wer_figure
-from daisy.noise_report import guard_sentence, lost_sentence, noise_section, white_sentence
-from daisy.noise_rows import NoiseExitRow, NoiseGuardRow, NoiseWerRow
-from daisy.scoring import scores
-from daisy.split import Split, load_split
+from daisy.evaluation.rows import EntropyRow
+from daisy.exits.candidates import candidate_layers
+from daisy.exits.method import DAISY, Method
+from daisy.exits.rule import ExitRule, all_candidates, histogram
+from daisy.features.kept import Features
+from daisy.noise import evaluate as noise_evaluate
+from daisy.noise import noisy
+from daisy.noise import tables as noise_tables
+from daisy.noise.conditions import ConditionRow
+from daisy.noise.rows import NoiseExitRow, NoiseGuardRow, NoiseWerRow
+from daisy.report import noise_figures
+from daisy.report.claims import exits_later, noise_claims, withstands_noise
+from daisy.report.noise_grid import exit_layers_of, read_noise, shown_cell
+from daisy.report.noise_plots import exits_figure, wer_figure
+from daisy.report.noise_section import guard_sentence, lost_sentence, noise_section, white_sentence
 from daisy.tasks.asr import SpeechRecognition
 
 RNG = np.random.default_rng(0)

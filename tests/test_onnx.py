@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import daisy
-from daisy.calibrations import Calibration
 from daisy.errors import DaisyError
-from daisy.onnx_export import export, quantise
-from daisy.onnx_runtime import OnnxDaisy
+from daisy.exits.calibration import Calibration
+from daisy.library.onnx_export import export, quantise
+from daisy.library.onnx_runtime import OnnxDaisy
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_int8_is_smaller_and_close(exported, waves):
 def test_runner_needs_no_torch(exported):
     _, folder = exported
     code = (
-        "import sys, numpy; from daisy.onnx_runtime import OnnxDaisy; "
+        "import sys, numpy; from daisy.library.onnx_runtime import OnnxDaisy; "
         f"print(OnnxDaisy({str(folder / 'float')!r})(numpy.zeros(8000, 'f4')).exit_layer); "
         "assert 'torch' not in sys.modules"
     )

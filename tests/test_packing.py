@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from daisy.batches import WASTE, batches
+from daisy.common.batches import WASTE, batches
 from daisy.hubert.attention import attention
 from daisy.hubert.packing import Packing
 

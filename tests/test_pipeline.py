@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from daisy.exits import exit_layer
 
-from daisy.efficiency import efficiency, render
 from daisy.errors import DaisyError
+from daisy.exits import exit_layer
 from daisy.hubert.checkpoint import load, save, state_dict
+from daisy.workflow.efficiency import efficiency, render
 
 ROOT = Path(__file__).parent.parent
 TASKS = ("asr", "se", "sid", "ss")

@@ -16,19 +16,19 @@ import trees
 import yaml
 from project import ROOT
 
-from daisy import audio
-from daisy.config import read_layers
-from daisy.contents import digest
+from daisy.common import audio
+from daisy.common.contents import digest
 from daisy.corpora.partition import Splits, partition
+from daisy.corpora.published import check as checking
+from daisy.corpora.published import libri2mix, librispeech
+from daisy.corpora.published.archives import ARCHIVES, archives_of
+from daisy.corpora.published.catalogue import CORPORA, module_of, settings_of
+from daisy.corpora.published.draw import drawn
+from daisy.corpora.published.settings import Libri2MixSettings
+from daisy.corpora.published.stages import voicebank_demand
 from daisy.corpora.table import read_table
 from daisy.errors import DaisyError, WriteError
-from daisy.published import check as checking
-from daisy.published import libri2mix, librispeech
-from daisy.published.archives import ARCHIVES, archives_of
-from daisy.published.catalogue import CORPORA, module_of, settings_of
-from daisy.published.draw import drawn
-from daisy.published.stages import voicebank_demand
-from daisy.settings.published import Libri2MixSettings
+from daisy.workflow.config import read_layers
 
 
 @pytest.fixture

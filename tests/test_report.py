@@ -9,11 +9,12 @@ import shutil
 import pytest
 from test_tables import write_run
 
-from daisy import figures, report, tables
-from daisy.claims import claims
-from daisy.columns import read_table
+from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.grid_rows import EntropyRow, GridRow
+from daisy.evaluation.rows import EntropyRow, GridRow
+from daisy.report import figures, tables
+from daisy.report import page as report
+from daisy.report.claims import claims
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br"}

@@ -87,7 +87,11 @@ def test_the_store_is_cleaned_of_what_no_run_uses(project, nano):
         (Edit("", set(), {"targets": {"clusters": 20}}), "labels", "after kmeans"),
         (Edit("", set(), {"branches": {"steps": 8}}), "branches", "steps: 6 → 8"),
         (Edit("", set(), {"data": {"splits": {"max_seconds": 3.5}}}), "manifests", "max_seconds: 4.0 → 3.5"),
-        (Edit("", set(), code=("daisy/kmeans.py", "", "OTHER = 1\n")), "kmeans", "code of daisy/kmeans.py"),
+        (
+            Edit("", set(), code=("daisy/targets/kmeans.py", "", "OTHER = 1\n")),
+            "kmeans",
+            "code of daisy/targets/kmeans.py",
+        ),
         (Edit("", set(), code=("daisy/tasks/asr.py", "", "OTHER = 1\n")), "evaluation", "code of daisy/tasks/asr.py"),
         (Edit("", set(), {"thresholds": {"rho": [0.76, 1.0, 0.5]}}), "calibration", "not made yet"),
         (

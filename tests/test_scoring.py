@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from daisy.batches import groups
+from daisy.common.batches import groups
+from daisy.common.forked import forked
+from daisy.downstream.model import Downstream
+from daisy.downstream.scoring import judge, scores
+from daisy.downstream.split import Split
 from daisy.errors import DaisyError, WriteError
-from daisy.features import Features
-from daisy.forked import forked
-from daisy.model_file import Downstream
-from daisy.scoring import judge, scores
-from daisy.split import Split
+from daisy.features.kept import Features
 from daisy.tasks.masking import Sources
 from daisy.tasks.ss import SpeechSeparation
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
-from daisy import code_digest, stage
+from daisy.common import stage
 from daisy.errors import DaisyError
+from daisy.workflow import digests as code_digest
 
 PACKAGE = Path(code_digest.__file__).parent
 
@@ -39,7 +40,10 @@ def imported(tree: ast.Module) -> set[str]:
 def test_what_stages_share_is_no_stage():
     trees = modules()
     stages = {name for name, tree in trees.items() if is_stage(tree)}
-    assert {"daisy.label", "daisy.published.stages.musan"} <= stages and "daisy.km" not in stages
+    assert {
+        "daisy.targets.label",
+        "daisy.corpora.published.stages.musan",
+    } <= stages and "daisy.targets.km" not in stages
     assert {(name, other) for name, tree in trees.items() for other in imported(tree) & stages} == set()
 
 

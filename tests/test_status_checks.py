@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 
-from daisy.status_checks import REPORTS, mend
+from daisy.workflow.slurm_status import REPORTS, mend
 
 
 class Executor:

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from daisy.contents import Contents, digest
+from daisy.common.contents import Contents, digest
 from daisy.errors import DaisyError
-from daisy.plan import changes, estimate
-from daisy.store import Store, unused
+from daisy.workflow.plan import changes, estimate
+from daisy.workflow.store import Store, unused
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def outside(tmp_path):
     return path
 
 
-def add(root, outside, module="daisy.kmeans", **changes):
+def add(root, outside, module="daisy.targets.kmeans", **changes):
     store = Store(str(root))
-    first = store.add("manifests", "daisy.manifests", settings={"seed": changes.pop("seed", 1)})
+    first = store.add("manifests", "daisy.corpora.manifests", settings={"seed": changes.pop("seed", 1)})
     settings = {"clusters": 20, "layer": 9} | changes
     return store, store.add("kmeans", module, settings=settings, manifest=first, hubert=str(outside), centroids="")
 
@@ -33,13 +33,13 @@ def test_equal_inputs_share_a_folder(tmp_path, outside):
     assert folder.startswith(f"{tmp_path}/store/kmeans-")
     stage = store.at(folder)
     assert json.loads(stage.settings) == {"clusters": 20, "layer": 9}
-    assert set(stage.inputs) == {"manifest", "hubert"} and "daisy.kmeans" in stage.code
+    assert set(stage.inputs) == {"manifest", "hubert"} and "daisy.targets.kmeans" in stage.code
 
 
 def test_whatever_decides_the_content_is_in_the_name(tmp_path, outside):
     folders = [
         add(tmp_path / "store", outside, **change)[1]
-        for change in ({}, {"clusters": 9, "layer": 20}, {"seed": 2}, {"module": "daisy.label"})
+        for change in ({}, {"clusters": 9, "layer": 20}, {"seed": 2}, {"module": "daisy.targets.label"})
     ]
     outside.write_bytes(b"others!")
     folders.append(add(tmp_path / "store", outside)[1])
@@ -56,7 +56,7 @@ def test_contents_are_read_once(tmp_path, outside, monkeypatch):
     memory = tmp_path / "contents.json"
     first = Contents(memory).digest(outside)
     assert first == digest(outside)
-    monkeypatch.setattr("daisy.contents.digest", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr("daisy.common.contents.digest", lambda path: pytest.fail("read again"))
     assert Contents(memory).digest(outside) == first
     monkeypatch.undo()
     memory.write_text("damaged")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from daisy import downstream, extract
+from daisy.corpora.utterances import read_manifest
+from daisy.downstream import train as downstream
 from daisy.errors import DaisyError
-from daisy.features import load_features
+from daisy.features import extract
+from daisy.features.kept import load_features
+from daisy.features.streamed import Streamed, open_features
 from daisy.hubert.checkpoint import load
-from daisy.manifest import read_manifest
-from daisy.streamed import Streamed, open_features
 
 
 def extracted(folder, name: str, *, keep: bool, pooled: bool = False):

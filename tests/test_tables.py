@@ -8,8 +8,12 @@ import json
 
 import pytest
 
-from daisy import tables
-from daisy.claims import (
+from daisy.common.columns import read_table
+from daisy.errors import DaisyError
+from daisy.evaluation.rows import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow
+from daisy.exits.method import Method
+from daisy.report import tables
+from daisy.report.claims import (
     Claim,
     beats_fixed_exit,
     claims,
@@ -19,13 +23,9 @@ from daisy.claims import (
     reaches_target,
     speed_follows_exits,
 )
-from daisy.columns import read_table
-from daisy.errors import DaisyError
-from daisy.grid import rows_of
-from daisy.grid_rows import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow
-from daisy.labels import decimals
-from daisy.method import Method
-from daisy.tables import side_by_side
+from daisy.report.grid import rows_of
+from daisy.report.tables import side_by_side
+from daisy.report.wording import decimals
 
 COLUMNS = (
     "task,method,rho,strategy,metric,value,ci_low,ci_high,higher_is_better,n_utterances,"

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daisy import label, targets
 from daisy.errors import DaisyError
-from daisy.kmeans import read_shards
+from daisy.targets import join as targets
+from daisy.targets import label
+from daisy.targets.kmeans import read_shards
 
 MODEL = Path(__file__).parent / "golden/daisy_tiny_after_norm.pt"
 

@@ -16,13 +16,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from daisy import dump
-from daisy.compute import memory
-from daisy.curves import Curves
+from daisy.common.compute import memory
 from daisy.errors import DaisyError
 from daisy.hubert.encoder import Hubert
-from daisy.notice import RESUBMIT
-from daisy.workers import Workers
+from daisy.targets import dump
+from daisy.training.curves import Curves
+from daisy.training.notice import RESUBMIT
+from daisy.training.workers import Workers
 
 GOLDEN = Path(__file__).parent / "golden"
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -42,7 +42,7 @@ def branches(speech: Path, name: str, settings: dict, *launcher: str) -> list[st
         "curves": out / "curves",
     }
     pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    return [sys.executable, *launcher, "-m", "daisy.train_branches", "--settings", json.dumps(settings), *pairs]
+    return [sys.executable, *launcher, "-m", "daisy.branches.train", "--settings", json.dumps(settings), *pairs]
 
 
 def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -84,7 +84,7 @@ def test_two_processes_train_a_downstream_model(speech):
     extracted = json.dumps({"pooled": True, "storage": "float32", "batch_seconds": 9.0})
     model = str(GOLDEN / "daisy_tiny_after_norm.pt")
     files = ["--manifest", str(speech / "train.tsv"), "--out", str(speech / "states.npy")]
-    finish([sys.executable, "-m", "daisy.extract", "--settings", extracted, "--model", model, *files])
+    finish([sys.executable, "-m", "daisy.features.extract", "--settings", extracted, "--model", model, *files])
     settings = {"task": "sid", "options": {"projection": 8}, "method": {"kind": "layer", "layer": 4}}
     settings |= {"fusion": "dynamic", "steps": 9}
     settings |= {"batch_size": 3, "optimizer": "adam", "learning_rate": 0.01, "schedule": "linear", "clip": 1.0}
@@ -98,7 +98,7 @@ def test_two_processes_train_a_downstream_model(speech):
         options |= {"state": out / "state", "out": out / "model.safetensors", "exits": out / "exits.json"}
         pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
         given = ["--settings", json.dumps(settings | {"accumulate": accumulate}), "--history", str(out / "history.csv")]
-        finish([sys.executable, *launcher, "-m", "daisy.downstream", *given, *pairs])
+        finish([sys.executable, *launcher, "-m", "daisy.downstream.train", *given, *pairs])
         found.append(safetensors.torch.load_file(out / "model.safetensors"))
         assert [row["step"] for row in history(out)] == [3, 6, 9] and not (out / "state").exists()
     for key, value in found[0].items():

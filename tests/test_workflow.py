@@ -8,22 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from daisy import code_digest
 from daisy.errors import DaisyError
+from daisy.workflow import digests as code_digest
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_closure_holds_what_a_stage_imports():
-    closure = code_digest.closure("daisy.calibrate")
-    assert {"daisy.thresholds", "daisy.features", "daisy.files"} <= set(closure)
-    assert "daisy.tasks.asr" not in code_digest.closure("daisy.downstream")
-    assert "daisy.hubert.encoder" not in code_digest.closure("daisy.manifests")
+    closure = code_digest.closure("daisy.features.calibrate")
+    assert {"daisy.exits.thresholds", "daisy.features.kept", "daisy.common.files"} <= set(closure)
+    assert "daisy.tasks.asr" not in code_digest.closure("daisy.downstream.train")
+    assert "daisy.hubert.encoder" not in code_digest.closure("daisy.corpora.manifests")
 
 
 def test_stages_that_write_rows_do_not_hold_what_is_asked_of_them():
-    closure = code_digest.closure("daisy.evaluate", "daisy.noise_evaluate", "daisy.noise_tables", "daisy.tables")
-    assert not {"daisy.grid", "daisy.noise_grid", "daisy.labels"} & set(closure)
+    closure = code_digest.closure(
+        "daisy.evaluation.evaluate", "daisy.noise.evaluate", "daisy.noise.tables", "daisy.report.tables"
+    )
+    assert not {"daisy.report.grid", "daisy.report.noise_grid", "daisy.report.wording"} & set(closure)
 
 
 def small_package(folder, monkeypatch):
@@ -52,7 +54,7 @@ def test_digest_sees_code_and_nothing_else(tmp_path, monkeypatch, before, after,
     for content in (before, after):
         (package / "part.py").write_text(content)
         code_digest._parsed.cache_clear()
-        digests.append(code_digest.code_digests("daisy.stage"))
+        digests.append(code_digest.code_digests("daisy.common.stage"))
     code_digest._parsed.cache_clear()
     assert (digests[0] != digests[1]) == changes
     assert {name for name in digests[0] if digests[0][name] != digests[1][name]} == (
@@ -74,15 +76,15 @@ def test_a_dynamic_import_is_an_error(tmp_path, monkeypatch, content, message):
     (package / "part.py").write_text(content)
     code_digest._parsed.cache_clear()
     with pytest.raises(DaisyError, match=message) as caught:
-        code_digest.code_digests("daisy.stage")
+        code_digest.code_digests("daisy.common.stage")
     code_digest._parsed.cache_clear()
     assert "part.py" in str(caught.value)
 
 
 def test_tasks_are_loaded_by_name_only_where_a_task_is_named():
     with pytest.raises(DaisyError, match="loads tasks by name"):
-        code_digest.code_digests("daisy.downstream")
-    assert "daisy.tasks.asr" in code_digest.code_digests("daisy.downstream", tasks=["asr"])
+        code_digest.code_digests("daisy.downstream.train")
+    assert "daisy.tasks.asr" in code_digest.code_digests("daisy.downstream.train", tasks=["asr"])
 
 
 def test_parsing_does_not_import_torch():

@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 import torch
 
-from daisy import audio
-from daisy.torchaudio_shim import torchaudio
+from daisy.common import audio
+from daisy.common.torchaudio_shim import torchaudio
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS = ("IT'S ALL YOU NEED", "THE CALL IS WAITING", "PLEASE HOLD THE LINE", "A B C")

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     import shutil
 
     from daisy.errors import DaisyError
-    from daisy.store import unused
+    from daisy.workflow.store import unused
 
     locks = Path(".snakemake/locks")
     if locks.is_dir() and any(locks.iterdir()):

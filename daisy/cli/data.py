@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 if anything is missing or damaged."""
     import dataclasses
 
-    from daisy.config import read_layers
-    from daisy.published.check import check, render, used_by
+    from daisy.corpora.published.check import check, render, used_by
+    from daisy.workflow.config import read_layers
 
     config = read_layers(arguments.config_folder / "config.yaml", *arguments.configfile)
     names = used_by(config)

@@ -68,8 +68,8 @@ def bfloat16_speedup() -> float:
     """How many times as fast as in float32 this processor's matrix products are in bfloat16, measured."""
     import torch
 
+    from daisy.common.speed import interleaved
     from daisy.hubert.products import Product
-    from daisy.speed import interleaved
 
     x = torch.ones(1024, 1024)
     with torch.inference_mode():

@@ -18,6 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table."""
-    from daisy.efficiency import efficiency, render
+    from daisy.workflow.efficiency import efficiency, render
 
     print(render(efficiency(arguments.run_folder)))

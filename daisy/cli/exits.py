@@ -43,7 +43,7 @@ def draw(path: Path, title: str, entropies: Sequence[float], tau: float | None, 
     """The same as a figure."""
     from matplotlib.figure import Figure
 
-    from daisy.files import atomic
+    from daisy.common.files import atomic
 
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
@@ -60,9 +60,9 @@ def draw(path: Path, title: str, entropies: Sequence[float], tau: float | None, 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, decide, show."""
-    from daisy.audio import read
-    from daisy.exit_rule import ExitRule
-    from daisy.model import load
+    from daisy.common.audio import read
+    from daisy.exits.rule import ExitRule
+    from daisy.library.model import load
 
     model = load(arguments.checkpoint)
     if model.checkpoint.branches is None:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Export."""
     from daisy.hubert.checkpoint import load
-    from daisy.onnx_export import export
+    from daisy.library.onnx_export import export
 
     export(load(arguments.checkpoint), arguments.out, int8=arguments.int8)
     size = sum(file.stat().st_size for file in arguments.out.iterdir())

@@ -36,10 +36,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Extract."""
     import torch
 
-    from daisy.contents import digest
+    from daisy.common.contents import digest
     from daisy.errors import DaisyError
-    from daisy.model import load
-    from daisy.shards import Request, find_recordings, write_shards
+    from daisy.library.model import load
+    from daisy.library.shards import Request, find_recordings, write_shards
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the plan."""
     import dataclasses
 
-    from daisy.plan import plan, render
+    from daisy.workflow.plan import plan, render
 
     if not arguments.snakefile.exists():
         raise DaisyError("there is no workflow here", file=arguments.snakefile, fix="Go to daisy's own folder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from daisy.candidates import STRATEGIES
+from daisy.exits.candidates import STRATEGIES
 
 
 def add_stopping(parser: argparse.ArgumentParser) -> None:

@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from daisy import stage
-from daisy.audio import SAMPLE_RATE, write
+from daisy.common import stage
+from daisy.common.audio import SAMPLE_RATE, write
+from daisy.common.progress import Progress
+from daisy.common.seeds import generator
 from daisy.corpora import debian
+from daisy.corpora.settings import CommandsSettings
 from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError
-from daisy.progress import Progress
-from daisy.seeds import generator
-from daisy.settings.corpora import CommandsSettings
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "switch": ("turn on", "turn off", "check"),

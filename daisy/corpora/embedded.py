@@ -19,15 +19,15 @@ import numpy as np
 import soundfile
 import torch
 
-from daisy import stage
-from daisy.audio import SAMPLE_RATE, write
+from daisy.common import stage
+from daisy.common.audio import SAMPLE_RATE, write
+from daisy.common.files import write_csv
+from daisy.common.progress import Progress
+from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora import debian
+from daisy.corpora.settings import EmbeddedSettings
 from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError
-from daisy.files import write_csv
-from daisy.progress import Progress
-from daisy.settings.corpora import EmbeddedSettings
-from daisy.torchaudio_shim import torchaudio
 
 SPEECH = {
     "asterisk-core-sounds-en-g722": "usr/share/asterisk/sounds/en_US_f_Allison",

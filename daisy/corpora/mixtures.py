@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy import audio
-from daisy.audio import SAMPLE_RATE
+from daisy.common import audio
+from daisy.common.audio import SAMPLE_RATE
+from daisy.common.progress import Progress
 from daisy.corpora.partition import PARTS
+from daisy.corpora.settings import MixingSettings
 from daisy.corpora.table import Recording, write_table
-from daisy.progress import Progress
-from daisy.settings.corpora import MixingSettings
 
 
 @dataclasses.dataclass(frozen=True)

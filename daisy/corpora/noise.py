@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy import audio, stage
+from daisy.common import audio, stage
+from daisy.common.seeds import generator
+from daisy.corpora.mixing import babble
+from daisy.corpora.settings import NoiseSettings
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
-from daisy.noise import babble
-from daisy.seeds import generator
-from daisy.settings.corpora import NoiseSettings
 
 ONE_IN = {"test": 3, "dev": 5}
 """One in so many pieces, and speakers of babble, is for test or dev; the rest is for training."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import collections
 from collections.abc import Sequence
 
+from daisy.common.seeds import generator
+from daisy.corpora.settings import Splits
 from daisy.corpora.table import Recording
-from daisy.seeds import generator
-from daisy.settings.corpora import Splits
 
 PARTS = ("train", "dev", "test")
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy import stage
+from daisy.common import stage
+from daisy.common.seeds import generator
+from daisy.corpora.mixing import PEAK, power
 from daisy.corpora.mixtures import Mixture, Reader, usable, write_corpus
 from daisy.corpora.partition import partition
+from daisy.corpora.settings import MixingSettings
 from daisy.corpora.table import Recording, read_table
 from daisy.errors import DaisyError
-from daisy.noise import PEAK, power
-from daisy.seeds import generator
-from daisy.settings.corpora import MixingSettings
 
 LEVELS = (-33.0, -25.0)
 """Range of a speaker's level in dB relative to full scale, drawn uniformly, as LibriMix draws loudness."""

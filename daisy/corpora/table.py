@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from daisy.common.files import read_csv, write_csv
 from daisy.errors import DaisyError
-from daisy.files import read_csv, write_csv
 
 MUSIC = "music"
 """The `kind` of what nobody speaks in."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from daisy.calibrations import Calibration, from_plain
+from daisy.exits.calibration import Calibration, from_plain
 from daisy.hubert.branches import Branches
 from daisy.hubert.config import POSITIONS, HubertConfig, Position
 from daisy.hubert.encoder import Hubert

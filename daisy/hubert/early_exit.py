@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from daisy.exit_rule import ExitRule
+from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.encoder import Padding
 from daisy.hubert.every_layer import every_layer

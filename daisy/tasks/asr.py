@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.common.torchaudio_shim import torchaudio
+from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
-from daisy.manifest import Manifest
 from daisy.tasks.base import Head, Metric, Score, Task
 from daisy.tasks.bilstm import BiLSTM
-from daisy.torchaudio_shim import torchaudio
 
 BLANK = 0
 """CTC's blank; characters are counted from 1."""

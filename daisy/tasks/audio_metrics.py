@@ -14,7 +14,7 @@ from pesq import PesqError, pesq
 from pystoi import stoi
 from torch import Tensor
 
-from daisy.audio import SAMPLE_RATE
+from daisy.common.audio import SAMPLE_RATE
 
 WORST_PESQ = 1.0
 """For an estimate that PESQ cannot read, such as silence, though it can read the reference. The scale of

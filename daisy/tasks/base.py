@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
-from daisy.manifest import Manifest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from daisy.cached import KEPT_SECONDS, Cached
+from daisy.common.cached import KEPT_SECONDS, Cached
+from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
-from daisy.manifest import Manifest
 from daisy.tasks.base import Head, Score, Task
 from daisy.tasks.bilstm import BiLSTM
 

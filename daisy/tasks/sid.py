@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
-from daisy.manifest import Manifest
 from daisy.tasks.base import Head, Metric, Score, Task
 
 

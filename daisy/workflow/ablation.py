@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from daisy.method import Method
-from daisy.settings.report import AblationSettings
+from daisy.exits.method import Method
+from daisy.report.settings import AblationSettings
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.models import Models
@@ -67,7 +67,7 @@ class Ablation:
         own = self._context.config.targets
         default = "head" if own.kind == "head" else _name(own.layer, own.clusters)
         settings = AblationSettings(described, default, tuple(self.tasks))
-        return job("daisy.ablation", settings, self._context.tasks)
+        return job("daisy.report.ablation", settings, self._context.tasks)
 
     @property
     def links(self) -> dict[str, str]:

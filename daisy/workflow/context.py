@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daisy import stage
-from daisy.code_digest import code_digests
-from daisy.compute import Compute
-from daisy.config import check_layers, resolve
+from daisy.common import stage
+from daisy.common.compute import Compute
 from daisy.errors import DaisyError
-from daisy.method import DAISY, Method
-from daisy.shape import Shape, shape_of
-from daisy.store import Store
+from daisy.exits.method import DAISY, Method
+from daisy.hubert.shape import Shape, shape_of
+from daisy.workflow.config import check_layers, resolve
+from daisy.workflow.digests import code_digests
 from daisy.workflow.sections import Config
+from daisy.workflow.store import Store
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from daisy.errors import DaisyError
-from daisy.published.archives import archives_of
-from daisy.published.catalogue import CORPORA as PUBLISHED
-from daisy.published.catalogue import module_of, settings_of
-from daisy.settings.corpora import (
+from daisy.corpora.published.archives import archives_of
+from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
+from daisy.corpora.published.catalogue import module_of, settings_of
+from daisy.corpora.published.settings import DownloadSettings
+from daisy.corpora.settings import (
     CommandsSettings,
     EmbeddedSettings,
     EnhancementSettings,
@@ -18,7 +18,7 @@ from daisy.settings.corpora import (
     NoiseSettings,
     Splits,
 )
-from daisy.settings.published import DownloadSettings
+from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
 
@@ -100,7 +100,7 @@ class Corpora:
                 transcribed=entry.transcribed,
             )
         return self._context.store.add(
-            f"manifests-{task}", "daisy.manifests", settings=settings, corpus=self.source(task)
+            f"manifests-{task}", "daisy.corpora.manifests", settings=settings, corpus=self.source(task)
         )
 
     def table(self, name: str) -> str:
@@ -132,7 +132,7 @@ class Corpora:
 
     def download(self, published: str, archive: str) -> Job:
         """The download of an archive."""
-        return job("daisy.published.download", DownloadSettings(published, archive))
+        return job("daisy.corpora.published.download", DownloadSettings(published, archive))
 
     def name_of(self, task: str) -> str:
         """What the config calls the corpus of a task; empty for an embedded one."""

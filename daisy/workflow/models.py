@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 
-from daisy.method import FULL, Method
-from daisy.settings.downstream import DownstreamSettings
-from daisy.settings.evaluation import EvaluationSettings
-from daisy.settings.features import CalibrationSettings
+from daisy.downstream.settings import DownstreamSettings
+from daisy.evaluation.settings import EvaluationSettings
+from daisy.exits.method import FULL, Method
+from daisy.features.settings import CalibrationSettings
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.upstream import Upstream
@@ -31,7 +31,7 @@ class Models:
         """The threshold of a task at one scale."""
         chosen = self._context.config.thresholds
         absolute = {name: value for name, value in chosen.absolute.items() if name == task}
-        return job("daisy.calibrate", CalibrationSettings(task, chosen.rule, rho, absolute))
+        return job("daisy.features.calibrate", CalibrationSettings(task, chosen.rule, rho, absolute))
 
     def threshold(self, task: str, method: Method) -> list[str]:
         """The file of the threshold that a method exits by; none for a fixed exit."""
@@ -63,7 +63,7 @@ class Models:
             accumulate=chosen.accumulate,
             compute=self._context.compute,
         )
-        return job("daisy.downstream", settings, [task])
+        return job("daisy.downstream.train", settings, [task])
 
     def state(self, task: str, method: Method, seed: int) -> str:
         """Folder for the state of an unfinished training, of just these settings and this code."""
@@ -84,7 +84,7 @@ class Models:
             training_seed=seed,
             compute=self._context.exact,
         )
-        return job("daisy.evaluate", settings, [task])
+        return job("daisy.evaluation.evaluate", settings, [task])
 
     def topline(self, task: str, seed: int | str) -> str:
         """The folder of the full model's downstream model, which no branch touches: the run's own."""

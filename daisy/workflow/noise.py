@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from daisy.method import Method
-from daisy.settings.features import FeaturesSettings
-from daisy.settings.noise import NoiseTasks, NoisySettings, StudySettings
+from daisy.exits.method import Method
+from daisy.features.settings import FeaturesSettings
+from daisy.noise.settings import NoiseTasks, NoisySettings, StudySettings
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
@@ -42,13 +42,15 @@ class NoiseStudy:
         chosen = self._chosen
         drawn = NoisySettings(self._context.config.seed, chosen.recordings, chosen.kinds, chosen.snr_db)
         manifests, noise = self._corpora.manifests[task], self._corpora.source("noise")
-        return self._context.store.add(f"noisy-{task}", "daisy.noisy", settings=drawn, manifest=manifests, noise=noise)
+        return self._context.store.add(
+            f"noisy-{task}", "daisy.noise.noisy", settings=drawn, manifest=manifests, noise=noise
+        )
 
     def _features(self, task: str) -> str:
         config = self._context.config
         return self._context.store.add(
             f"noise_features-{task}",
-            "daisy.extract",
+            "daisy.features.extract",
             settings=FeaturesSettings(
                 # Of the other tasks the entropies alone are used: the states are kept as small as can be.
                 pooled=task != WER_TASK or TASKS[task].pooled,
@@ -77,7 +79,7 @@ class NoiseStudy:
             seed=config.seed,
             compute=self._context.exact,
         )
-        return job("daisy.noise_evaluate", settings, [task])
+        return job("daisy.noise.evaluate", settings, [task])
 
     def head(self, task: str, method: str) -> list[str]:
         """The downstream model that reads the noisy recordings, where error rates are studied."""
@@ -91,12 +93,12 @@ class NoiseStudy:
     @property
     def gathering(self) -> Job:
         """Everything in a few tables."""
-        return job("daisy.noise_tables", NoiseTasks(tuple(self.tasks)))
+        return job("daisy.noise.tables", NoiseTasks(tuple(self.tasks)))
 
     @property
     def drawing(self) -> Job:
         """The tables as figures."""
-        return job("daisy.noise_figures", NoiseTasks(tuple(self.tasks)), self._context.tasks)
+        return job("daisy.report.noise_figures", NoiseTasks(tuple(self.tasks)), self._context.tasks)
 
     @property
     def folders(self) -> list[str]:

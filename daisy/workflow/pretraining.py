@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from daisy import stage
-from daisy.settings.pretraining import CardSettings
-from daisy.settings.targets import DumpSettings, JoinSettings, KMeansSettings, LabelSettings
+from daisy.common import stage
+from daisy.pretraining.settings import CardSettings
+from daisy.targets.settings import DumpSettings, JoinSettings, KMeansSettings, LabelSettings
 from daisy.workflow.context import Context
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from daisy.compute import Compute
+from daisy.common.compute import Compute
+from daisy.downstream.settings import Fusion
 from daisy.hubert.config import Position
-from daisy.settings.downstream import Fusion
 
 Part = Literal["train", "dev", "test"]
 PARTS: tuple[Part, ...] = ("train", "dev", "test")
@@ -76,7 +76,7 @@ class SplitShares:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """``data``; what it says of published corpora is theirs to read (`daisy.published.catalogue`)."""
+    """``data``; what it says of published corpora is theirs to read (`daisy.corpora.published.catalogue`)."""
 
     corpora: dict[str, str]
     published: dict[str, Any]

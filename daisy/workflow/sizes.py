@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from daisy import disk
+from daisy.workflow import disk
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from daisy.versions import installed
+from daisy.common.versions import installed
 from daisy.workflow.context import Context
 
 KEY = re.compile(r"-([0-9a-f]{12})[.-]")

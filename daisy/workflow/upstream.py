@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from daisy.settings.branches import BranchesSettings
-from daisy.settings.features import FeaturesSettings
-from daisy.settings.targets import DumpSettings, JoinSettings, KMeansSettings, LabelSettings
+from daisy.branches.settings import BranchesSettings
+from daisy.features.settings import FeaturesSettings
+from daisy.targets.settings import DumpSettings, JoinSettings, KMeansSettings, LabelSettings
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
@@ -33,7 +33,7 @@ class Upstream:
         self.targets = self._head() if targets.kind == "head" else self._clustered()
         self.branches = context.store.add(
             "branches",
-            "daisy.train_branches",
+            "daisy.branches.train",
             settings=BranchesSettings(
                 seed=context.config.seed, compute=context.compute, **vars(context.config.branches)
             ),
@@ -54,9 +54,9 @@ class Upstream:
         add, chosen, seed = self._context.store.add, self._chosen, self._context.config.seed
         compute = self._context.compute
         drawn = DumpSettings(chosen.layer, chosen.share, chosen.utterances, seed, self._batch_seconds, compute)
-        shards = add(f"shards-{chosen.shards}", "daisy.dump", settings=drawn, **self._reads)
+        shards = add(f"shards-{chosen.shards}", "daisy.targets.dump", settings=drawn, **self._reads)
         clusters = KMeansSettings(chosen.clusters, seed, chosen.layer)
-        centroids = add("kmeans", "daisy.kmeans", settings=clusters, shards=shards)
+        centroids = add("kmeans", "daisy.targets.kmeans", settings=clusters, shards=shards)
         labels = LabelSettings("kmeans", chosen.layer, self._batch_seconds, compute)
         return self._labelled(labels, chosen.clusters, centroids=centroids)
 
@@ -64,14 +64,16 @@ class Upstream:
         """Labels, made side by side and then joined."""
         add = self._context.store.add
         name = f"labels-{self._chosen.shards}"
-        labels = add(name, "daisy.label", settings=settings, **reads, **self._reads)
+        labels = add(name, "daisy.targets.label", settings=settings, **reads, **self._reads)
         joined = JoinSettings(classes)
-        return add("targets", "daisy.targets", settings=joined, labels=labels, manifest=self._corpora.manifests[SPEECH])
+        return add(
+            "targets", "daisy.targets.join", settings=joined, labels=labels, manifest=self._corpora.manifests[SPEECH]
+        )
 
     def _features(self, task: str, part: str) -> str:
         return self._context.store.add(
             f"features-{task}-{part}",
-            "daisy.extract",
+            "daisy.features.extract",
             settings=FeaturesSettings(
                 pooled=TASKS[task].pooled,
                 # Evaluation compares these with runs of the model itself; training does not mind rounding.

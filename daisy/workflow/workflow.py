@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daisy.code_digest import code_digests
-from daisy.method import FULL, Method, rho_name
-from daisy.settings.report import BundleSettings, ExamplesSettings, LinksSettings, Nothing, ReportSettings, System
+from daisy.exits.method import FULL, Method, rho_name
+from daisy.library.settings import BundleSettings
+from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System
 from daisy.tasks.registry import TASKS
 from daisy.workflow.ablation import Ablation
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
+from daisy.workflow.digests import code_digests
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
+from daisy.workflow.settings import LinksSettings
 from daisy.workflow.sizes import Sizes
 from daisy.workflow.upstream import Upstream
 
@@ -107,17 +109,17 @@ class Workflow:
     @property
     def resolved(self) -> Job:
         """The config itself, kept with the run."""
-        return Job(json.dumps(self.context.values, sort_keys=True), code_digests("daisy.save_config"))
+        return Job(json.dumps(self.context.values, sort_keys=True), code_digests("daisy.workflow.save_config"))
 
     @property
     def gathering(self) -> Job:
         """Every evaluation in a few tables."""
-        return job("daisy.tables", Nothing())
+        return job("daisy.report.tables", Nothing())
 
     @property
     def drawing(self) -> Job:
         """The tables as figures."""
-        return job("daisy.figures", Nothing(), self.context.tasks)
+        return job("daisy.report.figures", Nothing(), self.context.tasks)
 
     def rho_cells(self, pattern: str) -> list[str]:
         """A file per task and scale, in one order; none without DAISY. Of several seeds the first's."""
@@ -133,7 +135,7 @@ class Workflow:
     def bundle(self) -> Job:
         """Branches, thresholds and histograms in one file."""
         q = {name: task.q for name, task in self.config.tasks.items()}
-        return job("daisy.bundle", BundleSettings(self.config.thresholds.absolute, q))
+        return job("daisy.library.bundle", BundleSettings(self.config.thresholds.absolute, q))
 
     @property
     def heard(self) -> list[str]:
@@ -150,7 +152,7 @@ class Workflow:
             name = f"DAISY ρ {method.rho:g}, {strategy}"
             systems.append(System(name, method, strategy, self.config.tasks[task].q))
         settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems))
-        return job("daisy.examples", settings, [task])
+        return job("daisy.report.examples", settings, [task])
 
     @property
     def playing(self) -> list[str]:
@@ -160,7 +162,7 @@ class Workflow:
     @property
     def page(self) -> Job:
         """The report."""
-        return job("daisy.report", ReportSettings(self.config.run, tuple(self.noise.tasks)), self.context.tasks)
+        return job("daisy.report.page", ReportSettings(self.config.run, tuple(self.noise.tasks)), self.context.tasks)
 
     @property
     def card(self) -> str:
@@ -170,7 +172,7 @@ class Workflow:
 
     def links(self, links: Mapping[str, str]) -> Job:
         """Links from a folder of the run into the store."""
-        return job("daisy.links", LinksSettings(dict(links)))
+        return job("daisy.workflow.links", LinksSettings(dict(links)))
 
     @property
     def stored(self) -> dict[str, str]:

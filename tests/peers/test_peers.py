@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import daisy
-from daisy import audio
+from daisy.common import audio
+from daisy.common.torchaudio_shim import torchaudio  # before transformers, which imports torchaudio too
 from daisy.hubert.checkpoint import load, save
-from daisy.torchaudio_shim import torchaudio  # before transformers, which imports torchaudio too
 
 from transformers import HubertConfig, HubertModel  # isort: skip
 

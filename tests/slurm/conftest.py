@@ -150,7 +150,7 @@ class Training:
     """
 
     def __init__(self, site: Site) -> None:
-        (self._process,) = site.processes("-m", "daisy.downstream")
+        (self._process,) = site.processes("-m", "daisy.downstream.train")
         self._process.suspend()
         ((self.job, running),) = site.jobs(JobState="RUNNING").items()
         self.node = running["NodeList"]

@@ -7,7 +7,7 @@ import re
 import paper
 import pytest
 
-from daisy.efficiency import efficiency
+from daisy.workflow.efficiency import efficiency
 
 MODEL = "results/short/downstream/sid/seed1337/full/model.safetensors"
 """What the first training makes; asked for by itself, it is a Slurm job by itself."""

@@ -29,7 +29,7 @@ class Content:
             the file has them, `HEAD`, the branches' ``final_proj.0.weight`` and so on, and ``mask_emb``.
         config: fairseq's configuration as plain types: ``model`` and ``task``, perhaps ``training``.
         symbols: One symbol per class of the branches, if the file names them.
-        calibrations: By task, as `daisy.calibrations` writes and reads them.
+        calibrations: By task, as `daisy.exits.calibration` writes and reads them.
     """
 
     state: dict[str, Tensor]

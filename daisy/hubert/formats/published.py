@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from daisy.common.files import atomic
 from daisy.errors import DaisyError
-from daisy.files import atomic
 from daisy.hubert.formats.content import EXTRAS_KEY, HEAD, Content, Format
 from daisy.hubert.formats.source import Source
 from daisy.hubert.formats.unpickling import held

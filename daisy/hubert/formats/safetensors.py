@@ -14,8 +14,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from daisy.common.files import atomic
 from daisy.errors import DaisyError
-from daisy.files import atomic
 from daisy.hubert.formats.checks import json_object
 from daisy.hubert.formats.content import EXTRAS_KEY, Content, Format, plain
 from daisy.hubert.formats.source import Source

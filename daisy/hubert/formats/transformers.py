@@ -20,8 +20,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from daisy.common.files import write_json
 from daisy.errors import DaisyError
-from daisy.files import write_json
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.checks import fitting, json_object
 from daisy.hubert.formats.content import Content, Format, beside_encoder

@@ -1,0 +1,157 @@
+"""Train the exit branches: all layers at once, from one forward pass of the frozen HuBERT."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from daisy.branches.settings import BranchesSettings
+from daisy.common import stage
+from daisy.common.batches import batches
+from daisy.common.compute import Compute
+from daisy.common.contents import digest
+from daisy.common.files import write_csv
+from daisy.common.seeds import generator
+from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.hubert.branches import Branches
+from daisy.hubert.checkpoint import Checkpoint, load, save
+from daisy.targets.km import read_dictionary, read_labels
+from daisy.training.loop import Loop, check_finite
+from daisy.training.resume import Resumable
+from daisy.training.workers import start_workers
+
+
+def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Compute) -> Tensor:
+    """h_1 to h_K on all valid frames of a batch: (K, frames, D), utterance after utterance, as branches take them."""
+    encoder, kind = checkpoint.encoder, getattr(torch, compute.precision)
+    with torch.no_grad(), compute.autocast():
+        frames = encoder.front_end(waves)
+        x = encoder.before_layers(frames)
+        states = []
+        for k in range(1, encoder.config.layers + 1):
+            x, inner = encoder.layer(k, x, frames.packing)
+            states.append((x if checkpoint.position == "after-norm" else inner).to(kind))
+        return torch.stack(states)
+
+
+def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss that all branches share.
+
+    Args:
+        branches: K classifiers.
+        states: (K, frames, D).
+        targets: (frames,) classes.
+
+    Returns:
+        The mean over branches of the mean cross-entropy over frames, and each branch's accuracy (K,).
+    """
+    logits = branches.logits(states).float()
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(logits)))
+    accuracy = (logits.detach().argmax(-1) == targets).float().mean(1)
+    return loss, accuracy
+
+
+def optimizer_of(branches: Branches, learning_rate: float) -> torch.optim.Optimizer:
+    """What trains the branches."""
+    return torch.optim.Adam(branches.parameters(), lr=learning_rate, fused=True)
+
+
+def order(manifest: Manifest, settings: BranchesSettings) -> Iterator[list[int]]:
+    """Batches without end: every epoch the same batches of similar length, in an order of its own."""
+    groups = batches([item.samples for item in manifest.utterances], settings.batch_seconds)
+    epoch = 0
+    while True:
+        for place in generator(settings.seed, "branches", epoch).permutation(len(groups)):
+            yield groups[place]
+        epoch += 1
+
+
+def train(
+    checkpoint: Checkpoint, manifest: Manifest, labels: Sequence[np.ndarray], settings: BranchesSettings, loop: Loop
+) -> list[dict[str, float]]:
+    """Train `checkpoint.branches` in place; return the history of losses and accuracies.
+
+    Raises:
+        DaisyError: if the loss is no number, or a step needs more memory than there is.
+    """
+    branches, optimizer = loop.saved.parts["branches"], loop.saved.parts["optimizer"]
+    assert isinstance(branches, Branches) and isinstance(optimizer, torch.optim.Optimizer)
+    device = branches.weight.device
+    done, extra = loop.saved.restore()
+    history: list[dict[str, float]] = extra.get("history", [])
+
+    def loss_of(part: list[int]) -> tuple[Tensor, Tensor]:
+        states = frozen_states(checkpoint, [manifest.wave(index).to(device) for index in part], settings.compute)
+        targets = torch.from_numpy(np.concatenate([labels[index] for index in part])).to(device)
+        with settings.compute.autocast():
+            return branch_loss(branches, states, targets)
+
+    def update(step: int, batch: list[int]) -> tuple[dict[str, float], str]:
+        optimizer.zero_grad()
+        loss, accuracy = loop.workers.backward(
+            batch, settings.accumulate, lambda part: sum(len(labels[i]) for i in part), loss_of, branches.parameters()
+        )
+        check_finite(loss, step, "branches.learning_rate")
+        optimizer.step()
+        values = {"loss": loss}
+        values |= {f"accuracy_{k}": value for k, value in enumerate(accuracy.tolist(), start=1)}
+        history.append({"step": step, **values})
+        return values, f"loss {loss:.3f}"
+
+    loop.run(order(manifest, settings), update, lambda: {"history": history}, done)
+    return history
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="HuBERT")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, required=True, help="a class per frame (.km)")
+    parser.add_argument("--dictionary", type=Path, required=True, help="all classes (dict.km.txt)")
+    parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
+    parser.add_argument("--curves", type=Path, help="folder for TensorBoard")
+    parser.add_argument("--out", type=Path, required=True, help="output: the model with branches, published format")
+    parser.add_argument("--history", type=Path, required=True, help="output: loss and accuracies per step")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(BranchesSettings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    workers = start_workers()
+    checkpoint = load(arguments.checkpoint)
+    manifest = read_manifest(arguments.manifest)
+    config = checkpoint.encoder.config
+    labels = read_labels(arguments.labels, [config.frames(item.samples) for item in manifest.utterances])
+    symbols = read_dictionary(arguments.dictionary)
+    branches = Branches(config.layers, len(symbols), config.dim)
+    branches.reset(torch.Generator().manual_seed(settings.seed))
+    checkpoint.branches, checkpoint.position, checkpoint.symbols = branches, settings.position, symbols
+    checkpoint.to(settings.compute.place())
+    checkpoint.calibrations = {}  # an earlier set of branches was calibrated, not this one
+    saved = Resumable(
+        arguments.state,
+        {"branches": branches, "optimizer": optimizer_of(branches, settings.learning_rate)},
+        {
+            "settings": dataclasses.asdict(settings),
+            "inputs": [digest(path) for path in (arguments.checkpoint, arguments.manifest, arguments.labels)],
+        },
+        workers,
+    )
+    loop = Loop(
+        "branches", settings.steps, settings.save_every, "branches.batch_seconds", saved, workers, arguments.curves
+    )
+    history = train(checkpoint, manifest, labels, settings, loop)
+    if workers.first:
+        write_csv(arguments.history, list(history[0]), history)
+        save(arguments.out, checkpoint.to("cpu"), "daisy")
+    saved.finish()
+    workers.end()
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,41 @@
+"""Versions of the libraries that compute, kept with what they made, so that an upgrade does not go unnoticed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from daisy.common.files import write_json
+
+LIBRARIES = {
+    "torch": "torch",
+    "torchaudio": "torchaudio",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "pesq": "pesq",
+    "pystoi": "pystoi",
+    "soundfile": "soundfile",
+    "av": "av",
+    "py_nanotts": "py-nanotts",
+}
+"""What can change a number, as modules and as packages."""
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def record(path: Path, outputs: Iterable[str]) -> None:
+    """Write which versions of the libraries that this process has loaded made `outputs`."""
+    loaded = [package for module, package in LIBRARIES.items() if module in sys.modules]
+    write_json(path, {"outputs": sorted(outputs), "versions": installed(loaded)})

@@ -1,0 +1,125 @@
+"""Settings of the stages that read published corpora."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class LibriSpeechSettings:
+    """Config of `daisy.corpora.published.librispeech`.
+
+    Attributes:
+        root: The folder ``LibriSpeech``, or the one that holds it.
+        train: Subsets to train on.
+        dev: Subsets to choose models by.
+        test: Subsets to test on.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LibriSpeech10hSettings:
+    """Config of `daisy.corpora.published.librispeech_10h`.
+
+    Attributes:
+        root: The folder ``librispeech_finetuning``, or the one that holds it.
+        librispeech: That of LibriSpeech.
+        dev: LibriSpeech's subsets to choose models by.
+        test: LibriSpeech's subsets to test on.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    librispeech: str
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VoxCeleb1Settings:
+    """Config of `daisy.corpora.published.voxceleb1`.
+
+    Attributes:
+        root: The folder with ``dev/wav`` and ``test/wav``, or with one ``wav``.
+        list: MiniSUPERB's ``mini_veri_test_class.txt``: a number and a file per line.
+        list_sha256: What the list must hold; empty for any.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    list: str
+    list_sha256: str
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VoiceBankDemandSettings:
+    """Config of `daisy.corpora.published.voicebank_demand`.
+
+    Attributes:
+        root: The folder with ``clean_trainset_28spk_wav`` and its three fellows, or with the same at 16 kHz.
+        dev_speakers: Speakers of the training set who are for dev.
+        train: Recordings drawn from the rest to train on; 0 for all.
+        seed: Seed of the draw.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    dev_speakers: tuple[str, ...]
+    train: int
+    seed: int
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Libri2MixSettings:
+    """Config of `daisy.corpora.published.libri2mix`.
+
+    Attributes:
+        root: The folder of ``libri2mix_train-clean-100.csv`` and its fellows.
+        librispeech: That of LibriSpeech.
+        dev: Mixtures drawn for dev; 0 for all.
+        seed: Seed of the draw.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    librispeech: str
+    dev: int
+    seed: int
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MusanSettings:
+    """Config of `daisy.corpora.published.musan`.
+
+    Attributes:
+        root: The folder ``musan``, or the one that holds it.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadSettings:
+    """Config of `daisy.corpora.published.download`.
+
+    Attributes:
+        corpus: A published corpus.
+        archive: One of its archives.
+    """
+
+    corpus: str
+    archive: str

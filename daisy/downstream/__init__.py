@@ -1,0 +1,1 @@
+"""Downstream models: their training, and the whole system at work."""

@@ -1,0 +1,191 @@
+"""Train one downstream model: a task, and one way of choosing each utterance's exit layer.
+
+The upstream's states are read from the feature stage, or streamed. While training, every layer is a candidate; the
+exit layers of all training utterances are counted, and the histogram is an output of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from daisy.common import stage
+from daisy.common.contents import digest
+from daisy.common.files import read_json, write_csv, write_json
+from daisy.common.seeds import generator
+from daisy.corpora.utterances import read_manifest
+from daisy.downstream.model import Downstream, save_downstream
+from daisy.downstream.scoring import scores
+from daisy.downstream.settings import DownstreamSettings
+from daisy.downstream.split import Split, load_split
+from daisy.exits.rule import histogram
+from daisy.features.streamed import open_features
+from daisy.hubert.checkpoint import load
+from daisy.tasks.base import set_metric
+from daisy.tasks.loading import task_class
+from daisy.training.loop import Loop, check_finite
+from daisy.training.resume import Resumable
+from daisy.training.workers import Workers, start_workers
+
+
+def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]:
+    """Batches without end: in every epoch each utterance once, beside others of similar length."""
+    pool = 16 * batch_size
+    epoch = 0
+    while True:
+        shuffled = generator(seed, "order", epoch).permutation(len(frames))
+        groups: list[list[int]] = []
+        for start in range(0, len(shuffled), pool):
+            part = sorted(shuffled[start : start + pool].tolist(), key=lambda index: (frames[index], index))
+            groups += [part[place : place + batch_size] for place in range(0, len(part), batch_size)]
+        for place in generator(seed, "batches", epoch).permutation(len(groups)):
+            yield groups[place]
+        epoch += 1
+
+
+class Trainer:
+    """One downstream training.
+
+    Args:
+        model: What is trained.
+        train: The training split.
+        dev: The split by which the model is chosen.
+        settings: Config of the stage.
+        workers: The processes that train together.
+    """
+
+    def __init__(
+        self, model: Downstream, train: Split, dev: Split, settings: DownstreamSettings, workers: Workers
+    ) -> None:
+        self.model, self.train, self.dev, self.settings, self.workers = model, train, dev, settings, workers
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        decay = {"weight_decay": 0.0} if settings.optimizer == "adamw" else {}
+        self.optimizer = kinds[settings.optimizer](model.parameters(), settings.learning_rate, fused=True, **decay)
+        self.device = model.fusion.scalars.device
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_value: float | None = None
+        self.losses: list[float] = []
+
+    def step(self, indices: Sequence[int], step: int) -> float:
+        """One update; the mean loss of the whole batch."""
+        self.model.train()
+        if self.settings.schedule == "linear":
+            # A function of the step alone: there is no state to resume.
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
+        self.optimizer.zero_grad()
+        loss, _ = self.workers.backward(indices, self.settings.accumulate, len, self.loss, self.model.parameters())
+        check_finite(loss, step, f"tasks.{self.settings.task}.learning_rate")
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        check_finite(float(norm), step, f"tasks.{self.settings.task}.learning_rate")
+        self.optimizer.step()
+        return loss
+
+    def loss(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """The mean loss of some utterances; nothing else is reported."""
+        states, exits, frames, examples = self.train.batch(indices)
+        with self.settings.compute.autocast():
+            output = self.model(states.to(self.device), exits.to(self.device), frames)
+        return self.model.task.loss(output.float(), frames, examples), torch.zeros(0)
+
+    def look_at_dev(self, step: int) -> None:
+        """Score the dev set, and keep the model if it is the best so far."""
+        metric = self.model.task.metrics[0]
+        value = set_metric(scores(self.model, self.dev), metric)
+        mean = sum(self.losses) / max(1, len(self.losses))
+        self.history.append({"step": step, "loss": mean, f"dev_{metric.name}": value})
+        self.losses = []
+        sign = 1 if metric.higher_is_better else -1
+        if self.best_value is None or sign * value > sign * self.best_value:
+            self.best_value, self.best = value, copy.deepcopy(self.model.state_dict())
+
+    def run(self, loop: Loop) -> None:
+        """Train to the last step, from where an earlier run stopped; the best model is loaded at the end."""
+        settings, metric = self.settings, self.model.task.metrics[0].name
+        done, extra = loop.saved.restore()
+        for name, value in extra.items():
+            setattr(self, name, value)
+
+        def update(step: int, indices: list[int]) -> tuple[dict[str, float], str]:
+            loss = self.step(indices, step)
+            self.losses.append(loss)
+            values = {"loss": loss}
+            if step % settings.dev_every == 0 or step == settings.steps:
+                self.look_at_dev(step)
+                values[f"dev_{metric}"] = self.history[-1][f"dev_{metric}"]
+            best = "" if self.best_value is None else f", best dev {metric} {self.best_value:.1f}"
+            return values, f"loss {loss:.3f}{best}"
+
+        names = ("history", "best", "best_value", "losses")
+        batches = order(self.train.features.frames, settings.batch_size, settings.seed)
+        loop.run(batches, update, lambda: {name: getattr(self, name) for name in names}, done)
+        self.model.load_state_dict(self.best)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    for split in ("train", "dev"):
+        parser.add_argument(f"--{split}-manifest", type=Path, required=True)
+        parser.add_argument(f"--{split}-features", type=Path, required=True)
+    parser.add_argument("--upstream", type=Path, help="DAISY checkpoint (not needed where states are kept)")
+    parser.add_argument("--calibration", type=Path, help="threshold (not needed for a fixed layer)")
+    parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
+    parser.add_argument("--curves", type=Path, help="folder for TensorBoard")
+    parser.add_argument("--out", type=Path, required=True, help="output: the trained model (.safetensors)")
+    parser.add_argument("--exits", type=Path, required=True, help="output: training exit histogram and threshold")
+    parser.add_argument("--history", type=Path, required=True, help="output: loss and dev metric")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(DownstreamSettings, arguments.settings)
+    stage.use_threads(arguments.threads)
+    workers = start_workers()
+    tau = read_json(arguments.calibration)["tau"] if settings.method.by_entropy else None
+    manifest = read_manifest(arguments.train_manifest)
+    kind = task_class(settings.task)
+    task = kind(settings.options, kind.learn_vocabulary(manifest))
+    upstream = load(arguments.upstream).to(settings.compute.place()) if arguments.upstream else None
+    train, dev = (
+        load_split(task, recordings, open_features(path, recordings, upstream), settings.method, tau, settings.floor)
+        for recordings, path in (
+            (manifest, arguments.train_features),
+            (read_manifest(arguments.dev_manifest), arguments.dev_features),
+        )
+    )
+    torch.manual_seed(settings.seed)
+    layers, dim = train.features.shape
+    model = Downstream(task, layers, dim, settings.fusion).to(settings.compute.place())
+    if not workers.first:
+        # Weights start alike in all processes; dropout must not.
+        torch.manual_seed(generator(settings.seed, "worker", workers.rank).integers(2**31).item())
+    trainer = Trainer(model, train, dev, settings, workers)
+    inputs = (arguments.train_manifest, arguments.train_features.with_suffix(".npz"))
+    saved = Resumable(
+        arguments.state,
+        {"model": model, "optimizer": trainer.optimizer},
+        {"settings": dataclasses.asdict(settings), "tau": tau, "inputs": [digest(path) for path in inputs]},
+        workers,
+    )
+    label, size = f"{settings.task} training", f"tasks.{settings.task}.batch_size"
+    trainer.run(Loop(label, settings.steps, settings.save_every, size, saved, workers, arguments.curves))
+    workers.end()
+    if not workers.first:
+        return
+    counts = histogram(train.exits, layers)
+    write_csv(arguments.history, list(trainer.history[0]), trainer.history)
+    write_json(arguments.exits, {"task": settings.task, "tau": tau, "counts": counts})
+    save_downstream(arguments.out, model.cpu())
+    saved.finish()
+    print(f"{settings.task}: best dev {task.metrics[0].name} {trainer.best_value:.2f}, exits {json.dumps(counts)}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,1 @@
+"""Evaluation: every trained method on its test set, with speed against the full model."""

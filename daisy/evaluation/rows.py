@@ -1,0 +1,122 @@
+"""The result tables of a run: a dataclass per table, for `daisy.common.columns` to read and write."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from daisy.exits.cell import GridCell
+from daisy.exits.method import Method
+
+
+@dataclasses.dataclass(frozen=True)
+class CellRow:
+    """A row about a cell of one task.
+
+    Attributes:
+        task: The task's name.
+        method: ``daisy``, ``full``, ``layerN``, or ``input``: the recordings as they are, with 0 for all that a
+            model would cost.
+        rho: The threshold's scale; None for a baseline.
+        strategy: How candidate layers were chosen; None for a baseline.
+    """
+
+    task: str
+    method: str
+    rho: float | None
+    strategy: str | None
+
+    @functools.cached_property
+    def cell(self) -> GridCell:
+        """What the row is about.
+
+        Raises:
+            DaisyError: if there is no such method.
+        """
+        return GridCell(Method.parse(self.method, self.rho), self.strategy)
+
+
+@dataclasses.dataclass(frozen=True)
+class GridRow(CellRow):
+    """One metric of one cell: ``grid.csv``.
+
+    Attributes:
+        metric: The metric's name.
+        value: The metric on the test set.
+        ci_low: Lower end of its 95% confidence interval.
+        ci_high: Upper end.
+        higher_is_better: The metric's direction.
+        n_utterances: Size of the test set.
+        mean_exit_layer: Mean over the test set.
+        macs_per_second: Multiply-accumulate operations per second of audio.
+        rtf: Processing time over audio time.
+        speedup_vs_full: The full model's time over this cell's, measured side by side.
+    """
+
+    metric: str
+    value: float
+    ci_low: float
+    ci_high: float
+    higher_is_better: bool
+    n_utterances: int
+    mean_exit_layer: float
+    macs_per_second: float
+    rtf: float
+    speedup_vs_full: float
+
+    def reaches(self, value: float) -> bool:
+        """Whether this row's value is `value` or better."""
+        return self.value >= value if self.higher_is_better else self.value <= value
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedRow(CellRow):
+    """One metric of one cell as trained with one seed: ``seeds.csv``; ``grid.csv`` holds the means."""
+
+    metric: str
+    seed: int
+    value: float
+    speedup_vs_full: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropyRow:
+    """E_bar_k of a task's training set, in nats: ``entropy.csv``."""
+
+    task: str
+    layer: int
+    mean_entropy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ExitRow(CellRow):
+    """How many test utterances stopped at a layer: ``exits.csv``."""
+
+    layer: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ThresholdRow:
+    """A threshold in nats, and the rule that gave it: ``thresholds.csv``."""
+
+    task: str
+    rho: float
+    tau: float
+    rule: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateRow:
+    """Candidate layers, separated by spaces; whether ``threshold`` fell back: ``candidates.csv``."""
+
+    task: str
+    rho: float
+    strategy: str
+    candidates: str
+    fallback: bool
+
+    @property
+    def cell(self) -> GridCell:
+        """What the row is about."""
+        return GridCell(Method("daisy", self.rho), self.strategy)

@@ -1,0 +1,1 @@
+"""The exit rule: thresholds, candidate layers and methods, on plain numbers and arrays."""

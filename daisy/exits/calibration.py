@@ -1,0 +1,54 @@
+"""What a calibrated task needs at inference: thresholds and training histograms that travel with a model.
+
+Data alone, since every checkpoint may hold some: what follows from them is `daisy.exits.request`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """A task's calibration.
+
+    Attributes:
+        rule: How a threshold follows from rho: ``midrange`` or ``absolute``.
+        mean_entropy: E_bar_k for k = 1..K on the task's training set, in nats.
+        absolute: The task's threshold in nats, for the rule ``absolute``.
+        q: The share that the strategy ``threshold`` asks of a layer.
+        counts: For every calibrated rho, how many training utterances stopped at layers 1..K.
+    """
+
+    rule: str
+    mean_entropy: tuple[float, ...]
+    absolute: float | None
+    q: float
+    counts: dict[float, tuple[int, ...]]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        counts = {str(rho): list(values) for rho, values in sorted(self.counts.items())}
+        return {**dataclasses.asdict(self), "mean_entropy": list(self.mean_entropy), "counts": counts}
+
+
+def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
+    """The calibrations by task.
+
+    Raises:
+        ValueError: if one is malformed or made for another depth.
+    """
+    result = {}
+    for task, item in value.items():
+        try:
+            counts = {float(rho): tuple(int(n) for n in numbers) for rho, numbers in item["counts"].items()}
+            mean = tuple(float(number) for number in item["mean_entropy"])
+            calibration = Calibration(str(item["rule"]), mean, item.get("absolute"), float(item["q"]), counts)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the calibration of {task} is malformed ({error})") from None
+        if {len(mean), *map(len, counts.values())} != {layers}:
+            raise ValueError(f"the calibration of {task} is for {len(mean)} layers, the model has {layers}")
+        result[task] = calibration
+    return result

@@ -1,0 +1,101 @@
+"""Methods: how an utterance gets its exit layer, and what that is called in paths and tables.
+
+A method is ``daisy`` at one scale of the threshold (exits by entropy), ``full`` (all layers), ``layerN`` (always the
+first N layers), or ``input``, the method of table rows that judge recordings as they are. Trainings depend on this
+module: the words of figures and reports are in `daisy.report.wording`, the order of tables in `daisy.exits.cell`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Literal
+
+from daisy.errors import DaisyError
+
+Kind = Literal["full", "layer", "daisy", "input"]
+FIX = "Use daisy, full, or layer and a number"
+
+
+def rho_name(rho: float) -> str:
+    """The one spelling of a rho in paths."""
+    return f"rho{float(rho):g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way of choosing exit layers.
+
+    Attributes:
+        kind: What decides.
+        rho: The scale of the threshold; of ``daisy`` alone.
+        layer: The layer of every exit; of ``layer`` alone.
+
+    Raises:
+        DaisyError: if the kind is unknown, or has a scale or a layer that it cannot have.
+    """
+
+    kind: Kind
+    rho: float | None = None
+    layer: int | None = None
+
+    def __post_init__(self) -> None:
+        known = self.kind in ("full", "layer", "daisy", "input")
+        if not known or (self.kind == "layer") != bool(self.layer) or (self.rho is not None and self.kind != "daisy"):
+            raise DaisyError(f"no method: {self.kind!r} with the scale {self.rho} and the layer {self.layer}", fix=FIX)
+
+    @classmethod
+    def parse(cls, name: str, rho: float | None = None) -> Method:
+        """The method of a name: in a path or config (``daisy-rho0.7``, ``full``, ``layer6``), or a table's ``method``.
+
+        Args:
+            name: The name.
+            rho: The scale, where it stands beside the name, as in tables.
+
+        Raises:
+            DaisyError: if there is no such method.
+        """
+        if name in ("full", "input", "daisy"):
+            return cls(name, rho)  # type: ignore[arg-type]
+        if match := re.fullmatch(r"layer([1-9]\d*)", name):
+            return cls("layer", rho, int(match[1]))
+        if match := re.fullmatch(r"daisy-rho(\d+(\.\d+)?(e[+-]\d+)?)", name):
+            return cls("daisy", float(match[1]))
+        raise DaisyError(f"the method {name!r} is unknown", fix=FIX)
+
+    @property
+    def row(self) -> str:
+        """The column ``method`` of tables; a scale has a column of its own."""
+        return f"layer{self.layer}" if self.kind == "layer" else self.kind
+
+    @property
+    def scale(self) -> str:
+        """The scale in paths; empty without one."""
+        return "" if self.rho is None else rho_name(self.rho)
+
+    @property
+    def name(self) -> str:
+        """The name in paths."""
+        return self.row if self.rho is None else f"{self.row}-{rho_name(self.rho)}"
+
+    @property
+    def by_entropy(self) -> bool:
+        """Whether utterances exit by their entropies."""
+        return self.kind == "daisy"
+
+    def exit(self, layers: int) -> int:
+        """The one layer of every exit, in a model of `layers` layers.
+
+        Raises:
+            DaisyError: if the model has no such layer.
+            ValueError: if exits follow entropies, or nothing exits.
+        """
+        if self.kind not in ("full", "layer"):
+            raise ValueError(f"{self.name} has no fixed exit")
+        if self.layer is not None and self.layer > layers:
+            raise DaisyError(f"the method {self.name} on a model of {layers} layers", fix="Choose a smaller layer")
+        return layers if self.layer is None else self.layer
+
+
+DAISY, FULL, INPUT = Method("daisy"), Method("full"), Method("input")
+"""DAISY whatever its scale, the topline, and the recordings as they are."""

@@ -1,0 +1,82 @@
+"""Where an utterance may stop: what a caller asks for becomes candidate layers and a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from daisy.errors import DaisyError
+from daisy.exits.calibration import Calibration
+from daisy.exits.candidates import candidate_layers
+from daisy.exits.thresholds import threshold_for
+
+
+def cell(calibration: Calibration, task: str, rho: float, strategy: str) -> tuple[tuple[int, ...], float]:
+    """Candidate layers and the threshold in nats.
+
+    Raises:
+        DaisyError: if `rho` is not calibrated or the strategy unknown.
+    """
+    if rho not in calibration.counts:
+        known = ", ".join(f"{value:g}" for value in sorted(calibration.counts)) or "none"
+        raise DaisyError(
+            f"rho {rho:g} is not calibrated for {task} (calibrated: {known})",
+            fix="Use one of these, or pass threshold= in nats",
+        )
+    absolute = {} if calibration.absolute is None else {task: calibration.absolute}
+    tau = threshold_for(calibration.rule, task, rho, calibration.mean_entropy, absolute)
+    return candidate_layers(strategy, calibration.counts[rho], calibration.q), tau
+
+
+def resolve(
+    layers: int,
+    calibrations: Mapping[str, Calibration],
+    has_branches: bool,
+    *,
+    rho: float | None = None,
+    strategy: str | None = None,
+    task: str | None = None,
+    threshold: float | None = None,
+    layer: int | None = None,
+) -> tuple[tuple[int, ...], float]:
+    """The candidate layers and the threshold in nats of a request (see `daisy.library.model.Daisy`).
+
+    Args:
+        layers: K.
+        calibrations: By task.
+        has_branches: Whether the model can measure an entropy.
+        rho: The scale of a calibrated task's threshold; with `strategy` and `task`.
+        strategy: Which layers are candidates.
+        task: Whose calibration.
+        threshold: In nats, with every layer a candidate.
+        layer: Always there.
+
+    Raises:
+        DaisyError: if the request is contradictory, or the model cannot serve it.
+    """
+    calibrated = {"rho": rho, "strategy": strategy, "task": task}
+    lacking = [name for name, value in calibrated.items() if value is None]
+    asks = len(lacking) < len(calibrated)
+    if asks + (threshold is not None) + (layer is not None) > 1:
+        raise DaisyError("several ways of stopping at once", fix="Give rho, strategy and task, or threshold, or layer")
+    if layer is not None:
+        if not 1 <= layer <= layers:
+            raise DaisyError(f"no layer {layer}", fix=f"Choose one from 1 to {layers}")
+        return (layer,), 0.0
+    if not asks and threshold is None:
+        return (layers,), 0.0
+    if not has_branches:
+        raise DaisyError("the model has no exit branches", fix="Train branches for it, or ask for a fixed exit (layer)")
+    if threshold is not None:
+        if math.isnan(threshold):
+            raise DaisyError("the threshold is NaN", fix="Give it in nats, for example 2.5")
+        return tuple(range(1, layers + 1)), threshold
+    if rho is None or strategy is None or task is None:
+        raise DaisyError(f"{lacking[0]} is missing", fix="Give rho, strategy and task together")
+    if task not in calibrations:
+        known = ", ".join(sorted(calibrations)) or "none"
+        raise DaisyError(
+            f"the model is not calibrated for the task {task!r} (calibrated: {known})",
+            fix="Use a calibrated task, or pass threshold= in nats",
+        )
+    return cell(calibrations[task], task, rho, strategy)

@@ -1,0 +1,31 @@
+"""Calibrate a task's thresholds: the mean entropy per layer on its training set, and tau for every rho."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from daisy.common import stage
+from daisy.common.files import write_json
+from daisy.exits.thresholds import threshold_for
+from daisy.features.kept import load_features
+from daisy.features.settings import CalibrationSettings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--features", type=Path, required=True, help="features of the training set")
+    parser.add_argument("--out", type=Path, required=True, help="output: mean entropy per layer, and tau")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(CalibrationSettings, arguments.settings)
+    mean = load_features(arguments.features).entropies.mean(axis=0).tolist()
+    tau = threshold_for(settings.rule, settings.task, settings.rho, mean, settings.absolute)
+    write_json(
+        arguments.out,
+        {"task": settings.task, "rule": settings.rule, "rho": settings.rho, "tau": tau, "mean_entropy": mean},
+    )
+
+
+if __name__ == "__main__":
+    stage.run(main)

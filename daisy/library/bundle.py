@@ -1,0 +1,55 @@
+"""Put a run's thresholds and training histograms beside its branches: one model file to give away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from daisy.common import stage
+from daisy.common.files import read_json
+from daisy.errors import DaisyError
+from daisy.exits.calibration import Calibration
+from daisy.hubert.checkpoint import load, save
+from daisy.library.settings import BundleSettings
+
+
+def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: BundleSettings) -> dict[str, Calibration]:
+    """The calibrations by task, from one file of each kind per task and rho, in the same order.
+
+    Raises:
+        DaisyError: if two files that belong together are of different tasks.
+    """
+    found: dict[str, Calibration] = {}
+    for calibration, histogram in zip(calibrations, exits, strict=True):
+        made, counted = read_json(calibration), read_json(histogram)
+        task = made["task"]
+        if counted["task"] != task:
+            raise DaisyError(
+                f"exits of {counted['task']}, but the calibration is of {task}",
+                file=histogram,
+                fix="Pass them in order",
+            )
+        counts = {**found[task].counts} if task in found else {}
+        counts[float(made["rho"])] = tuple(counted["counts"])
+        found[task] = Calibration(
+            made["rule"], tuple(made["mean_entropy"]), settings.absolute.get(task), settings.q[task], counts
+        )
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="the model with branches")
+    parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one per task and rho")
+    parser.add_argument("--exits", type=Path, nargs="*", default=[], help="training exits, in the same order")
+    parser.add_argument("--out", type=Path, required=True, help="output: safetensors with everything")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(BundleSettings, arguments.settings)
+    checkpoint = load(arguments.model)
+    checkpoint.calibrations = gather(arguments.calibrations, arguments.exits, settings)
+    save(arguments.out, checkpoint, "safetensors")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,207 @@
+"""DAISY as a library: waveforms in, early-exit features out.
+
+import daisy
+
+model = daisy.load("daisy.safetensors")
+out = model(waveforms, rho=0.76, strategy="avg", task="asr")
+out.features[0].shape  # (k + 1, T, D)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from daisy.errors import DaisyError
+from daisy.exits.calibration import Calibration
+from daisy.exits.request import resolve
+from daisy.hubert import checkpoint as checkpoints
+from daisy.hubert.config import HubertConfig
+from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
+from daisy.hubert.encoder import Padding
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What a batch of utterances got; all lists are in the order of the waveforms.
+
+    Attributes:
+        features: Per utterance (k + 1, T, D): state 0 (what the front end gives), then h_1 to h_k. T frames
+            of 20 ms, D the model's width; on the model's device, in its precision.
+        exit_layer: Per utterance k, the layer at which it stopped, from 1.
+        entropies: Per utterance one mean entropy in nats per layer, NaN where no branch was asked.
+    """
+
+    features: list[Tensor]
+    exit_layer: list[int]
+    entropies: list[list[float]]
+
+
+class Daisy:
+    """A frozen HuBERT that can stop early.
+
+    Args:
+        checkpoint: What `daisy.load` read.
+    """
+
+    def __init__(self, checkpoint: checkpoints.Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self._upstream = EarlyExitHubert(checkpoint)
+
+    @property
+    def config(self) -> HubertConfig:
+        """The encoder's shape."""
+        return self.checkpoint.encoder.config
+
+    @property
+    def layers(self) -> int:
+        """K, the number of transformer layers."""
+        return self.config.layers
+
+    @property
+    def dim(self) -> int:
+        """D, the width of the hidden states."""
+        return self.config.dim
+
+    @property
+    def calibrations(self) -> Mapping[str, Calibration]:
+        """Thresholds and training histograms by task; empty if the checkpoint has none."""
+        return self.checkpoint.calibrations
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.checkpoint.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return self.checkpoint.encoder.layer_norm.weight.dtype
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Daisy:
+        """Move the model to a device, or to another precision (``torch.float32``, ``torch.bfloat16``).
+
+        Entropies are computed in float32 whatever the precision of the rest.
+
+        Returns:
+            The model itself.
+        """
+        self.checkpoint.to(device, dtype)
+        return self
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        waveforms: Sequence[Tensor],
+        *,
+        rho: float | None = None,
+        strategy: str | None = None,
+        task: str | None = None,
+        threshold: float | None = None,
+        layer: int | None = None,
+        granularity: Granularity = "utterance",
+        padding: Padding = "exact",
+    ) -> Output:
+        """Run a batch of utterances, each until it stops.
+
+        Where it may stop is said in one of four ways:
+
+        - ``rho``, ``strategy`` and ``task``: threshold and candidate layers of a calibrated task;
+        - ``threshold``: in nats, with every layer a candidate;
+        - ``layer``: always there (needs no branches);
+        - nothing: at the last layer.
+
+        Args:
+            waveforms: One (N,) float tensor per utterance, 16 kHz, one channel, values between -1 and 1.
+            rho: The scale of the task's threshold; the paper's are 0.7, 0.76 and 1.0.
+            strategy: ``avg``, ``min-max`` or ``threshold``.
+            task: Whose calibration.
+            threshold: In nats.
+            layer: From 1.
+            granularity: Whether every utterance exits for itself or the whole batch at once.
+            padding: How utterances of several lengths are computed; with ``exact`` each gets what it gets alone.
+
+        Raises:
+            DaisyError: if the request is contradictory, the model lacks branches or that calibration, or a
+                waveform is none.
+        """
+        candidates, tau = self.exits(rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer)
+        waves = [wave.to(self.device) for wave in check_waveforms(waveforms)]
+        if not waves:
+            return Output([], [], [])
+        items = self._upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
+        return _output(items)
+
+    @torch.no_grad()
+    def all_layers(self, waveforms: Sequence[Tensor]) -> Output:
+        """Every layer's states and, if there are branches, every layer's entropy; nothing stops early."""
+        waves = [wave.to(self.device) for wave in check_waveforms(waveforms)]
+        return _output(self._upstream.all_layers(waves)) if waves else Output([], [], [])
+
+    def exits(
+        self,
+        *,
+        rho: float | None = None,
+        strategy: str | None = None,
+        task: str | None = None,
+        threshold: float | None = None,
+        layer: int | None = None,
+    ) -> tuple[tuple[int, ...], float]:
+        """The candidate layers and the threshold in nats that a call with these arguments uses.
+
+        Raises:
+            DaisyError: as the call does.
+        """
+        return resolve(
+            self.layers,
+            self.calibrations,
+            self.checkpoint.branches is not None,
+            rho=rho,
+            strategy=strategy,
+            task=task,
+            threshold=threshold,
+            layer=layer,
+        )
+
+
+def _output(items: Sequence[Exit]) -> Output:
+    return Output([item.states for item in items], [item.layer for item in items], [item.entropies for item in items])
+
+
+def check_waveforms(waveforms: Sequence[Tensor]) -> list[Tensor]:
+    """The waveforms, each found to be one.
+
+    Raises:
+        DaisyError: if one is no 1-D float tensor, or holds NaN or infinity.
+    """
+    if isinstance(waveforms, Tensor):
+        raise DaisyError("waveforms is one tensor", fix="Pass a list of 1-D tensors, without padding")
+    for number, wave in enumerate(waveforms):
+        if not isinstance(wave, Tensor) or wave.ndim != 1 or not wave.is_floating_point():
+            what = f"a {wave.dtype} tensor {tuple(wave.shape)}" if isinstance(wave, Tensor) else type(wave).__name__
+            raise DaisyError(f"waveform {number} is {what}", fix="Pass 1-D float tensors: one channel at 16 kHz")
+        if not torch.isfinite(wave).all():
+            raise DaisyError(f"waveform {number} holds NaN or infinity", fix="Drop or repair the recording")
+    return list(waveforms)
+
+
+def load(path: str | Path) -> Daisy:
+    """Read a HuBERT or DAISY checkpoint of any known format.
+
+    fairseq, the published DAISY format, daisy's safetensors, torchaudio state dicts, and folders that
+    transformers wrote; the format is found by content.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        The model as float32 on the CPU.
+
+    Raises:
+        DaisyError: if it cannot be read, with what is wrong and what to do.
+    """
+    return Daisy(checkpoints.load(path))

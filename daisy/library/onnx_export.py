@@ -1,0 +1,180 @@
+"""Write a model as ONNX: a front end and one segment per layer, so that a forward pass can really stop.
+
+A folder holds ``front_end.onnx``, ``layer-01.onnx`` and so on, ``branch-01.onnx`` and so on, and
+``daisy.json``. `daisy.library.onnx_runtime` runs it; that needs neither torch nor the rest of this project's
+heavier dependencies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from daisy.common.files import write_json
+from daisy.common.progress import Progress
+from daisy.errors import DaisyError
+from daisy.hubert.branches import frame_entropy
+from daisy.hubert.checkpoint import Checkpoint
+from daisy.hubert.encoder import Hubert
+
+OPSET = 20
+"""The first with GELU as one operator."""
+
+
+class _FrontEnd(nn.Module):
+    """(1, N) samples to state 0 and the input of layer 1, each (1, T, D)."""
+
+    def __init__(self, encoder: Hubert) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        encoder = self.encoder
+        if encoder.config.normalize:
+            centred = wave - wave.mean(-1, keepdim=True)
+            wave = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
+        states = encoder.post_extract_proj(encoder.layer_norm(encoder.feature_extractor(wave)))
+        x = states + encoder.encoder.pos_conv.padded(states)
+        return states, x if encoder.config.pre_norm else encoder.encoder.layer_norm(x)
+
+
+class _Layer(nn.Module):
+    """(1, T, D) to the layer's output and h_k."""
+
+    def __init__(self, encoder: Hubert, k: int, after_norm: bool) -> None:
+        super().__init__()
+        self.layer, self.after_norm = encoder.encoder.layers[k - 1], after_norm
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x, inner = self.layer(x[0], None)
+        # The same tensor twice would become one output.
+        return x[None], torch.clone(x)[None] if self.after_norm else inner[None]
+
+
+class _Branch(nn.Module):
+    """h_k (1, T, D) to E_k (1,)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight.clone(), False), nn.Parameter(bias.clone(), False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return frame_entropy(F.linear(h, self.weight, self.bias)).mean(1)
+
+
+def export(checkpoint: Checkpoint, out: str | Path, *, int8: bool = False) -> None:
+    """Write `checkpoint` as a folder of ONNX segments.
+
+    Args:
+        checkpoint: A HuBERT, with or without branches, as float32.
+        out: The folder; must be new or empty.
+        int8: Whether the weights of linear layers are quantised to 8 bits; activations are quantised as
+            they come, and convolutions stay as they are.
+
+    Raises:
+        DaisyError: if `out` is not empty or a package is missing.
+    """
+    out = Path(out)
+    require("onnx", "onnxscript", *(["onnxruntime"] if int8 else []))
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise DaisyError("it is there already", file=out, fix="Choose a new folder, or delete this one")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        _write(checkpoint, temporary, int8)
+        temporary.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def require(*packages: str) -> None:
+    """Make sure that optional packages are there.
+
+    Raises:
+        DaisyError: if one is not.
+    """
+    lacking = [name for name in packages if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise DaisyError(
+            f"the Python package {lacking[0]} is missing", fix="Install daisy with its extra: daisy-ssl[onnx]"
+        )
+
+
+def _write(checkpoint: Checkpoint, folder: Path, int8: bool) -> None:
+    encoder, branches = checkpoint.encoder, checkpoint.branches
+    config = encoder.config
+    example = torch.zeros(1, 20, config.dim)
+    count = 1 + config.layers * (1 if branches is None else 2)
+    progress = Progress("ONNX", count, "segments")
+    front = _FrontEnd(encoder)
+    _segment(front, torch.randn(1, 16_000), folder / "front_end.onnx", "wave", ["states", "x"])
+    progress.add()
+    for k in range(1, config.layers + 1):
+        layer = _Layer(encoder, k, checkpoint.position == "after-norm")
+        _segment(layer, example, folder / f"layer-{k:02d}.onnx", "x", ["next", "h"], int8)
+        progress.add()
+        if branches is not None:
+            branch = _Branch(branches.weight[k - 1], branches.bias[k - 1])
+            _segment(branch, example, folder / f"branch-{k:02d}.onnx", "h", ["entropy"], int8)
+            progress.add()
+    description: dict[str, Any] = {
+        "layers": config.layers,
+        "dim": config.dim,
+        "branches": branches is not None,
+        "int8": int8,
+        "receptive_field": config.receptive_field,
+        "calibrations": {task: item.plain() for task, item in checkpoint.calibrations.items()},
+    }
+    write_json(folder / "daisy.json", description)
+
+
+def _segment(
+    module: nn.Module, example: Tensor, file: Path, given: str, results: Sequence[str], int8: bool = False
+) -> None:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (example,),
+            file,
+            input_names=[given],
+            output_names=list(results),
+            dynamic_shapes=({1: torch.export.Dim("length", min=2)},),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    if int8:
+        quantise(file)
+
+
+def quantise(file: Path) -> None:
+    """Turn a segment's matrix products into ones with 8-bit weights, in place."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    whole = file.with_suffix(".float.onnx")
+    file.rename(whole)
+    logging.disable(logging.WARNING)  # it recommends a preparation that these small graphs do not need
+    try:
+        quantize_dynamic(whole, file, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+    finally:
+        logging.disable(logging.NOTSET)
+    whole.unlink()

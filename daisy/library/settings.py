@@ -1,0 +1,18 @@
+"""Settings of the bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleSettings:
+    """Config of `daisy.library.bundle`.
+
+    Attributes:
+        absolute: A threshold in nats per task, for the rule ``absolute``.
+        q: Per task the share that the strategy ``threshold`` asks of a layer.
+    """
+
+    absolute: dict[str, float]
+    q: dict[str, float]

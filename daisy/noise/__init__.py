@@ -1,0 +1,1 @@
+"""The noise study: noisy test recordings, where they exit, and what is understood."""

@@ -1,0 +1,258 @@
+"""Put a run's tables, figures and circumstances on one page that opens from the disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daisy.common import stage
+from daisy.common.columns import read_table
+from daisy.common.files import read_csv, write_text
+from daisy.errors import DaisyError
+from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.report import html, provenance
+from daisy.report.claims import Claim, claims
+from daisy.report.grid import rows_of, tasks_of
+from daisy.report.noise_grid import NoiseResults, read_noise
+from daisy.report.noise_section import NOISE_FIGURES, noise_section
+from daisy.report.sections import (
+    branch_section,
+    example_section,
+    grid_section,
+    histogram_section,
+    seed_section,
+    side_by_side_section,
+    threshold_section,
+)
+from daisy.report.settings import ReportSettings
+from daisy.report.wording import task_title
+
+FIGURES = {
+    "fig2_entropy": (
+        "Entropy per layer (the paper's Fig. 2)",
+        "The mean entropy of every layer's exit branch over each task's training set. An utterance stops at the "
+        "first candidate layer whose entropy is not above the task's threshold.",
+    ),
+    "fig3_tradeoff": (
+        "Result against speed (the paper's Fig. 3)",
+        "Every evaluated cell. Vertical lines are 95% confidence intervals by bootstrap over test utterances. "
+        "Speed is measured one recording at a time, interleaved with the full model.",
+    ),
+}
+
+MOST_REASONS = 20
+"""So many reasons are shown one by one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All tables of a run."""
+
+    grid: list[GridRow]
+    entropy: list[EntropyRow]
+    exits: list[ExitRow]
+    thresholds: list[ThresholdRow]
+    candidates: list[CandidateRow]
+    seeds: list[SeedRow]
+    noise: NoiseResults | None = None
+
+
+def read_results(folder: Path, noise_tasks: Sequence[str] = ()) -> Results:
+    """Read the tables.
+
+    Raises:
+        DaisyError: if one is missing or damaged, or the grid is empty.
+    """
+    grid = read_table(GridRow, folder / "grid.csv")
+    if not grid:
+        raise DaisyError("the grid is empty", file=folder / "grid.csv", fix="Evaluate a method first")
+    return Results(
+        grid,
+        read_table(EntropyRow, folder / "entropy.csv"),
+        read_table(ExitRow, folder / "exits.csv"),
+        read_table(ThresholdRow, folder / "thresholds.csv"),
+        read_table(CandidateRow, folder / "candidates.csv"),
+        read_table(SeedRow, folder / "seeds.csv"),
+        read_noise(folder, noise_tasks) if noise_tasks else None,
+    )
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], str]:
+    """The resolved config, parsed and as text."""
+    text = _text(path, "Run the stage that makes it")
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Delete the file and run again") from None
+    if not isinstance(config, dict):
+        raise DaisyError("not a YAML mapping", file=path, fix="Delete the file and run again")
+    return config, text
+
+
+def _text(path: Path, fix: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DaisyError("the file does not exist", file=path, fix=fix) from None
+    except UnicodeDecodeError as error:
+        raise DaisyError(f"not UTF-8 text ({error})", file=path, fix="Delete the file and run again") from None
+
+
+def inline_figures(folder: Path, figures: Mapping[str, tuple[str, str]]) -> list[dict[str, str]]:
+    """The figures as data URIs, each with its title and caption."""
+    result = []
+    for name, (title, caption) in figures.items():
+        svg = _text(folder / f"{name}.svg", "Draw the figures first")
+        if "<svg" not in svg:
+            raise DaisyError("not an SVG", file=folder / f"{name}.svg", fix="Draw the figures again")
+        # As an image of its own, a figure shares no ids or styles with the page or with the other figure.
+        data = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+        result.append({"title": title, "caption": caption, "data": data})
+    return result
+
+
+def data_section(manifests: Sequence[Path], dropped: Sequence[Path]) -> dict[str, Any]:
+    """The recordings that were used, and how many were left out and why."""
+    columns = ("corpus", "split", "recordings", "speakers", "minutes", "left_out")
+    rows = [[row[name] for name in columns] for path in manifests for row in read_csv(path, columns=columns)]
+    tables = [html.table([name.replace("_", " ").capitalize() for name in columns], rows)]
+    if not dropped:
+        return html.section("The recordings", "", tables)
+    # Reasons that name a file or an error count as one.
+    reasons = collections.Counter(
+        re.sub("(as|decoded:) .*", r"\1 …", row["reason"])
+        for path in dropped
+        for row in read_csv(path, columns=("id", "reason"))
+    )
+    if reasons:
+        ranked = [[reason, html.number(str(count))] for reason, count in reasons.most_common(MOST_REASONS)]
+        if len(reasons) > MOST_REASONS:
+            rest = reasons.total() - sum(count for _, count in reasons.most_common(MOST_REASONS))
+            ranked.append(["other reasons", html.number(str(rest))])
+        tables.append(html.table(("Left out because", "Recordings"), ranked))
+    text = f"{reasons.total()} recordings were left out before the corpora were divided."
+    return html.section("The recordings", text, tables)
+
+
+def notes(config: dict[str, Any], results: Results) -> list[str]:
+    """What a reader must know before using the numbers."""
+    result = []
+    tasks = tasks_of(results.grid)
+    own = (config.get("data") or {}).get("corpora") or {}
+    if "asr" in tasks and not own.get("asr"):
+        others = ", ".join(task_title(task) for task in tasks if task != "asr")
+        real = f"; those of {others} are recordings of real voices" if others else ""
+        result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
+    elif not own:
+        result.append("The recordings are of real voices.")
+    if sum(row.cell.method.by_entropy for row in rows_of(results.grid, tasks[0])) > 1:
+        result.append(
+            "Where a claim asks for some DAISY cell, the cell is picked by the test set itself, which favours DAISY."
+        )
+    if any(row.rule == "midrange" for row in results.thresholds):
+        result.append(
+            "The midrange rule for thresholds is inferred: the thresholds published with the paper fit it, "
+            "but nobody has confirmed it."
+        )
+    upstream = config.get("upstream")
+    checkpoint = str(upstream.get("checkpoint", "")) if isinstance(upstream, dict) else ""
+    if "hubert_tiny" in Path(checkpoint).name:
+        result.append(
+            "The speech model is the tiny one that comes with this project, and the data are small. The numbers show "
+            "how the method behaves here; they are no substitute for the paper's numbers."
+        )
+    elif checkpoint:
+        result.append(f"The speech model is {checkpoint}. The data are not the paper's, so neither are the numbers.")
+    return result
+
+
+def summary(found: Sequence[Claim]) -> str:
+    """How many claims hold, in one sentence."""
+    counts = collections.Counter(claim.verdict for claim in found)
+    return f"Of {len(found)} claims, {counts['holds']} hold, {counts['fails']} fail, {counts['not tested']} not tested."
+
+
+def facts(settings: ReportSettings, finished: datetime.datetime) -> dict[str, str]:
+    """When and with what the run was made."""
+    return {
+        "Run": settings.run,
+        "Results finished": f"{finished:%Y-%m-%d %H:%M} UTC",
+        "Code revision": provenance.revision() or "unknown (no repository)",
+        **provenance.versions(),
+        "Processor": f"{provenance.processor()} (where this page was made)",
+        "Timed on": "1 thread",
+    }
+
+
+def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
+    """The page and its claims, from the files that the command line names."""
+    results = read_results(arguments.tables, settings.noise_tasks)
+    config, config_text = read_config(arguments.config)
+    found = claims(results.grid, results.entropy, results.noise)
+    tasks = tasks_of(results.grid)
+    modified = (arguments.tables / "grid.csv").stat().st_mtime
+    finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
+    details = {"The whole config": config_text}
+    if arguments.checkpoint_card:
+        details["The speech model"] = _text(arguments.checkpoint_card, "Leave out --checkpoint-card, or name a file")
+    examples = example_section(arguments.examples)
+    page = html.render(
+        {
+            "title": f"DAISY, run {settings.run}",
+            "subtitle": "Early exit for HuBERT, decided per utterance by the entropy of its exit branches: "
+            + ", ".join(task_title(task) for task in tasks)
+            + f". Results of {finished:%Y-%m-%d}.",
+            "summary": summary(found),
+            "claims": found,
+            "notes": notes(config, results),
+            "figures": inline_figures(arguments.figures, FIGURES | (NOISE_FIGURES if results.noise else {})),
+            "sections": [
+                side_by_side_section(results.grid),
+                *([examples] if examples else []),
+                grid_section(results.grid, results.exits),
+                *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
+                *([noise_section(results.noise)] if results.noise else []),
+                threshold_section(results.thresholds, results.candidates),
+                histogram_section(arguments.histograms),
+                branch_section(arguments.history),
+                data_section(arguments.manifests, arguments.dropped),
+            ],
+            "facts": facts(settings, finished),
+            "details": details,
+        }
+    )
+    return page, found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
+    parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
+    parser.add_argument("--config", type=Path, required=True, help="the run's resolved config")
+    parser.add_argument(
+        "--manifests", type=Path, nargs="+", required=True, help="recordings, speakers, minutes per split"
+    )
+    parser.add_argument("--dropped", type=Path, nargs="*", default=[], help="recordings left out, and why")
+    parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
+    parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
+    parser.add_argument("--examples", type=Path, nargs="*", default=[], help="<task>/examples.json")
+    parser.add_argument("--checkpoint-card", type=Path, help="text about the speech model")
+    parser.add_argument("--out", type=Path, required=True, help="output: the page")
+    arguments = parser.parse_args(argv)
+    page, found = build(arguments, stage.settings(ReportSettings, arguments.settings))
+    write_text(arguments.out, page)
+    print(f"report: {summary(found)}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,293 @@
+"""The report's tables: the grid, thresholds, exit histograms and branch accuracies, rounded for reading."""
+
+from __future__ import annotations
+
+import base64
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from daisy.common.files import read_csv, read_json
+from daisy.errors import DaisyError
+from daisy.evaluation.rows import CandidateRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.exits.candidates import mean_exit
+from daisy.exits.cell import GridCell
+from daisy.exits.method import INPUT, Method
+from daisy.report import html
+from daisy.report.grid import cells_of, input_of, metrics_of, rows_of, tasks_of
+from daisy.report.wording import cell_label, decimals, method_label, metric_label, rho_text, task_title
+
+LAST_UPDATES = 20
+"""Branch accuracy is a mean over so many of the last updates: that of one batch is noisy."""
+
+
+def _metric_column(rows: Sequence[GridRow]) -> list[dict[str, Any]]:
+    places = max(decimals(row.ci_high - row.ci_low) for row in rows)
+    best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
+    return [
+        html.number(
+            f"{row.value:.{places}f} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]", best=row.value == best
+        )
+        for row in rows
+    ]
+
+
+def _column(rows: Sequence[GridRow], name: str, write: Callable[[float], str], *, most: bool) -> list[dict[str, Any]]:
+    values = [getattr(row, name) for row in rows]
+    best = (max if most else min)(values)
+    return [html.number(write(value), best=value == best) for value in values]
+
+
+def exit_label(counts: Sequence[int]) -> str:
+    """A histogram in words: the layers that occurred, with their counts."""
+    return ", ".join(f"layer {layer}: {count}" for layer, count in enumerate(counts, start=1) if count)
+
+
+def _exit_bars(row: GridRow, exits: Sequence[ExitRow]) -> dict[str, Any]:
+    counts = [item.count for item in exits if (item.task, item.cell) == (row.task, row.cell)]
+    return html.bars(counts, exit_label(counts))
+
+
+def grid_table(grid: Sequence[GridRow], exits: Sequence[ExitRow], task: str) -> dict[str, Any]:
+    """A task's cells, one per row, the best value of every column marked."""
+    metrics = metrics_of(grid, task)
+    rows = rows_of(grid, task)
+    columns: list[list[Any]] = [[cell_label(row.cell) for row in rows]]
+    columns += [_metric_column(rows_of(grid, task, metric)) for metric in metrics]
+    columns.append(_column(rows, "speedup_vs_full", lambda value: f"{value:.2f}×", most=True))
+    columns.append(_column(rows, "mean_exit_layer", lambda value: f"{value:.2f}", most=False))
+    columns.append(_column(rows, "macs_per_second", lambda value: f"{value / 1e9:#.3g}", most=False))
+    columns.append(_column(rows, "rtf", lambda value: f"{value:#.3g}", most=False))
+    columns.append([_exit_bars(row, exits) for row in rows])
+    header = [
+        "Method",
+        *(f"{metric_label(task, metric)} [95% interval]" for metric in metrics),
+        "Speed-up",
+        "Mean exit layer",
+        "Billion MACs per second of audio",
+        "Real-time factor",
+        "Exits on the test set",
+    ]
+    return html.table(
+        header,
+        list(zip(*columns, strict=True)),
+        f"{task_title(task)}, {rows[0].n_utterances} test utterances{_unprocessed(grid, task)}",
+    )
+
+
+def _unprocessed(grid: Sequence[GridRow], task: str) -> str:
+    """What the input itself scores, in words."""
+    found = [input_of(grid, task, metric) for metric in metrics_of(grid, task)]
+    parts = [
+        f"{metric_label(task, row.metric)} {row.value:.{decimals(row.ci_high - row.ci_low)}f}" for row in found if row
+    ]
+    return f"; the unprocessed input has {', '.join(parts)}" if parts else ""
+
+
+def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str, Any]:
+    """The whole grid, a table per task."""
+    return html.section(
+        "All results",
+        "The best value of every column is marked. Speed-up is over the full model, measured side by side; "
+        "bars show how many utterances stopped at each layer, the first layer at the left.",
+        [grid_table(grid, exits, task) for task in tasks_of(grid)],
+    )
+
+
+def seed_section(seeds: Sequence[SeedRow]) -> dict[str, Any]:
+    """Mean and spread over the seeds of training, where there is more than one."""
+    cells: dict[tuple[str, str, GridCell], list[SeedRow]] = {}
+    for row in seeds:
+        if row.cell.method != INPUT:
+            cells.setdefault((row.task, row.metric, row.cell), []).append(row)
+    rows = [
+        [
+            task_title(same[0].task),
+            metric_label(same[0].task, same[0].metric),
+            cell_label(same[0].cell),
+            html.number(f"{statistics.fmean(row.value for row in same):.3f}"),
+            html.number(f"{statistics.stdev(row.value for row in same):.3f}"),
+            html.number(f"{min(row.value for row in same):.3f} to {max(row.value for row in same):.3f}"),
+        ]
+        for same in cells.values()
+        if len(same) > 1
+    ]
+    count = len({row.seed for row in seeds})
+    header = ("Task", "Metric", "Method", "Mean", "Standard deviation", "Range")
+    text = f"Every downstream model was trained with {count} seeds; all other results are means over them."
+    return html.section("Spread over seeds", text, [html.table(header, rows)])
+
+
+def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
+    """The paper's Table 1: the methods side by side on all tasks, results in one table and speed in another."""
+    tasks = tasks_of(grid)
+    chosen = cells_of(grid)
+    found = {(row.cell, row.task, row.metric): row for row in grid}
+    results: list[list[Any]] = [[cell_label(cell) for cell in chosen]]
+    header = ["Method"]
+    for task in tasks:
+        for metric in metrics_of(grid, task):
+            rows = rows_of(grid, task, metric)
+            places = max(decimals(row.ci_high - row.ci_low) for row in rows)
+            best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
+            column = [found.get((cell, task, metric)) for cell in chosen]
+            results.append([_result(row, places, best) for row in column])
+            header.append(f"{task_title(task)}: {metric_label(task, metric)}")
+    priced = [cell for cell in chosen if cell.method != INPUT]
+    costs: list[list[Any]] = [[cell_label(cell) for cell in priced]]
+    for task in tasks:
+        main = metrics_of(grid, task)[0]
+        known = [found.get((cell, task, main)) for cell in priced]
+        costs.append([_cost(row) if row else "–" for row in known])
+    tables = [
+        html.table(header, list(zip(*results, strict=True)), "Results on the test sets"),
+        html.table(
+            ["Method", *(task_title(task) for task in tasks)],
+            list(zip(*costs, strict=True)),
+            "Speed-up over the full model; mean exit layer; billion MACs per second of audio; real-time factor",
+        ),
+    ]
+    text = "The best value of every column is marked. Confidence intervals stand below, and in tables/table1.csv."
+    return html.section("The methods side by side (the paper's Table 1)", text, tables)
+
+
+def _result(row: GridRow | None, places: int, best: float) -> Any:
+    if row is None:
+        return "–"
+    return html.number(f"{row.value:.{places}f}", best=row.value == best and row.cell.method != INPUT)
+
+
+def _cost(row: GridRow) -> Any:
+    return html.number(
+        f"{row.speedup_vs_full:.2f}×; {row.mean_exit_layer:.1f}; {row.macs_per_second / 1e9:#.2g}; {row.rtf:#.2g}"
+    )
+
+
+def example_section(paths: Sequence[Path]) -> dict[str, Any] | None:
+    """Recordings to listen to: input, reference and what the systems made of it; None if there are none.
+
+    Raises:
+        DaisyError: if a table or a recording is missing or damaged.
+    """
+    tables = []
+    for path in paths:
+        value = read_json(path)
+        try:
+            names = list(value["examples"][0]["files"])
+            rows = [
+                [item["speaker"].replace("+", " and ")]
+                + [_players(path, item["files"][name], item["exit_layers"].get(name)) for name in names]
+                for item in value["examples"]
+            ]
+            tables.append(html.table(["Speaker", *names], rows, task_title(value["task"])))
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise DaisyError(f"no table of examples ({error!r})", file=path, fix="Delete it and run again") from None
+    text = (
+        "Test recordings drawn by seed, not by how well they came out. Separated voices stand in the order of the "
+        "references that they fit best."
+    )
+    return html.section("Examples to listen to", text, tables) if tables else None
+
+
+def _players(table: Path, names: Sequence[str], layer: int | None) -> dict[str, Any]:
+    sounds = []
+    for name in names:
+        file = table.parent / name
+        try:
+            sounds.append("data:audio/flac;base64," + base64.b64encode(file.read_bytes()).decode())
+        except FileNotFoundError:
+            raise DaisyError("the recording does not exist", file=file, fix="Make the examples again") from None
+    return html.players(sounds, "" if layer is None else f"exit at layer {layer}")
+
+
+def threshold_section(thresholds: Sequence[ThresholdRow], candidates: Sequence[CandidateRow]) -> dict[str, Any]:
+    """Thresholds per task and scale, and the candidate layers of every strategy."""
+    strategies = list(dict.fromkeys(row.strategy for row in candidates))
+    found = {(row.task, row.rho, row.strategy): row for row in candidates}
+    rows = []
+    for item in thresholds:
+        cells = [found.get((item.task, item.rho, strategy)) for strategy in strategies]
+        layers = [_layers(cell) if cell else "–" for cell in cells]
+        rows.append([task_title(item.task), rho_text(item.rho), html.number(f"{item.tau:.4f}"), item.rule, *layers])
+    header = ("Task", "ρ", "Threshold τ (nats)", "Rule", *(f"Candidates: {name}" for name in strategies))
+    fallen = sum(row.fallback for row in candidates)
+    text = "An utterance stops at the first candidate layer whose entropy is at most τ, or at the last candidate."
+    if fallen:
+        cells_have = "cell has" if fallen == 1 else "cells have"
+        text += (
+            f" {fallen} {cells_have} a fallback: no layer's share of training exits was large enough, "
+            "so the most frequent layer stands in."
+        )
+    return html.section("Thresholds and candidate layers", text, [html.table(header, rows)] if rows else [])
+
+
+def _layers(row: CandidateRow) -> str:
+    """Candidates in print: runs of three layers and more as a range."""
+    layers = [int(item) for item in row.candidates.split()]
+    if len(layers) > 2 and layers == list(range(layers[0], layers[-1] + 1)):
+        text = f"{layers[0]} to {layers[-1]}"
+    else:
+        text = ", ".join(map(str, layers))
+    return f"{text} (fallback)" if row.fallback else text
+
+
+def _read_histogram(path: Path) -> tuple[str, Method, list[int], float | None]:
+    value = read_json(path)
+    counts = value.get("counts") if isinstance(value, dict) else None
+    if (
+        not isinstance(counts, list)
+        or not all(type(count) is int and count >= 0 for count in counts)
+        or not sum(counts)
+        or not isinstance(value.get("task"), str)
+    ):
+        raise DaisyError("no training exit histogram", file=path, fix="Delete the file and run again")
+    return value["task"], Method.parse(path.parent.name), counts, value.get("tau")
+
+
+def histogram_section(paths: Sequence[Path]) -> dict[str, Any]:
+    """Where the training utterances of every DAISY model stopped; baselines stop at one layer and are left out."""
+    read = [_read_histogram(path) for path in paths]
+    chosen = sorted((item for item in read if item[3] is not None), key=lambda item: (item[0], GridCell(item[1]).key))
+    rows = []
+    for task, method, counts, _ in chosen:
+        shown = html.bars(counts, exit_label(counts))
+        rows.append(
+            [task_title(task), method_label(method), html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown]
+        )
+    text = "While a model trains, every layer is a candidate. Its candidate layers follow from these exits."
+    header = ("Task", "Model", "Mean exit layer", "Utterances", "Exits, from the first layer")
+    return html.section("Training exit histograms", text, [html.table(header, rows)] if rows else [])
+
+
+def branch_section(history: Path) -> dict[str, Any]:
+    """The branches' accuracy per layer at the end of their training.
+
+    Raises:
+        DaisyError: if the history is empty or damaged.
+    """
+    rows = read_csv(history, columns=("step", "loss", "accuracy_1"))
+    last = rows[-LAST_UPDATES:]
+    if not last:
+        raise DaisyError("the history is empty", file=history, fix="Train the branches again")
+    names = [name for name in last[0] if name.startswith("accuracy_")]
+    try:
+        means = [100 * math.fsum(float(row[name]) for row in last) / len(last) for name in names]
+    except (TypeError, ValueError):
+        raise DaisyError("an accuracy is no number", file=history, fix="Train the branches again") from None
+    layers = [name.removeprefix("accuracy_") for name in names]
+    text = (
+        f"How often each layer's branch finds the target class of a frame: mean over the last {len(last)} of "
+        f"{len(rows)} updates, on the training batches."
+    )
+    drawn = html.bars(
+        means,
+        ", ".join(f"layer {layer}: {mean:.1f}%" for layer, mean in zip(layers, means, strict=True)),
+        top=100.0,
+        tall=True,
+    )
+    header = ("Layer", *layers)
+    numbers = ["Accuracy (%)", *(html.number(f"{mean:.1f}", best=mean == max(means)) for mean in means)]
+    tables = [html.table(("Accuracy per layer, a full bar is 100%",), [[drawn]]), html.table(header, [numbers])]
+    return html.section("Branch accuracy", text, tables)

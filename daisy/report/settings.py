@@ -1,0 +1,75 @@
+"""Settings of the stages that show what a run found."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from daisy.exits.method import Method
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One way of running the task.
+
+    Attributes:
+        name: How listeners read it.
+        method: How every recording gets its exit layer.
+        strategy: How candidate layers are chosen; None for a fixed layer.
+        q: The strategy's share.
+    """
+
+    name: str
+    method: Method
+    strategy: str | None = None
+    q: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ExamplesSettings:
+    """Config of `daisy.report.examples`.
+
+    Attributes:
+        count: Recordings to draw.
+        seconds: Longer ones are not drawn.
+        seed: Seed of the draw.
+        systems: What to run, in the order of ``--models`` and ``--exits``.
+    """
+
+    count: int
+    seconds: float
+    seed: int
+    systems: tuple[System, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Nothing:
+    """Config of `daisy.report.tables` and `daisy.report.figures`: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AblationSettings:
+    """Config of `daisy.report.ablation`.
+
+    Attributes:
+        variants: The targets of every variant.
+        default: The variant that the run itself uses.
+        tasks: The tasks that are compared.
+    """
+
+    variants: dict[str, dict[str, Any]]
+    default: str
+    tasks: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSettings:
+    """Config of `daisy.report.page`.
+
+    Attributes:
+        run: The run's name.
+        noise_tasks: The tasks of the noise study, if there is one.
+    """
+
+    run: str
+    noise_tasks: tuple[str, ...] = ()

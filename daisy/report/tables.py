@@ -1,0 +1,191 @@
+"""Gather evaluations and calibrations into the tables from which figures, claims and the report are made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from daisy.common import stage
+from daisy.common.columns import typed, write_table
+from daisy.common.files import read_json, write_csv
+from daisy.errors import DaisyError
+from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.exits.cell import GridCell
+from daisy.exits.method import INPUT, Method
+from daisy.report.settings import Nothing
+
+
+def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DaisyError("not a JSON object", file=path, fix="Delete the file and run again")
+    missing = [key for key in keys if key not in value]
+    if missing:
+        raise DaisyError(f"{missing[0]!r} is missing", file=path, fix="Delete the file and run again")
+    return value
+
+
+def _items(value: dict[str, Any], key: str, kind: type, path: Path) -> list[Any]:
+    items = value[key]
+    if not isinstance(items, list) or not items or any(type(item) is not kind for item in items):
+        raise DaisyError(
+            f"{key!r} is not a filled list of {kind.__name__}", file=path, fix="Delete the file and run again"
+        )
+    return items
+
+
+def _once(keys: Iterable[tuple[Hashable, ...]], paths: Sequence[Path]) -> None:
+    """Refuse a cell that occurs twice: two files of one method would count it double."""
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen:
+            raise DaisyError(
+                f"{', '.join(map(str, key))} occurs twice", file=paths[0].parent, fix="Give every file once"
+            )
+        seen.add(key)
+
+
+MEANS = ("value", "ci_low", "ci_high", "mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
+"""The columns of the grid that are means over seeds of training."""
+
+
+def seed_rows(paths: Sequence[Path]) -> list[tuple[SeedRow, GridRow]]:
+    """The rows of all evaluations: by task, then full, fixed layers, DAISY by rho and strategy, then seed.
+
+    Raises:
+        DaisyError: if a file is damaged, or a cell occurs twice.
+    """
+    rows = []
+    for path in paths:
+        items = _items(_read(path, ("task", "method", "rho", "rows")), "rows", dict, path)
+        rows += [(typed(SeedRow, item, path), typed(GridRow, item, path)) for item in items]
+    _once(((row.task, row.cell, row.metric, f"seed {row.seed}") for row, _ in rows), paths)
+    return sorted(rows, key=lambda pair: (pair[0].task, *pair[0].cell.key))
+
+
+def grid_rows(trained: Sequence[tuple[SeedRow, GridRow]]) -> list[GridRow]:
+    """The grid: a row per cell and metric, with means over the seeds that its model was trained with.
+
+    Confidence intervals are of the test utterances; their ends are means over seeds too.
+    """
+    cells: dict[tuple[str, GridCell, str], list[GridRow]] = {}
+    for _, row in trained:
+        cells.setdefault((row.task, row.cell, row.metric), []).append(row)
+    rows = []
+    for same in cells.values():
+        means: dict[str, Any] = {name: math.fsum(getattr(row, name) for row in same) / len(same) for name in MEANS}
+        rows.append(dataclasses.replace(same[0], **means))
+    return rows
+
+
+def exit_rows(paths: Sequence[Path]) -> list[ExitRow]:
+    """How many test utterances of every cell stopped at every layer, in the grid's order."""
+    rows = []
+    for path in paths:
+        value = _read(path, ("task", "method", "rho", "exits"))
+        for item in _items(value, "exits", dict, path):
+            if "counts" not in item:
+                raise DaisyError("'counts' is missing", file=path, fix="Delete the file and run again")
+            for layer, count in enumerate(_items(item, "counts", int, path), start=1):
+                rows.append(typed(ExitRow, {**value, **item, "layer": layer, "count": count}, path))
+    # Exits follow from entropies alone, so all seeds of a cell have the same; one that differs is a second row.
+    rows = list(dict.fromkeys(rows))
+    _once(((row.task, row.cell, f"layer {row.layer}") for row in rows), paths)
+    return sorted(rows, key=lambda row: (row.task, *row.cell.key, row.layer))
+
+
+def candidate_rows(paths: Sequence[Path]) -> list[CandidateRow]:
+    """The candidate layers of every DAISY cell, in the grid's order."""
+    rows: dict[CandidateRow, None] = {}
+    for path in paths:
+        value = _read(path, ("method", "rows"))
+        for item in _items(value, "rows", dict, path) if Method.parse(value["method"]).by_entropy else []:
+            layers = _items({"candidates": None, **item}, "candidates", int, path)
+            rows[typed(CandidateRow, {**item, "candidates": " ".join(map(str, layers))}, path)] = None
+    return sorted(rows, key=lambda row: (row.task, *row.cell.key))
+
+
+def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[ThresholdRow]]:
+    """Mean entropy per task and layer, and every threshold.
+
+    Raises:
+        DaisyError: if a file is damaged, or two files of a task disagree about its entropies.
+    """
+    entropies: dict[str, list[EntropyRow]] = {}
+    thresholds = []
+    for path in paths:
+        value = _read(path, ("task", "mean_entropy"))
+        means = _items(value, "mean_entropy", float, path)
+        rows = [
+            typed(EntropyRow, {"task": value["task"], "layer": layer, "mean_entropy": mean}, path)
+            for layer, mean in enumerate(means, start=1)
+        ]
+        if entropies.setdefault(value["task"], rows) != rows:
+            raise DaisyError(
+                f"its mean entropies differ from those of another file of the task {value['task']}",
+                file=path,
+                fix="Run the calibration of this task again",
+            )
+        thresholds.append(typed(ThresholdRow, value, path))
+    _once(((row.task, row.rho) for row in thresholds), paths)
+    ordered = [row for task in sorted(entropies) for row in entropies[task]]
+    return ordered, sorted(thresholds, key=lambda row: (row.task, row.rho))
+
+
+COSTS = ("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
+"""Columns that do not depend on the metric."""
+
+
+def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
+    """The paper's Table 1: a row per method, rho and strategy, with every task's metrics and costs in columns.
+
+    The input itself has metrics alone, and a cell that a task lacks is empty.
+    """
+    cells = sorted({row.cell for row in grid}, key=lambda cell: cell.key)
+    table: dict[GridCell, dict[str, Any]] = {
+        cell: {"method": cell.method.row, "rho": cell.method.rho, "strategy": cell.strategy} for cell in cells
+    }
+    columns: dict[str, None] = dict.fromkeys(("method", "rho", "strategy"))
+    for task in dict.fromkeys(row.task for row in grid):
+        for row in (row for row in grid if row.task == task):
+            values = {
+                f"{task}_{row.metric}": row.value,
+                f"{task}_{row.metric}_ci_low": row.ci_low,
+                f"{task}_{row.metric}_ci_high": row.ci_high,
+            }
+            table[row.cell] |= values
+            columns |= dict.fromkeys(values)
+        for row in (row for row in grid if row.task == task and row.cell.method != INPUT):
+            table[row.cell] |= {f"{task}_{name}": getattr(row, name) for name in COSTS}
+        columns |= dict.fromkeys(f"{task}_{name}" for name in COSTS)
+    return [{name: line.get(name) for name in columns} for line in table.values()]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, settings=False)
+    parser.add_argument("--settings", default="{}", help="an empty JSON object: this stage has no settings")
+    parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task, method and seed")
+    parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
+    parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
+    arguments = parser.parse_args(argv)
+    stage.settings(Nothing, arguments.settings)
+    trained = seed_rows(arguments.evaluations)
+    grid, exits = grid_rows(trained), exit_rows(arguments.evaluations)
+    candidates = candidate_rows(arguments.evaluations)
+    entropies, thresholds = calibration_rows(arguments.calibrations)
+    write_table(GridRow, arguments.out / "grid.csv", grid)
+    write_table(SeedRow, arguments.out / "seeds.csv", [row for row, _ in trained])
+    lines = side_by_side(grid)
+    write_csv(arguments.out / "table1.csv", list(lines[0]), lines)
+    write_table(ExitRow, arguments.out / "exits.csv", exits)
+    write_table(CandidateRow, arguments.out / "candidates.csv", candidates)
+    write_table(EntropyRow, arguments.out / "entropy.csv", entropies)
+    write_table(ThresholdRow, arguments.out / "thresholds.csv", thresholds)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,1 @@
+"""The targets of exit branches: drawn frames, clusters, and a label per frame."""

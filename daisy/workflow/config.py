@@ -1,0 +1,171 @@
+"""The config: checked as one, with an error that names the key, the value and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+import yaml
+
+from daisy.errors import DaisyError
+from daisy.exits.method import DAISY, FULL, Method
+
+SCHEMA = Path(__file__).parent / "config_schema.yaml"
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run, checked: tasks that an overlay sets to null are left out.
+
+    Raises:
+        DaisyError: at the first fault.
+    """
+    tasks = config.get("tasks")
+    resolved = dict(config)
+    if isinstance(tasks, Mapping):
+        resolved["tasks"] = {name: task for name, task in tasks.items() if task is not None}
+    check(resolved)
+    return resolved
+
+
+def read_layers(*paths: Path) -> dict[str, Any]:
+    """The config of some files, each laid over those before it, as Snakemake does; checked.
+
+    Raises:
+        DaisyError: if a file is missing or is not YAML, or the config is wrong.
+    """
+    from snakemake.utils import update_config
+
+    config: dict[str, Any] = {}
+    for path in paths:
+        try:
+            layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except FileNotFoundError:
+            raise DaisyError("the config file does not exist", file=path, fix="Correct the path") from None
+        except yaml.YAMLError as error:
+            problem = " ".join(str(error).split())
+            raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Correct the file") from None
+        if not isinstance(layer, dict):
+            raise DaisyError("it holds no mapping", file=path, fix="Write `key: value` lines")
+        update_config(config, layer)
+    return resolve(config)
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check a whole config against the schema, and its parts against each other.
+
+    Raises:
+        DaisyError: at the first fault.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    for error in sorted(validator.iter_errors(config), key=lambda item: (len(item.path), str(item.path))):
+        raise _explained(error)
+    splits = config["data"]["splits"]
+    if splits["dev"] + splits["test"] >= 1:
+        raise DaisyError(
+            f"data.splits: dev {splits['dev']} and test {splits['test']} leave nothing to train on",
+            fix="Let them add up to less than 1",
+        )
+    noisy = config["data"]["mixtures"]["enhancement"]
+    both = sorted(set(noisy["speakers"]) & set(noisy["test_speakers"]))
+    if both:
+        raise DaisyError(
+            f"data.mixtures.enhancement: {both[0]} is among speakers and test_speakers",
+            fix="Name every speaker in one of the two",
+        )
+    methods = _methods(config)
+    if DAISY in methods and config["thresholds"]["rule"] == "absolute":
+        missing = sorted(set(config["tasks"]) - set(config["thresholds"]["absolute"]))
+        if missing:
+            raise DaisyError(
+                f"thresholds.rule is absolute, but the task {missing[0]} has no threshold",
+                fix=f"Add thresholds.absolute.{missing[0]}, in nats",
+            )
+    if FULL not in methods:
+        raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
+    unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
+    if unknown:
+        raise DaisyError(f"ablation.tasks: the run has no task {unknown[0]!r}", fix="Leave it out, or add it to tasks")
+    _check_noise(config)
+    if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
+        raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def check_layers(config: Mapping[str, Any], layers: int) -> None:
+    """Check that every layer that the config names is one of the model's.
+
+    Args:
+        config: A checked config.
+        layers: K, the model's layers.
+
+    Raises:
+        DaisyError: at the first that is none.
+    """
+    named = [
+        ("thresholds.floor", config["thresholds"]["floor"]),
+        *(("noise.floors", layer) for layer in config["noise"]["floors"]),
+        *(("ablation.layers", layer) for layer in config["ablation"]["layers"]),
+        *(("downstream.methods", method.layer) for method in _methods(config) if method.layer),
+    ]
+    if config["targets"]["kind"] == "kmeans":
+        named.insert(0, ("targets.layer", config["targets"]["layer"]))
+    for key, layer in named:
+        if layer > layers:
+            raise DaisyError(
+                f"{key}: there is no layer {layer} in {config['upstream']['checkpoint']}",
+                fix=f"Choose one from 1 to {layers}",
+            )
+
+
+def _methods(config: Mapping[str, Any]) -> list[Method]:
+    """The methods of a config whose form is right."""
+    return [Method.parse(name) for name in config["downstream"]["methods"]]
+
+
+def _check_noise(config: Mapping[str, Any]) -> None:
+    study = config["noise"]
+    unknown = [task for task in study["tasks"] if task not in config["tasks"]]
+    if unknown:
+        raise DaisyError(f"noise.tasks names {unknown[0]!r}, which is none of the tasks", fix="Add it to tasks")
+    if not study["tasks"]:
+        return
+    if "asr" not in study["tasks"]:
+        raise DaisyError("noise.tasks lacks asr, whose word error rate the study measures", fix="Add asr, or use []")
+    if DAISY not in _methods(config):
+        raise DaisyError(
+            "the noise study needs daisy among downstream.methods", fix="Add daisy, or set noise.tasks: []"
+        )
+    made = {"white", *config["data"]["noise"]["kinds"]}
+    missing = [kind for kind in study["kinds"] if kind not in made]
+    if missing and not config["data"]["corpora"].get("noise"):
+        raise DaisyError(
+            f"noise.kinds names {missing[0]!r}, which is not prepared",
+            fix="Add it to data.noise.kinds, or name a corpus that has it in data.corpora.noise",
+        )
+
+
+def _explained(error: jsonschema.ValidationError) -> DaisyError:
+    place = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(_schema(error).get("properties", {}))
+        given = cast(Mapping[str, Any], error.instance)
+        unknown = next(key for key in given if key not in known)
+        near = difflib.get_close_matches(str(unknown), known, n=1)
+        return DaisyError(
+            f"unknown key {unknown!r} in {place}",
+            fix=f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}",
+            file="config",
+        )
+    return DaisyError(f"{place}: {error.message}", fix=_fix(error), file="config")
+
+
+def _schema(error: jsonschema.ValidationError) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], error.schema)
+
+
+def _fix(error: jsonschema.ValidationError) -> str:
+    description = _schema(error).get("description")
+    return f"It is: {description}" if description else "See config/config.yaml"

@@ -1,0 +1,97 @@
+"""How much disk a stage takes, from how much audio it works on. Standard library only, for the Snakefile.
+
+Sizes are those of the bulk: states, drawn frames, labels and the audio that is made. Tables, models and logs are small.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from daisy.hubert.shape import Shape
+
+RATE = 50
+"""Frames per second."""
+
+FLAC = 16_000 * 2 * 0.6
+"""Bytes of a second of speech in FLAC, by a typical ratio."""
+
+LABEL = 4.0
+"""Bytes of a frame's label as text."""
+
+KINDS = {"float16": 2, "float32": 4}
+
+UNKNOWN = Shape(12, 768)
+"""Stands for a checkpoint whose header does not tell its shape: HuBERT Base."""
+
+
+class Audio(NamedTuple):
+    """Recordings and their length.
+
+    Attributes:
+        recordings: How many.
+        seconds: How long in all.
+    """
+
+    recordings: int
+    seconds: float
+
+
+EXPECTED: Mapping[str, Mapping[str, Audio]] = {
+    "librispeech": {"train": Audio(281_241, 960.9 * 3600), "dev": Audio(2_703, 19_396), "test": Audio(2_620, 19_453)},
+    "librispeech-10h": {"train": Audio(2_763, 36_000), "dev": Audio(2_703, 19_396), "test": Audio(2_620, 19_453)},
+    "voxceleb1": {"train": Audio(13_761, 113_500), "dev": Audio(6_904, 57_000), "test": Audio(8_251, 68_000)},
+    "voicebank-demand": {"train": Audio(1_000, 2_930), "dev": Audio(770, 2_260), "test": Audio(824, 2_070)},
+    "libri2mix": {"train": Audio(13_900, 208_800), "dev": Audio(1_000, 13_200), "test": Audio(3_000, 39_600)},
+    "musan": {"test": Audio(2_016, 109 * 3600)},
+}
+"""Published corpora in the paper's use, by their makers' hours; for a plan before the manifests are made."""
+
+
+def audio_of(summary: Path, corpus: str, part: str) -> Audio:
+    """The recordings of a split: by its manifest, or before that is made by what is expected of a published corpus.
+
+    Args:
+        summary: The manifests' ``summary.csv``.
+        corpus: The published corpus, or anything else.
+        part: ``train``, ``dev`` or ``test``.
+
+    Returns:
+        Nothing at all where neither tells.
+    """
+    if summary.is_file():
+        with open(summary, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["split"] == part:
+                    return Audio(int(row["recordings"]), float(row["minutes"]) * 60)
+    return EXPECTED.get(corpus, {}).get(part, Audio(0, 0.0))
+
+
+def states(audio: Audio, shape: Shape | None, storage: str, *, pooled: bool, keep: bool) -> float:
+    """Bytes of the states of a split."""
+    layers, dim = shape or UNKNOWN
+    frames = audio.recordings if pooled else audio.seconds * RATE
+    return frames * (layers + 1) * dim * KINDS[storage] * keep
+
+
+def drawn_frames(audio: Audio, shape: Shape | None, utterances: float, share: float, shards: int) -> float:
+    """Bytes of one shard of the frames that are drawn for k-means."""
+    return audio.seconds * RATE * utterances * share * (shape or UNKNOWN).dim * 4 / shards
+
+
+def labels(audio: Audio) -> float:
+    """Bytes of the labels of a split."""
+    return audio.seconds * RATE * LABEL
+
+
+def flac(audio: Audio, signals: int = 1) -> float:
+    """Bytes of recordings as FLAC."""
+    return audio.seconds * FLAC * signals
+
+
+def megabytes(size: float) -> int:
+    """Bytes as Snakemake's resource `disk_mb` has them: whole, and at least one."""
+    return max(1, math.ceil(size / 1e6))

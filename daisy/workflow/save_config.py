@@ -1,0 +1,26 @@
+"""Save the resolved config of a run; the config itself comes as `--settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from daisy.common import stage
+from daisy.common.files import write_text
+from daisy.workflow.config import check
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="output: the config as YAML")
+    arguments = parser.parse_args(argv)
+    config = yaml.safe_load(arguments.settings)
+    check(config)
+    write_text(arguments.out, yaml.safe_dump(config, sort_keys=False))
+
+
+if __name__ == "__main__":
+    stage.run(main)
