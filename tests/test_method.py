@@ -11,7 +11,7 @@ from daisy.common import stage
 from daisy.errors import DaisyError
 from daisy.exits.cell import GridCell
 from daisy.exits.method import DAISY, FULL, INPUT, Method, rho_name
-from daisy.report.wording import cell_label, method_label
+from daisy.report.wording import cell_label
 from daisy.workflow.digests import closure
 
 LAYER6 = Method("layer", layer=6)
@@ -52,7 +52,7 @@ def test_fixed_exits():
 
 
 def test_words():
-    assert [method_label(method) for method in (FULL, LAYER6, DAISY, INPUT)] == [
+    assert [method.in_words for method in (FULL, LAYER6, DAISY, INPUT)] == [
         "full model",
         "first 6 layers",
         "DAISY",

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from daisy.errors import DaisyError
-from daisy.exits import exit_layer
+from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import load, save, state_dict
 from daisy.workflow.efficiency import efficiency, render
 
@@ -169,7 +169,7 @@ def test_clean_exits_are_those_of_the_evaluation(nano):
     }
     candidates |= {(rho, "all"): list(range(1, 13)) for rho in tau}
     exits = {
-        (*cell, name): exit_layer(row.tolist(), layers, tau[cell[0]])
+        (*cell, name): ExitRule(layers, tau[cell[0]]).layer(row.tolist())
         for cell, layers in candidates.items()
         for name, row in zip(tested, entropies, strict=True)
     }

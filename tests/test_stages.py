@@ -14,7 +14,7 @@ from daisy.common import stage
 from daisy.errors import DaisyError
 from daisy.workflow import digests as code_digest
 
-PACKAGE = Path(code_digest.__file__).parent
+PACKAGE = Path(code_digest.__file__).parent.parent
 
 
 def modules() -> dict[str, ast.Module]:

@@ -46,6 +46,15 @@ def small_package(folder, monkeypatch):
         ('def f():\n    """One."""\n    return 1\n', 'def f():\n    """Two."""\n    return 1\n', False),
         ('x = 1\n"""Of x."""\n', "x = 1\n", False),
         ("def f(a, b):\n    return a\n", "def f(a, b):\n    return b\n", True),
+        ("def f():\n    raise ValueError(f'{1}: one')\n", "def f():\n    raise ValueError('two')\n", False),
+        ("def f():\n    raise ValueError('one')\n", "def f():\n    raise KeyError('one')\n", True),
+        ("print('one')\n", "print('two')\n", False),
+        ("p = Progress('one', 5)\n", "p = Progress('two', 5)\n", False),
+        ("open('one')\n", "open('two')\n", True),
+        ("a.add_argument('--x', help='one')\n", "a.add_argument('--x', help='two')\n", False),
+        ("a.add_argument('--x', default=1)\n", "a.add_argument('--x', default=2)\n", True),
+        ("@for_people\ndef f():\n    return 1\n", "@for_people\ndef f():\n    return 2\n", False),
+        ("@cache\ndef f():\n    return 1\n", "@cache\ndef f():\n    return 2\n", True),
     ],
 )
 def test_digest_sees_code_and_nothing_else(tmp_path, monkeypatch, before, after, changes):
@@ -54,7 +63,7 @@ def test_digest_sees_code_and_nothing_else(tmp_path, monkeypatch, before, after,
     for content in (before, after):
         (package / "part.py").write_text(content)
         code_digest._parsed.cache_clear()
-        digests.append(code_digest.code_digests("daisy.common.stage"))
+        digests.append(code_digest.code_digests("daisy.stage"))
     code_digest._parsed.cache_clear()
     assert (digests[0] != digests[1]) == changes
     assert {name for name in digests[0] if digests[0][name] != digests[1][name]} == (
@@ -76,7 +85,7 @@ def test_a_dynamic_import_is_an_error(tmp_path, monkeypatch, content, message):
     (package / "part.py").write_text(content)
     code_digest._parsed.cache_clear()
     with pytest.raises(DaisyError, match=message) as caught:
-        code_digest.code_digests("daisy.common.stage")
+        code_digest.code_digests("daisy.stage")
     code_digest._parsed.cache_clear()
     assert "part.py" in str(caught.value)
 

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> None:
     for path in arguments.configfile:
         if not path.exists():
             raise DaisyError("the config file does not exist", file=path, fix="Correct the path")
-    jobs = plan(arguments.snakefile, arguments.configfile, arguments.targets, arguments.cores)
+    planned = plan(arguments.snakefile, arguments.configfile, arguments.targets, arguments.cores)
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(job) for job in jobs], indent=2))
+        print(json.dumps([dataclasses.asdict(job) for job in planned.jobs], indent=2))
     else:
-        print(render(jobs, arguments.cores))
+        print(render(planned, arguments.cores))

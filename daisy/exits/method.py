@@ -1,4 +1,4 @@
-"""Methods: how an utterance gets its exit layer, and what that is called in paths and tables.
+"""Methods: how an utterance gets its exit layer, and what that is called in paths, tables and figures.
 
 A method is ``daisy`` at one scale of the threshold (exits by entropy), ``full`` (all layers), ``layerN`` (always the
 first N layers), or ``input``, the method of table rows that judge recordings as they are. Trainings depend on this
@@ -11,6 +11,7 @@ import dataclasses
 import re
 from typing import Literal
 
+from daisy.common.for_people import for_people
 from daisy.errors import DaisyError
 
 Kind = Literal["full", "layer", "daisy", "input"]
@@ -20,6 +21,13 @@ FIX = "Use daisy, full, or layer and a number"
 def rho_name(rho: float) -> str:
     """The one spelling of a rho in paths."""
     return f"rho{float(rho):g}"
+
+
+@for_people
+def rho_text(rho: float) -> str:
+    """A scale with at least one decimal, as the paper writes it."""
+    text = f"{rho:g}"
+    return text if "." in text or "e" in text else f"{text}.0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +85,13 @@ class Method:
     def name(self) -> str:
         """The name in paths."""
         return self.row if self.rho is None else f"{self.row}-{rho_name(self.rho)}"
+
+    @property
+    @for_people
+    def in_words(self) -> str:
+        """The method as figures and reports write it, DAISY with its scale if it has one."""
+        known = {"full": "full model", "layer": f"first {self.layer} layers", "input": "unprocessed input"}
+        return known.get(self.kind, "DAISY") + ("" if self.rho is None else f" ρ {rho_text(self.rho)}")
 
     @property
     def by_entropy(self) -> bool:

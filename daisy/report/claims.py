@@ -9,12 +9,12 @@ from typing import Literal
 
 from daisy.evaluation.rows import EntropyRow, GridRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, Method
+from daisy.exits.method import FULL, Method, rho_text
 from daisy.noise.conditions import WHITE
 from daisy.noise.rows import NoiseExitRow, NoiseWerRow
 from daisy.report.grid import fastest_match, input_of, metrics_of, rows_of, tasks_of
 from daisy.report.noise_grid import CLAIM_SNR, RHO, STRATEGY, NoiseResults, kinds_of, mean_exit_of, wer_of
-from daisy.report.wording import cell_label, decimals, method_label, metric_label, noise_label, rho_text, task_title
+from daisy.report.wording import cell_label, decimals, metric_label, noise_label, task_title
 
 Verdict = Literal["holds", "fails", "not tested"]
 
@@ -96,14 +96,14 @@ def keeps_quality(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
 def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: Method) -> Claim:
     """Some DAISY cell is as good as a fixed exit, or better, for no more operations."""
     rows = rows_of(grid, task, metric)
-    title = f"{_scope(task, metric)}: DAISY is at least as good as the {method_label(method)} at no more cost"
+    title = f"{_scope(task, metric)}: DAISY is at least as good as the {method.in_words} at no more cost"
     fixed, cells = next((row for row in rows if row.cell.method == method), None), _daisy(rows)
     if fixed is None or not cells:
-        missing = "DAISY cell" if fixed else method_label(method)
+        missing = "DAISY cell" if fixed else method.in_words
         return Claim(title, "not tested", f"The run has no {missing} for this task.")
     cheap = [row for row in cells if row.macs_per_second <= fixed.macs_per_second]
     cost = f"{fixed.macs_per_second / 1e9:#.3g} billion MACs per second of audio"
-    reference = f"{method_label(method)} {_value(fixed, interval=True)} at {cost}"
+    reference = f"{method.in_words} {_value(fixed, interval=True)} at {cost}"
     if not cheap:
         least = min(cells, key=lambda row: row.macs_per_second)
         detail = f"No cell costs as little. Cheapest: {cell_label(least.cell)}, {_value(least)} at {_cost(least)}"
@@ -197,13 +197,13 @@ def exits_later(exits: Sequence[NoiseExitRow], task: str, kind: str) -> Claim:
 
 def withstands_noise(wer: Sequence[NoiseWerRow], kind: str, method: Method) -> Claim:
     """DAISY's word error rate under noise is at most a fixed exit's, at every ratio."""
-    title = f"{noise_label(kind)}: DAISY's word error rate is at most that of the {method_label(method)}"
+    title = f"{noise_label(kind)}: DAISY's word error rate is at most that of the {method.in_words}"
     fixed = {row.snr_db: row.wer for row in wer_of(wer, kind, GridCell(method)) if row.kind == kind}
     daisy = {row.snr_db: row.wer for row in wer_of(wer, kind, CLAIM_CELL) if row.kind == kind}
     ratios = [snr_db for snr_db in daisy if snr_db in fixed]
     cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
     if not ratios:
-        return Claim(title, "not tested", f"The run lacks {cell} or the {method_label(method)} under this noise.")
+        return Claim(title, "not tested", f"The run lacks {cell} or the {method.in_words} under this noise.")
     numbers = ", ".join(f"{daisy[ratio]:.1f} against {fixed[ratio]:.1f} at {ratio:g} dB" for ratio in ratios)
     holds = all(daisy[ratio] <= fixed[ratio] for ratio in ratios)
     return Claim(title, _verdict(holds), f"Per cent, DAISY at {cell}: {numbers}.")

@@ -11,12 +11,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from daisy.exits.method import DAISY, FULL, Kind, Method
+from daisy.exits.method import DAISY, FULL, Kind, Method, rho_text
 from daisy.noise.conditions import CLEAN
 from daisy.noise.rows import WER_TASK, NoiseExitRow, NoiseWerRow
 from daisy.report.noise_grid import CLAIM_SNR, LOST, exit_layers_of, kinds_of, ratios_of, shown_cell, wer_cells, wer_of
 from daisy.report.plots import BAND, FAINT, INK, WIDTH
-from daisy.report.wording import method_label, metric_label, noise_label, rho_text, snr_label, task_title
+from daisy.report.wording import metric_label, noise_label, snr_label, task_title
 
 VIOLIN, REST = "#0072B2", "#8a8a8a"
 KIND_COLOURS: dict[Kind, str] = {"daisy": "#0072B2", "full": INK}
@@ -112,8 +112,8 @@ def wer_figure(wer: Sequence[NoiseWerRow], rho: float, strategy: str) -> Figure:
     handles = []
     for number, cell in enumerate(cells):
         look = looks[cell.method]
-        exact = f"{method_label(DAISY)} (ρ {rho_text(rho)}, {strategy})"
-        label = exact if cell.method.by_entropy else method_label(cell.method)
+        exact = f"{DAISY.in_words} (ρ {rho_text(rho)}, {strategy})"
+        label = exact if cell.method.by_entropy else cell.method.in_words
         handles.append(Line2D([], [], label=label, **look))
         # Side by side, so that no method hides another.
         shift = 0.1 * (number - (len(cells) - 1) / 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from daisy.exits.method import FULL
+from daisy.exits.method import FULL, rho_text
 from daisy.noise.conditions import CLEAN, WHITE
 from daisy.noise.rows import ALL, WER_TASK, NoiseExitRow, NoiseGuardRow, NoiseWerRow
 from daisy.report import html
@@ -19,7 +19,7 @@ from daisy.report.noise_grid import (
     shown_cell,
     wer_cells,
 )
-from daisy.report.wording import method_label, metric_label, noise_label, rho_text, snr_label, task_title
+from daisy.report.wording import metric_label, noise_label, snr_label, task_title
 
 NOISE_FIGURES = {
     "fig4_noise_exits": (
@@ -75,7 +75,7 @@ def wer_table(noise: NoiseResults) -> dict[str, Any]:
         rows = [found[(*condition, cell)] for cell in columns]
         best = min(row.wer for row in rows)
         lines.append([_condition_label(*condition), *(html.number(_wer(row), best=row.wer == best) for row in rows)])
-    names = [method_label(cell.method) for cell in columns]
+    names = [cell.method.in_words for cell in columns]
     caption = f"{metric_label(WER_TASK, 'wer')} [95% interval], DAISY with candidates {strategy}"
     return html.table(("Condition", *names), lines, caption)
 

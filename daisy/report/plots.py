@@ -17,9 +17,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, Method
+from daisy.exits.method import FULL, Method, rho_text
 from daisy.report.grid import fastest_match, rows_of, tasks_of
-from daisy.report.wording import cell_label, method_label, metric_label, rho_text, task_title
+from daisy.report.wording import cell_label, metric_label, task_title
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -237,7 +237,7 @@ def _legend(
         _handle(f"ρ {rho_text(rho)}", "o", colour, fill=colour) for rho, colour in shades.items()
     ]
     shapes: list[Line2D | Patch] = [_handle(name, marker, INK) for name, marker in markers.items()]
-    others: list[Line2D | Patch] = [_handle(method_label(method), marker, INK) for method, marker in crosses.items()]
+    others: list[Line2D | Patch] = [_handle(method.in_words, marker, INK) for method, marker in crosses.items()]
     others += [_handle("full model", "*", INK, size=13, fill=INK), Patch(color=BAND, label="its 95% interval")]
     heads = ("DAISY: threshold scale", "DAISY: candidate layers", "Compared with")
     columns: list[list[Line2D | Patch]] = []

@@ -14,10 +14,10 @@ from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.exits.candidates import mean_exit
 from daisy.exits.cell import GridCell
-from daisy.exits.method import INPUT, Method
+from daisy.exits.method import INPUT, Method, rho_text
 from daisy.report import html
 from daisy.report.grid import cells_of, input_of, metrics_of, rows_of, tasks_of
-from daisy.report.wording import cell_label, decimals, method_label, metric_label, rho_text, task_title
+from daisy.report.wording import cell_label, decimals, metric_label, task_title
 
 LAST_UPDATES = 20
 """Branch accuracy is a mean over so many of the last updates: that of one batch is noisy."""
@@ -253,9 +253,7 @@ def histogram_section(paths: Sequence[Path]) -> dict[str, Any]:
     rows = []
     for task, method, counts, _ in chosen:
         shown = html.bars(counts, exit_label(counts))
-        rows.append(
-            [task_title(task), method_label(method), html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown]
-        )
+        rows.append([task_title(task), method.in_words, html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown])
     text = "While a model trains, every layer is a candidate. Its candidate layers follow from these exits."
     header = ("Task", "Model", "Mean exit layer", "Utterances", "Exits, from the first layer")
     return html.section("Training exit histograms", text, [html.table(header, rows)] if rows else [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from daisy.exits.cell import GridCell
-from daisy.exits.method import Method
 from daisy.tasks.loading import task_class
 from daisy.tasks.registry import TASKS
 
@@ -19,23 +18,6 @@ def metric_label(task: str, metric: str) -> str:
     return next((item.label for item in known if item.name == metric), metric)
 
 
-def rho_text(rho: float) -> str:
-    """The scale with at least one decimal, as the paper writes it."""
-    text = f"{rho:g}"
-    return text if "." in text or "e" in text else f"{text}.0"
-
-
-def method_label(method: Method) -> str:
-    """A method in words, DAISY with its scale if it has one."""
-    words = {
-        "full": "full model",
-        "layer": f"first {method.layer} layers",
-        "daisy": "DAISY",
-        "input": "unprocessed input",
-    }
-    return words[method.kind] + ("" if method.rho is None else f" ρ {rho_text(method.rho)}")
-
-
 def noise_label(kind: str) -> str:
     """A kind of noise in words."""
     return "White noise" if kind == "white" else kind.capitalize()
@@ -48,7 +30,7 @@ def snr_label(snr_db: float | None) -> str:
 
 def cell_label(cell: GridCell) -> str:
     """A cell of the grid in words, for example ``DAISY ρ 0.7, avg``."""
-    return ", ".join([method_label(cell.method), *([cell.strategy] if cell.strategy else [])])
+    return ", ".join([cell.method.in_words, *([cell.strategy] if cell.strategy else [])])
 
 
 def decimals(width: float) -> int:

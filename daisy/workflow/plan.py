@@ -18,9 +18,15 @@ from typing import Any
 
 from daisy.common.files import read_csv
 from daisy.errors import DaisyError
+from daisy.workflow.digests import module_file
+from daisy.workflow.upgrades import Outdated, outdated
 
 KEY = re.compile(r'-[0-9a-f]{12}(?=[/."-]|$)')
 """The key in the name of a store's folder, and of files named after it."""
+
+
+EARLIER = "an earlier version of daisy made it"
+"""Why something runs whose code has other modules now; what that version made stays in the store."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +48,21 @@ class Planned:
     disk_mb: int = 0
 
 
-def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], cores: int) -> list[Planned]:
-    """The jobs that `snakemake` would run, in an order in which they could.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        jobs: In an order in which they could run.
+        outdated: What other versions of the libraries made; kept, unless ``upgrades: rerun`` makes jobs of it.
+    """
+
+    jobs: list[Planned]
+    outdated: list[Outdated]
+
+
+def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], cores: int) -> Plan:
+    """What `snakemake` would do.
 
     Args:
         snakefile: The workflow.
@@ -68,7 +87,8 @@ def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], c
             workflow.dag(settings).execute_workflow(executor="dryrun")
             # Snakemake's interface says what would run; only the graph behind it says why.
             records = Records(workflow._workflow)
-            return [records.planned(job) for level in records.dag.toposorted() for job in records.waiting(level)]
+            jobs = [records.planned(job) for level in records.dag.toposorted() for job in records.waiting(level)]
+            return Plan(jobs, records.outdated)
         except (Exception, SystemExit) as error:
             raise _first_cause(error) from None
 
@@ -88,7 +108,10 @@ class Records:
 
     def __init__(self, workflow: Any) -> None:
         self.dag, self._persistence = workflow.dag, workflow.persistence
-        table = Path(workflow.globals["flow"].context.home) / "store.csv"
+        context = workflow.globals["flow"].context
+        self.outdated = outdated(context)
+        self._versions = {output: str(item) for item in self.outdated for output in item.outputs}
+        table = Path(context.home) / "store.csv"
         rows = read_csv(table, columns=("folder",)) if table.exists() else []
         self._folders = {KEY.sub("", f"{row['folder']}/"): row["folder"] for row in rows}
 
@@ -122,7 +145,7 @@ class Records:
         if reason.updated_input:
             yield f"{min(map(str, reason.updated_input))} is newer"
         if reason.forced:
-            yield "asked for"
+            yield next((self._versions[name] for name in own if name in self._versions), "asked for")
         before = sorted({other.rule.name for other in self.dag.dependencies[job] if self.dag.needrun(other)})
         if before and recorded:
             yield f"after {', '.join(before)}"
@@ -148,6 +171,8 @@ def changes(old: Iterable[str], new: Iterable[str]) -> list[str]:
             found.append(f"{key}: {before} → {now}")
         elif before != now:
             found.append("other folders of the store")
+    if any(module_file(name) is None for name in old_code):
+        return [EARLIER]
     modules = sorted(name for name in {*old_code, *new_code} if old_code.get(name) != new_code.get(name))
     return found + [f"code of {name.replace('.', '/')}.py" for name in modules]
 
@@ -193,10 +218,16 @@ def _benchmark(path: str) -> list[dict[str, str]]:
     return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
 
 
-def render(jobs: Sequence[Planned], cores: int) -> str:
-    """The plan as text: rules with the number of jobs, the time they take, and why they run."""
-    if not jobs:
-        return "Nothing to be done: every result is there and up to date."
+def render(plan: Plan, cores: int) -> str:
+    """The plan as text: rules with the number of jobs, the time they take, and why they run; then what is outdated."""
+    lines = [_table(plan.jobs, cores) if plan.jobs else "Nothing to be done: every result is there and up to date."]
+    if plan.outdated:
+        lines += ["", "Made with other versions of libraries (`upgrades: rerun` makes it again):"]
+        lines += [f"  {item}" for item in plan.outdated]
+    return "\n".join(lines)
+
+
+def _table(jobs: Sequence[Planned], cores: int) -> str:
     groups: dict[tuple[str, tuple[str, ...]], list[Planned]] = collections.defaultdict(list)
     for job in jobs:
         groups[job.rule, job.reasons].append(job)
