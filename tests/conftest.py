@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from project import Project
+from project import GOLDEN, Project
 
 from daisy.common import audio
 from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.targets.km import write_labels
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="session", autouse=True)

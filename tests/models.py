@@ -11,7 +11,6 @@ from daisy.hubert.checkpoint import Checkpoint, PretrainingHead, state_dict
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.encoder import Hubert
 
-GOLDEN = Path(__file__).parent / "golden"
 CALIBRATION = Calibration(
     "midrange", (1.5, 1.4, 1.3, 1.2, 1.1, 1.0), None, 0.2, {0.7: (0, 0, 0, 0, 0, 9), 1.0: (0, 0, 3, 4, 2, 0)}
 )

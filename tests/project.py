@@ -17,6 +17,7 @@ import yaml
 from snakemake.utils import update_config
 
 ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "tests/golden"
 
 
 def laid_over(*configs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from project import GOLDEN
 
 from daisy.common import audio
 from daisy.common.torchaudio_shim import torchaudio
 
-GOLDEN = Path(__file__).parent / "golden"
 TEXTS = ("IT'S ALL YOU NEED", "THE CALL IS WAITING", "PLEASE HOLD THE LINE", "A B C")
 LIBRISPEECH = {
     "train-clean-100": ("103", "1034", "1040"),

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-
-GOLDEN = Path(__file__).parent / "golden"
+from project import GOLDEN
 
 
 def command(module: str, settings: dict, **options: Path) -> list[str]:

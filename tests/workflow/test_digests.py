@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from project import ROOT
 
 from daisy.errors import DaisyError
 from daisy.workflow import digests as code_digest
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_closure_holds_what_a_stage_imports():

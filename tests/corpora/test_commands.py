@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from project import ROOT
 
 from daisy.common import audio
 from daisy.corpora import commands, debian
@@ -19,7 +20,7 @@ from daisy.corpora.settings import CommandsSettings
 from daisy.corpora.table import read_table
 from daisy.errors import DaisyError
 
-CACHE = Path(__file__).parent.parent / ".cache" / "debian"
+CACHE = ROOT / ".cache" / "debian"
 NANO = CommandsSettings(seed=1337, train=24, dev=6, test=8)
 SPLITS = ("train", "dev", "test")
 REAL = CommandsSettings(seed=1337, train=1600, dev=100, test=240)

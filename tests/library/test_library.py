@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from daisy.exits.rule import ExitRule
 from daisy.exits.thresholds import midrange
 from daisy.library.s3prl import DaisyUpstream
 
-GOLDEN = Path(__file__).parent / "golden"
 COUNTS = (0, 1, 4, 3, 0, 2)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from project import GOLDEN
 
 from daisy.common.compute import memory
 from daisy.errors import DaisyError
@@ -24,7 +25,6 @@ from daisy.training.curves import Curves
 from daisy.training.notice import RESUBMIT
 from daisy.training.workers import Workers
 
-GOLDEN = Path(__file__).parent / "golden"
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 BRANCHES = {"position": "after-norm", "steps": 6, "batch_seconds": 8, "learning_rate": 0.01, "seed": 7, "save_every": 2}
 

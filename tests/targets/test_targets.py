@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from project import GOLDEN
 
 from daisy.errors import DaisyError
 from daisy.targets import join as targets
 from daisy.targets import label
 from daisy.targets.kmeans import read_shards
 
-MODEL = Path(__file__).parent / "golden/daisy_tiny_after_norm.pt"
+MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
 
 
 @pytest.fixture

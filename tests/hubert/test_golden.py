@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from project import GOLDEN
 
 from daisy.common import audio
 from daisy.exits.candidates import candidate_layers
@@ -14,8 +14,6 @@ from daisy.exits.rule import histogram
 from daisy.exits.thresholds import midrange
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(params=["after_norm", "before_norm"])

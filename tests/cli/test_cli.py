@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
+from project import GOLDEN
 
 import daisy
 from daisy.cli import doctor
@@ -22,7 +23,6 @@ from daisy.common import audio
 from daisy.hubert.checkpoint import load
 from daisy.library import shards
 
-GOLDEN = Path(__file__).parent / "golden"
 MODEL = str(GOLDEN / "daisy_tiny_after_norm.pt")
 WAV = str(GOLDEN / "agent-pass.wav")
 

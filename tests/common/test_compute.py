@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from project import GOLDEN
 
 from daisy.branches import train as train_branches
 from daisy.common.compute import Compute
@@ -24,7 +24,6 @@ from daisy.targets.kmeans import cluster
 from daisy.tasks.loading import task_class
 from daisy.tasks.masking import Sources
 
-GOLDEN = Path(__file__).parent / "golden"
 MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
 LSTM = {"hidden": 8, "layers": 2, "dropout": 0.1}
 OPTIONS = {

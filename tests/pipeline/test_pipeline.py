@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from project import ROOT
 
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import load, save, state_dict
 from daisy.workflow.efficiency import efficiency, render
 
-ROOT = Path(__file__).parent.parent
 TASKS = ("asr", "se", "sid", "ss")
 MIXED = ("se", "ss")
 HIGHER = {"accuracy", "pesq", "stoi", "si_sdri"}

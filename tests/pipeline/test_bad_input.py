@@ -7,12 +7,12 @@ import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from project import GOLDEN
 
 from daisy.common import audio
 from daisy.common.files import atomic, write_text
@@ -24,7 +24,6 @@ from daisy.targets.km import read_labels, write_labels
 from daisy.targets.kmeans import cluster
 from daisy.training.loop import check_finite
 
-GOLDEN = Path(__file__).parent / "golden"
 MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
 
 
