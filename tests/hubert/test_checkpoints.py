@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from models import GOLDEN, assert_same, filled, large_shaped
+from models import assert_same, filled, large_shaped
+from project import GOLDEN
 
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load, save, state_dict
