@@ -6,7 +6,6 @@ import copy
 import csv
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 import yaml
+from runners import Outcome, ended
 from snakemake.utils import update_config
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +78,7 @@ class Project:
         overlay: Mapping[str, Any] | None = None,
         check: bool = True,
         config: str = "config/test.yaml",
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> Outcome:
         """Run `snakemake` on the nano config, or another one, with `overlay` laid over it."""
         configs = [config]
         if overlay:
@@ -91,11 +91,11 @@ class Project:
         assert not check or outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-6000:]
         return outcome
 
-    def daisy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def daisy(self, *arguments: str) -> Outcome:
         """Run the command `daisy`."""
         return self._start([sys.executable, "-m", "daisy.cli.main", *arguments])
 
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def python(self, *arguments: str) -> Outcome:
         """Run Python."""
         return self._start([sys.executable, *arguments])
 
@@ -105,9 +105,8 @@ class Project:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)}
 
-    def _start(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        environment = self.environment
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
+    def _start(self, command: list[str]) -> Outcome:
+        return ended(command, self.folder, self.environment)
 
     def would_run(self, *options: str, **given: Any) -> dict[str, int]:
         """The jobs per rule of a dry run, by the arguments of `run`; none if there is nothing to do."""

@@ -95,7 +95,7 @@ def _fits(kind: Any, value: Any) -> bool:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return any(_fits(part, value) for part in typing.get_args(kind))
     if typing.get_origin(kind) is typing.Literal:
-        return any(type(value) is type(part) and value == part for part in typing.get_args(kind))
+        return value in typing.get_args(kind)
     return type(value) in ((int, float) if kind is float else (kind,))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import safetensors.torch
 import soundfile
 import torch
 from project import GOLDEN
+from runners import ended, finished
 
 import daisy
 from daisy.cli import doctor
@@ -108,6 +108,12 @@ def test_extract(tmp_path, waves):
             assert (row[f"entropy_{k}"] == "") == np.isnan(value)
 
 
+def test_shards_are_filled_to_the_bound():
+    recordings = [shards.Recording(Path(str(n)), 16_000) for n in range(5)]
+    assert shards.divide(recordings, 2.0) == [range(2), range(2, 4), range(4, 5)]
+    assert shards.divide(recordings, 0.5) == [range(n, n + 1) for n in range(5)]
+
+
 def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert extract(tmp_path / "whole", "--layer", "3", "--states", "last") == 0
     count, write = 0, shards._write_shard
@@ -186,12 +192,10 @@ def test_doctor(capsys):
 
 def test_installed_command():
     command = Path(sys.executable).parent / "daisy"
-    outcome = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    outcome = finished([command, "--version"])
     assert outcome.stdout.strip() == f"daisy {daisy.__version__}"
 
 
 def test_interrupted_pipe_is_no_traceback():
-    outcome = subprocess.run(
-        f"{sys.executable} -m daisy.cli.main info {MODEL} | head -c 1", shell=True, capture_output=True, text=True
-    )
+    outcome = ended(["sh", "-c", f"{sys.executable} -m daisy.cli.main info {MODEL} | head -c 1"])
     assert "Traceback" not in outcome.stderr

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import numpy as np
 import pytest
 import torch
 from project import GOLDEN
+from runners import arguments
 
 from daisy.branches import train as train_branches
 from daisy.common.compute import Compute
@@ -82,8 +82,7 @@ def test_a_gpu_that_is_not_there(monkeypatch):
 
 def run(stage, settings: dict, precision: str, **options: object) -> None:
     chosen = {**settings, "compute": {"device": "cpu", "precision": precision}}
-    pairs = [text for key, value in options.items() for text in (f"--{key.replace('_', '-')}", str(value))]
-    stage.main(["--settings", json.dumps(chosen), *pairs])
+    stage.main(arguments(chosen, **options))
 
 
 def test_targets_and_branches_in_bfloat16(spoken):

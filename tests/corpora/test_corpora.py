@@ -12,7 +12,7 @@ import soundfile
 
 from daisy.common.files import read_csv
 from daisy.corpora import commands, embedded, manifests
-from daisy.corpora.manifests import known_speakers
+from daisy.corpora.manifests import choose, known_speakers, summary
 from daisy.corpora.partition import PARTS, Splits, partition
 from daisy.corpora.settings import CommandsSettings
 from daisy.corpora.table import Recording, read_table, write_table
@@ -58,6 +58,34 @@ def test_partition_is_disjoint_complete_and_seeded():
     assert known_speakers(parts, 20) == {"a", "b"}
     assert partition(corpus[::-1], settings) == parts, "the order of the table does not matter"
     assert partition(corpus, dataclasses.replace(settings, seed=2)) != parts
+
+
+def test_a_speaker_has_at_most_so_many_recordings():
+    corpus = recordings({"a": 50, "b": 20})
+    parts = partition(corpus, Splits(seed=1, dev=0.1, test=0.2, max_per_speaker=30))
+    assert [sum(item.speaker == "a" for item in parts[part]) for part in ("train", "dev", "test")] == [21, 3, 6]
+    assert sum(item.speaker == "b" for part in PARTS for item in parts[part]) == 20
+
+
+def test_speakers_need_recordings_in_every_part():
+    parts = {part: [Recording(f"{part}/{n}", 16_000, "a") for n in range(4)] for part in PARTS}
+    parts["train"] += [Recording(f"x/{n}", 16_000, "often") for n in range(30)]
+    assert known_speakers(parts, 12) == {"a"} and known_speakers(parts, 13) == set()
+
+
+def test_a_recording_of_just_the_bound_is_used():
+    splits = Splits(seed=1, dev=0.1, test=0.2)
+    parts = {part: [Recording(f"{part}/{n}", n, "a") for n in (63_999, 64_000, 64_001)] for part in PARTS}
+    chosen = choose(parts, manifests.Settings("asr", splits, max_seconds=4.0))
+    assert [[item.samples for item in chosen[part]] for part in PARTS] == [[63_999, 64_000]] * 3
+
+
+def test_a_mixture_names_its_speakers():
+    rows = [Recording("x", 480_000, "a+b"), Recording("y", 480_000, "b+c")]
+    told = summary("ss", "test", rows, 3)
+    assert told == {
+        "corpus": "ss", "split": "test", "recordings": 2, "speakers": 3, "minutes": 1.0, "left_out": 3
+    }  # fmt: skip
 
 
 def test_table_round_trip_and_damage(tmp_path):

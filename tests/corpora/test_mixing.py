@@ -65,6 +65,15 @@ def test_excerpts_are_seeded_and_not_silent():
     assert np.array_equal(excerpt(NOISE[:300], 1_000, generator(1)), loop(NOISE[:300], 1_000))
 
 
+def test_of_quiet_excerpts_the_loudest_is_taken():
+    wave = np.append(1e-5 * np.linspace(0, 1, 200_000), np.full(50, 1.0)).astype(np.float32)
+    chance = generator(1, "quiet")
+    starts = [int(chance.integers(len(wave) - 1_000 + 1)) for _ in range(16)]
+    assert starts[0] != max(starts) < 199_000, "no draw meets the loud end, and a later one is the loudest"
+    cut = excerpt(wave, 1_000, generator(1, "quiet"))
+    assert np.array_equal(cut, wave[max(starts) :][:1_000])
+
+
 def test_white_noise_is_flat_and_seeded():
     wave = white(160_000, generator(1))
     spectrum = np.square(np.abs(np.fft.rfft(wave))[1:]).reshape(8, -1).mean(axis=1)
@@ -135,6 +144,12 @@ def test_the_corpus_repeats(embedded, tmp_path):
 
 
 def test_a_corpus_too_small_to_divide(embedded, tmp_path):
+    heard = {name for item in run(embedded, tmp_path / "eight", sid_min_recordings=8) for name in item.source.split()}
+    assert "few-0" in heard and "many" not in heard, "a speaker with just enough recordings is tested on"
+    for count in (1, 2):
+        with pytest.raises(DaisyError, match=f"{count} things cannot be divided"):
+            corpus.divide(["a", "b"][:count], 1, "things", "Add more")
+    assert corpus.divide(["a", "b", "c"], 1, "things", "") != corpus.divide(["a", "b", "c"], 2, "things", "")
     with pytest.raises(DaisyError, match="0 speakers for babble.*data.noise.kinds"):
         run(embedded, tmp_path / "noise", sid_min_recordings=2)
     write_table(embedded, [item for item in read_table(embedded) if item.speech])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import soundfile
 import trees
 import yaml
 from project import ROOT
+from runners import Outcome, ended, stage
 
 from daisy.common import audio
 from daisy.common.contents import digest
@@ -40,15 +40,9 @@ def corpora(tmp_path):
     return config | {"faults": "leave-out", "threads": 2}
 
 
-def run(name: str, config: dict, out: Path) -> subprocess.CompletedProcess[str]:
-    settings = json.dumps(settings_of(name, config))
-    command = [sys.executable, "-m", module_of(name), "--settings", settings]
-    return subprocess.run(
-        [*command, "--table", str(out / "recordings.csv"), "--threads", "2"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(name: str, config: dict, out: Path) -> Outcome:
+    module = module_of(name).removeprefix("daisy.")
+    return ended(stage(module, settings_of(name, config), table=out / "recordings.csv", threads=2))
 
 
 def prepared(name: str, config: dict, out: Path) -> list:
@@ -240,12 +234,18 @@ def test_drawn_takes_all_for_nought():
     assert drawn(["b", "a"], 0, 1) == {"a", "b"} and len(drawn([str(number) for number in range(9)], 4, 1)) == 4
 
 
+def test_a_draw_is_the_same_in_any_order():
+    order = list("abcdefghi")
+    random.Random(3).shuffle(order)
+    assert drawn("abcdefghi", 4, 3) == drawn("ihgfedcba", 4, 3) == set(order[:4]) != drawn("abcdefghi", 4, 4)
+
+
 def test_data_check(corpora, tmp_path):
     overlay = {"data": {"corpora": dict(zip(("speech", "asr", "sid", "se", "ss", "noise"), CORPORA, strict=True))}}
     overlay["data"]["published"] = {name: corpora[name] for name in CORPORA}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(overlay))
     command = [sys.executable, "-m", "daisy.cli.main", "data", "check", "--configfile", str(tmp_path / "my.yaml")]
-    outcome = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, cwd=ROOT)
+    outcome = ended([*command, "--json"], ROOT)
     assert outcome.returncode == 1, outcome.stderr
     found = {item["corpus"]: item for item in json.loads(outcome.stdout)["found"]}
     assert set(found) == set(CORPORA)
@@ -254,10 +254,7 @@ def test_data_check(corpora, tmp_path):
     assert all("published" in fault["reason"] for item in found.values() for fault in item["faults"])
     file = Path(corpora["musan"]["root"]) / "noise/free-sound/noise-free-sound-0001.wav"
     file.write_bytes(file.read_bytes()[:500])
-    texts = [
-        subprocess.run([*command, *more], capture_output=True, text=True, check=False, cwd=ROOT).stdout
-        for more in ([], ["--decode"])
-    ]
+    texts = [ended([*command, *more], ROOT).stdout for more in ([], ["--decode"])]
     assert "MUSAN (CC BY 4.0 and public domain, by recording)" in texts[0] and "3 of 660 recordings" in texts[0]
     assert "noise-free-sound-0001" in texts[1]
 

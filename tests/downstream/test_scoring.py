@@ -98,3 +98,4 @@ def test_an_error_survives_a_pickle():
 def test_batches_of_few():
     found = groups([1, 8, 7, 8, 8, 7], 30, 0.25, 3)
     assert found == [[1, 3, 4], [2, 5], [0]]
+    assert groups([4, 3], 8, 0.125) == [[0, 1]], "padding of just the share is no waste"

@@ -5,7 +5,7 @@ import pytest
 
 from daisy.errors import DaisyError
 from daisy.exits.candidates import candidate_layers, falls_back
-from daisy.exits.rule import ExitRule, histogram
+from daisy.exits.rule import ExitRule, all_candidates, histogram
 from daisy.exits.thresholds import midrange, threshold_for
 from daisy.workflow.digests import closure
 
@@ -88,3 +88,19 @@ def test_thresholds_and_faults():
     ]:
         with pytest.raises(DaisyError, match=message):
             call()
+
+
+def test_values_on_the_edge():
+    """An entropy at the threshold exits; a share of just q is none above it; there is no layer 0."""
+    rng = np.random.default_rng(1)
+    entropies = rng.integers(1, 6, (100, 6)) / 8
+    rule, stricter = ExitRule((2, 3, 5, 6), 0.375), ExitRule((2, 3, 5, 6), 0.374)
+    expected = [rule.layer(row) for row in entropies]
+    assert rule.layers(entropies).tolist() == expected
+    assert expected != [stricter.layer(row) for row in entropies]
+    assert candidate_layers("threshold", COUNTS, 0.25) == (4,)
+    assert falls_back("threshold", COUNTS, 0.5) and not falls_back("threshold", COUNTS, 0.49)
+    assert all_candidates(1, 3) == range(1, 4)
+    for floor in (0, 4):
+        with pytest.raises(DaisyError, match=f"a floor at layer {floor} of a model of 3 layers"):
+            all_candidates(floor, 3)

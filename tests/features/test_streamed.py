@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from daisy.common.cached import Cached
 from daisy.corpora.utterances import read_manifest
 from daisy.downstream import train as downstream
 from daisy.errors import DaisyError
@@ -43,6 +44,16 @@ def test_streamed_states_are_those_that_would_be_kept(spoken, pooled):
     torch.testing.assert_close(kept.utterance(3, 2), streamed.utterance(3, 2), rtol=0, atol=5e-5)
 
 
+def test_items_are_read_on_demand():
+    for keep in (True, False):
+        read: list[int] = []
+        items = Cached(lambda index, read=read: read.append(index) or 10 * index, 3, keep=keep)
+        assert list(items) == [0, 10, 20] == list(items) and len(read) == (3 if keep else 6)
+        for index in (-1, 3):
+            with pytest.raises(IndexError):
+                items[index]
+
+
 def test_a_batch_runs_no_deeper_than_its_latest_exit(spoken, monkeypatch):
     manifest, model = read_manifest(spoken / "train.tsv"), load(spoken / "daisy.pt")
     streamed = open_features(extracted(spoken, "streamed", keep=False), manifest, model)
@@ -72,6 +83,13 @@ def test_trainings_agree(spoken):
         downstream.main([*arguments, *([] if keep else ["--upstream", str(spoken / "daisy.pt")])])
         losses.append([float(line.split(",")[1]) for line in (out / "history.csv").read_text().splitlines()[1:]])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_states_that_do_not_fit_their_table(spoken):
+    path = extracted(spoken, "kept", keep=True)
+    np.save(path, np.load(path)[:-1])
+    with pytest.raises(DaisyError, match="but its table counts"):
+        load_features(path)
 
 
 def test_streaming_needs_its_model(spoken, tmp_path):

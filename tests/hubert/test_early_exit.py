@@ -57,6 +57,17 @@ def test_batch_equals_single(checkpoint, waves, kind, position):
     assert len(stopped) > 2, "the test must see exits at different layers"
 
 
+@pytest.mark.parametrize("granularity", ["utterance", "batch"])
+def test_an_entropy_at_the_threshold_exits(checkpoint, waves, granularity):
+    model = EarlyExitHubert(checkpoint)
+    tau = model.run(waves[:1], candidates=[2, 6], tau=-1.0)[0].entropies[1]
+    layers = [
+        model.run(waves[:1], candidates=[2, 6], tau=value, granularity=granularity)[0].layer
+        for value in (tau, math.nextafter(tau, 0))
+    ]
+    assert layers == [2, 6]
+
+
 def test_published_padding_differs_from_exact(checkpoint, waves):
     model = EarlyExitHubert(checkpoint)
     exact = model.run(waves, candidates=[6])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 
 import pytest
 import torch
+from runners import finished
 
 import daisy
 from daisy.errors import DaisyError
@@ -65,6 +65,7 @@ def test_ways_of_stopping(model, waves):
         ({"rho": 1.0, "strategy": "avg", "task": "se"}, "not calibrated for the task 'se'"),
         ({"rho": 1.0, "strategy": "best", "task": "asr"}, "strategy 'best' is unknown"),
         ({"layer": 7}, "no layer 7"),
+        ({"layer": 0}, "no layer 0"),
         ({"threshold": math.nan}, "NaN"),
     ],
 )
@@ -121,7 +122,7 @@ def test_gradients_flow_through_what_uses_the_features(model, waves):
 
 def test_importing_daisy_imports_no_torch():
     code = "import sys, daisy; assert 'torch' not in sys.modules; daisy.load; assert 'torch' in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    finished([sys.executable, "-c", code])
 
 
 def test_s3prl_interface(checkpoint, model, waves, tmp_path):

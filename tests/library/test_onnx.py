@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from runners import ended
 
 import daisy
 from daisy.errors import DaisyError
@@ -78,7 +78,7 @@ def test_runner_needs_no_torch(exported):
         f"print(OnnxDaisy({str(folder / 'float')!r})(numpy.zeros(8000, 'f4')).exit_layer); "
         "assert 'torch' not in sys.modules"
     )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    outcome = ended([sys.executable, "-c", code])
     assert outcome.stdout.strip() == "6", outcome.stderr
 
 

@@ -16,7 +16,7 @@ from daisy.corpora.table import write_table as write_recordings
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.downstream.scoring import scores
-from daisy.downstream.split import Split, load_split
+from daisy.downstream.split import Split, last_if_negative, load_split
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow
 from daisy.exits.candidates import candidate_layers
@@ -30,7 +30,7 @@ from daisy.noise.conditions import ConditionRow
 from daisy.noise.rows import NoiseExitRow, NoiseGuardRow, NoiseWerRow
 from daisy.report import noise_figures
 from daisy.report.claims import exits_later, noise_claims, withstands_noise
-from daisy.report.noise_grid import exit_layers_of, read_noise, shown_cell
+from daisy.report.noise_grid import exit_layers_of, read_noise, shown_cell, wer_of
 from daisy.report.noise_plots import exits_figure, wer_figure
 from daisy.report.noise_section import guard_sentence, lost_sentence, noise_section, white_sentence
 from daisy.tasks.asr import SpeechRecognition
@@ -132,6 +132,15 @@ def test_shared_predictions_are_those_of_an_evaluation():
         assert scorer.scores([4, 1], exits) == [expected[4], expected[1]]
 
 
+def test_what_is_said_ends_with_the_utterance():
+    task = SpeechRecognition(OPTIONS, ["a", "b"])
+    best = torch.tensor([[1, 1, 0, 1, 2, 2], [2, 0, 1, 1, 1, 2]])
+    output = torch.nn.functional.one_hot(best, 3).float()
+    head = task.head(8)
+    assert head.macs(11) == head.macs(12) < head.macs(13)
+    assert task.predict(output, torch.tensor([12, 3])) == ["aab", "b"], "a frame of output for two of features"
+
+
 def test_floor_reaches_from_training_to_inference(study):
     manifest = read_manifest(study / "test.tsv")
     features = Features(np.zeros((5, 5, 8), np.float32), np.ones(5, int), RNG.random((5, 4)))
@@ -142,6 +151,16 @@ def test_floor_reaches_from_training_to_inference(study):
         assert min(candidate_layers(strategy, histogram(floored, 4), 0.1)) >= 3
     with pytest.raises(DaisyError, match="a floor at layer 5 of a model of 4 layers"):
         all_candidates(5, 4)
+
+
+def test_features_and_layers_that_do_not_fit(study):
+    manifest, task = read_manifest(study / "test.tsv"), SpeechRecognition(OPTIONS, ["a", "b"])
+    features = Features(np.zeros((4, 5, 8), np.float32), np.ones(4, int), RNG.random((4, 4)))
+    with pytest.raises(DaisyError, match="features of 4 utterances for 5 recordings"):
+        load_split(task, manifest, features, 1, None)
+    assert [last_if_negative(layer, 4) for layer in (-1, 3, 4)] == [4, 3, 4]
+    with pytest.raises(DaisyError, match="layer5 on a model of 4 layers"):
+        last_if_negative(5, 4)
 
 
 def evaluated(folder, study, **changes):
@@ -314,7 +333,14 @@ def test_figure_files_repeat(tmp_path):
 
 def test_the_shown_cell():
     assert shown_cell(exit_rows([(1, 1)] * 4)) == (1.0, "min-max")
-    assert shown_cell(exit_rows([(1, 1)] * 4, rho=0.7, strategy="all")) == (0.7, "all")
+    both = [*exit_rows([(1, 1)] * 4, rho=0.5, strategy="all"), *exit_rows([(1, 1)] * 4, rho=0.7, strategy="all")]
+    assert shown_cell(both) == (0.7, "all")
+
+
+def test_error_rates_go_from_clean_to_noisy():
+    rows = wer_rows([9.0, 20.0, 30.0, 60.0], "layer6")
+    shuffled = [rows[place] for place in (2, 0, 3, 1)]
+    assert wer_of(shuffled, "music", "layer6") == rows
 
 
 def test_report_sentences(tmp_path):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from project import GOLDEN
+from runners import ended, failed, finished, stage
 
 from daisy.common import audio
-from daisy.common.files import atomic, write_text
+from daisy.common.files import atomic, write_json, write_text
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
@@ -28,18 +26,8 @@ MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
 
 
 def run(module: str, settings: dict, **options) -> str:
-    """Run a stage that must fail; return its one line of error."""
-    pairs = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    outcome = subprocess.run(
-        [sys.executable, "-m", f"daisy.{module}", "--settings", json.dumps(settings), *pairs],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome.returncode == 1, outcome.stderr
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "Traceback" not in outcome.stderr, outcome.stderr
-    return errors[0]
+    """Run a stage that must fail; its one line of error."""
+    return failed(stage(module, settings, **options))
 
 
 @pytest.fixture
@@ -94,13 +82,15 @@ def test_empty_split(tmp_path):
         write_manifest(tmp_path / "dev.tsv", tmp_path, [])
     (tmp_path / "dev.tsv").write_text("/somewhere\n")
     line = run("dump", DUMP, manifest=tmp_path / "dev.tsv", checkpoint=MODEL, out=tmp_path / "out")
-    assert "dev.tsv" in line and "empty" in line
+    assert "dev.tsv: the split is empty" in line
 
 
 def test_damaged_manifest(manifest):
-    manifest.write_text(manifest.read_text().replace("\t", " "))
-    with pytest.raises(DaisyError, match="line 2"):
-        read_manifest(manifest)
+    whole = manifest.read_text()
+    for damaged in (whole.replace("\t", " "), whole.replace("\t", "\t-"), whole.replace("\t", "\tx")):
+        manifest.write_text(damaged)
+        with pytest.raises(DaisyError, match="line 2 is "):
+            read_manifest(manifest)
     write_text(manifest.with_suffix(".csv"), "id,speaker,text\n")
     with pytest.raises(DaisyError, match="0 rows"):
         read_manifest(manifest)
@@ -112,7 +102,7 @@ def test_fewer_frames_than_clusters(tmp_path):
     np.save(tmp_path / "train_0_1.npy", np.zeros((5, 3), np.float32))
     out = tmp_path / "kmeans.npz"
     line = run("kmeans", {"clusters": 6, "seed": 0, "layer": 1}, shards=tmp_path / "train_0_1.npy", out=out)
-    assert "clusters" in line and not out.exists()
+    assert "5 frames cannot make 6 clusters" in line and not out.exists()
 
 
 def test_labels_that_do_not_match(tmp_path):
@@ -210,6 +200,12 @@ def test_unknown_setting():
     assert "'layre'" in run("dump", {"layre": 3}, manifest="x", out="y")
 
 
+def test_a_number_that_is_none_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
 def test_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "table.csv"
     write_text(path, "old\n")
@@ -227,13 +223,13 @@ def small_disk(tmp_path):
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)]
     try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        mounted = ended(mount).returncode == 0
     except FileNotFoundError:
         mounted = False
     if not mounted:
         pytest.skip("no permission to mount a small file system")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    finished(["umount", folder])
 
 
 def test_full_disk(small_disk, manifest):

@@ -68,6 +68,7 @@ def test_labels_are_spread():
     ordered = sorted(heights)
     assert all(above - below >= 0.1 - 1e-9 for below, above in zip(ordered, ordered[1:], strict=False))
     assert heights[2] == 0.2 and heights[0] < heights[1] < heights[3]
+    assert spread([0.0, 0.0, 0.0, 0.1], 0.1) == pytest.approx([-0.125, -0.025, 0.075, 0.175])
 
 
 def test_missing_tables(tmp_path):

@@ -172,6 +172,9 @@ def test_a_table_with_a_wrong_cell(tmp_path):
     (tmp_path / "entropy.csv").write_text("task,layer,mean_entropy\nsid,one,1.0\n")
     with pytest.raises(DaisyError, match="'layer' is 'one', not int"):
         read_table(EntropyRow, tmp_path / "entropy.csv")
+    (tmp_path / "entropy.csv").write_text("task,layer,mean_entropy\nsid,1,nan\n")
+    with pytest.raises(DaisyError, match="'mean_entropy' is nan, not float"):
+        read_table(EntropyRow, tmp_path / "entropy.csv")
 
 
 FULL, LAYER6 = row("full", 80.0, exit=12.0), row("layer6", 76.0, speed=1.4)
@@ -255,6 +258,8 @@ def test_gain_over_the_input():
 
     assert verdict(ask(1.30, 1.46)) == "holds"
     assert verdict(ask(1.30, 1.40)) == "fails"
+    same = gains_over_input([row("full", 2.0), row("input", 2.0, exit=0.0)], "sid", "accuracy")
+    assert same is not None and verdict(same) == "holds", "not to lower a result is enough where no gain is asked"
     assert gains_over_input([FULL], "sid", "accuracy") is None, "a task whose input cannot be scored has no such claim"
 
 

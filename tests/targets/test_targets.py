@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from project import GOLDEN
 
 from daisy.errors import DaisyError
+from daisy.targets import dump, label
 from daisy.targets import join as targets
-from daisy.targets import label
+from daisy.targets.km import read_dictionary, write_dictionary
 from daisy.targets.kmeans import read_shards
 
 MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
@@ -43,12 +45,45 @@ def made(manifest: Path, shards: int, classes: int = 5) -> tuple[str, str]:
     return (folder / "train.km").read_text(), (folder / "dict").read_text()
 
 
+def test_frames_and_utterances_are_drawn_by_seed_and_name(manifest):
+    frames = dump.drawn(1000, 0.3, 7, "u1")
+    assert 250 < len(frames) < 350 and (np.diff(frames) > 0).all() and frames[-1] < 1000
+    assert np.array_equal(frames, dump.drawn(1000, 0.3, 7, "u1"))
+    assert not np.array_equal(frames, dump.drawn(1000, 0.3, 8, "u1"))
+    assert not np.array_equal(frames, dump.drawn(1000, 0.3, 7, "u2"))
+    assert set(frames) < set(dump.drawn(1000, 0.5, 7, "u1")) and len(dump.drawn(9, 1.0, 7, "u1")) == 9
+    recordings = targets.read_manifest(manifest)
+    chosen = [dump.drawn_utterances(recordings, 0.5, seed) for seed in range(20)]
+    assert 40 < sum(map(len, chosen)) < 80 and all(one == sorted(one) for one in chosen)
+    assert dump.drawn_utterances(recordings, 1.0, 0) == list(range(6))
+
+
+def test_a_label_is_the_nearest_centroid():
+    rng = np.random.default_rng(2)
+    centroids = (rng.normal(size=(9, 6)) * np.linspace(0.2, 3, 9)[:, None]).astype(np.float32)
+    frames = rng.normal(size=(200, 6)).astype(np.float32)
+    found = label.nearest(centroids, torch.device("cpu"))(torch.from_numpy(frames))
+    expected = [min(range(9), key=lambda c: float(np.square(frame - centroids[c]).sum())) for frame in frames]
+    assert found.tolist() == expected and len(set(expected)) > 4
+
+
 def test_several_jobs_give_what_one_gives(manifest):
     labels, dictionary = made(manifest, 1)
     assert made(manifest, 4) == (labels, dictionary)
     counted = [line.split() for line in dictionary.splitlines()]
     assert [name for name, _ in counted] == list("01234")
     assert sum(int(count) for _, count in counted) == len(labels.split())
+
+
+def test_the_dictionary_names_all_classes(tmp_path):
+    write_dictionary(tmp_path / "dict.km.txt", [7, 0, 3])
+    assert (tmp_path / "dict.km.txt").read_text() == "0 7\n1 0\n2 3\n"
+    assert read_dictionary(tmp_path / "dict.km.txt") == ["0", "1", "2"]
+    (tmp_path / "dict.km.txt").write_text("0 7\n\n")
+    with pytest.raises(DaisyError, match="not a file of classes"):
+        read_dictionary(tmp_path / "dict.km.txt")
+    with pytest.raises(DaisyError, match="the classes do not exist"):
+        read_dictionary(tmp_path / "other.txt")
 
 
 def join(manifest: Path, lines: list[str], classes: int) -> np.ndarray:

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from project import GOLDEN
-
-
-def command(module: str, settings: dict, **options: Path) -> list[str]:
-    pairs = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    return [sys.executable, "-m", f"daisy.{module}", "--settings", json.dumps(settings), *pairs]
+from runners import await_state, finished, stage
 
 
 def kill_once_saved(arguments: list[str], state: Path) -> None:
     """Start a training, and kill it at a random moment after its first saved state."""
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (state / "state.pt").exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
+    await_state(process, state)
     time.sleep(random.uniform(0, 0.15))
     process.kill()
     assert process.wait() == -9, "the training ended before it could be killed"
-
-
-def finish(arguments: list[str]) -> str:
-    outcome = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0, outcome.stderr
-    return outcome.stderr
 
 
 def equal(one: dict, other: dict) -> bool:
@@ -60,13 +46,13 @@ def test_branches_survive_a_kill(speech):
         folder = speech / name
         return {"state": folder / "state", "out": folder / "daisy.pt", "history": folder / "history.csv"}
 
-    undisturbed = command("train_branches", settings, **inputs, **outputs("one"))
-    finish(undisturbed)
-    disturbed = command("train_branches", settings, **inputs, **outputs("two"))
+    undisturbed = stage("branches.train", settings, **inputs, **outputs("one"))
+    finished(undisturbed)
+    disturbed = stage("branches.train", settings, **inputs, **outputs("two"))
     for _ in range(2):
         kill_once_saved(disturbed, speech / "two" / "state")
         assert not (speech / "two" / "daisy.pt").exists()
-    assert "resumed at step" in finish(disturbed)
+    assert "resumed at step" in finished(disturbed).stderr
     one, two = (torch.load(speech / name / "daisy.pt", weights_only=True) for name in ("one", "two"))
     assert equal(one["model_weight"], two["model_weight"])
     assert (speech / "one/history.csv").read_text() == (speech / "two/history.csv").read_text()
@@ -76,14 +62,14 @@ def test_branches_survive_a_kill(speech):
 def test_downstream_survives_a_kill(speech):
     """ASR, because its dropout and SpecAugment draw random numbers all the time."""
     for split in ("train", "dev"):
-        extract = command(
-            "extract",
+        extract = stage(
+            "features.extract",
             {"pooled": False, "storage": "float16", "batch_seconds": 10},
             model=GOLDEN / "daisy_tiny_after_norm.pt",
             manifest=speech / "train.tsv",
             out=speech / f"{split}.npy",
         )
-        finish(extract)
+        finished(extract)
     mask = {"time_masks": 1, "time_frames": 10, "time_share": 0.2, "feature_masks": 1, "feature_dims": 8}
     settings = {
         "task": "asr",
@@ -116,14 +102,14 @@ def test_downstream_survives_a_kill(speech):
             "history": folder / "history.csv",
         }
 
-    finish(command("downstream", settings, **inputs, **outputs("one")))
-    disturbed = command("downstream", settings, **inputs, **outputs("two"))
+    finished(stage("downstream.train", settings, **inputs, **outputs("one")))
+    disturbed = stage("downstream.train", settings, **inputs, **outputs("two"))
     kill_once_saved(disturbed, speech / "two" / "state")
-    assert "resumed at step" in finish(disturbed)
+    assert "resumed at step" in finished(disturbed).stderr
     one, two = (safetensors.torch.load_file(speech / name / "model.safetensors") for name in ("one", "two"))
     assert equal(one, two)
     assert (speech / "one/history.csv").read_text() == (speech / "two/history.csv").read_text()
     changed = {**settings, "seed": 4}
-    finish(command("downstream", changed, **inputs, **outputs("three")))
+    finished(stage("downstream.train", changed, **inputs, **outputs("three")))
     three = safetensors.torch.load_file(speech / "three" / "model.safetensors")
     assert not equal(one, three), "another seed must give another model"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,8 +14,10 @@ import pytest
 import safetensors.torch
 import torch
 from project import GOLDEN
+from runners import Outcome, await_state, finished, stage
 
 from daisy.common.compute import memory
+from daisy.common.progress import Progress
 from daisy.errors import DaisyError
 from daisy.hubert.encoder import Hubert
 from daisy.targets import dump
@@ -41,15 +41,11 @@ def branches(speech: Path, name: str, settings: dict, *launcher: str) -> list[st
         "history": out / "history.csv",
         "curves": out / "curves",
     }
-    pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    return [sys.executable, *launcher, "-m", "daisy.branches.train", "--settings", json.dumps(settings), *pairs]
+    return stage("branches.train", settings, *launcher, **options)
 
 
-def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert outcome.returncode == 0, outcome.stderr[-3000:]
-    return outcome
+def finish(command: list[str]) -> Outcome:
+    return finished(command, environment={"OMP_NUM_THREADS": "1"})
 
 
 def history(folder: Path) -> list[dict[str, float]]:
@@ -81,12 +77,16 @@ def test_parts_and_processes_see_the_same_batches(speech):
 
 def test_two_processes_train_a_downstream_model(speech):
     """Speaker identification, which draws no random numbers."""
-    extracted = json.dumps({"pooled": True, "storage": "float32", "batch_seconds": 9.0})
-    model = str(GOLDEN / "daisy_tiny_after_norm.pt")
-    files = ["--manifest", str(speech / "train.tsv"), "--out", str(speech / "states.npy")]
-    finish([sys.executable, "-m", "daisy.features.extract", "--settings", extracted, "--model", model, *files])
-    settings = {"task": "sid", "options": {"projection": 8}, "method": {"kind": "layer", "layer": 4}}
-    settings |= {"fusion": "dynamic", "steps": 9}
+    extracted = {"pooled": True, "storage": "float32", "batch_seconds": 9.0}
+    files = {"manifest": speech / "train.tsv", "out": speech / "states.npy"}
+    finish(stage("features.extract", extracted, model=GOLDEN / "daisy_tiny_after_norm.pt", **files))
+    settings = {
+        "task": "sid",
+        "options": {"projection": 8},
+        "method": {"kind": "layer", "layer": 4},
+        "fusion": "dynamic",
+        "steps": 9,
+    }
     settings |= {"batch_size": 3, "optimizer": "adam", "learning_rate": 0.01, "schedule": "linear", "clip": 1.0}
     settings |= {"dev_every": 3, "seed": 5, "save_every": 4}
     found = []
@@ -96,9 +96,8 @@ def test_two_processes_train_a_downstream_model(speech):
         options = {f"{part}-manifest": speech / "train.tsv" for part in ("train", "dev")}
         options |= {f"{part}-features": speech / "states.npy" for part in ("train", "dev")}
         options |= {"state": out / "state", "out": out / "model.safetensors", "exits": out / "exits.json"}
-        pairs = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-        given = ["--settings", json.dumps(settings | {"accumulate": accumulate}), "--history", str(out / "history.csv")]
-        finish([sys.executable, *launcher, "-m", "daisy.downstream.train", *given, *pairs])
+        options["history"] = out / "history.csv"
+        finish(stage("downstream.train", settings | {"accumulate": accumulate}, *launcher, **options))
         found.append(safetensors.torch.load_file(out / "model.safetensors"))
         assert [row["step"] for row in history(out)] == [3, 6, 9] and not (out / "state").exists()
     for key, value in found[0].items():
@@ -136,9 +135,7 @@ def test_the_sum_of_parts_is_the_gradient_of_the_whole():
 
 def start_until_saved(command: list[str], state: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (state / "state.pt").exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
+    await_state(process, state)
     return process
 
 
@@ -165,11 +162,10 @@ def test_a_rule_outlives_its_notice(speech):
     line = shlex.join(branches(speech, "three", settings))
     shell = f"set -euo pipefail; {line} 2>&1 | (trap '' TERM USR1; exec tee {log})"
     process = subprocess.Popen(["bash", "-c", shell], start_new_session=True, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (speech / "three/state/state.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    await_state(process, speech / "three/state")
     os.killpg(process.pid, signal.SIGTERM)
     process.wait()
+    deadline = time.monotonic() + 60
     while "saved at step" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "told to end; saved at step" in log.read_text()
@@ -224,6 +220,22 @@ def test_a_stage_that_runs_out_of_memory_names_its_setting(speech, monkeypatch):
     arguments = ["--manifest", str(speech / "train.tsv"), "--checkpoint", str(GOLDEN / "daisy_tiny_after_norm.pt")]
     with pytest.raises(DaisyError, match=r"agent-pass .*Lower upstream.batch_seconds"):
         dump.main(["--settings", '{"layer": 2}', *arguments, "--out", str(speech / "out")])
+
+
+def test_a_resumed_training_is_timed_by_its_own_steps(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr("daisy.common.progress.time.monotonic", lambda: now[0])
+    progress = Progress("branches-0123456789ab", 100, "steps")
+    progress.resume_at(80)
+    for seconds, note in ((4.0, ""), (6.0, "loss 1.0"), (20.0, "")):
+        now[0] = 100.0 + seconds
+        progress.add(5, note)
+    progress.add(5)
+    assert capsys.readouterr().err.splitlines() == [
+        "branches: 90/100 steps (90%), 6 s left, loss 1.0",
+        "branches: 95/100 steps (95%), 7 s left",
+        "branches: 100/100 steps (100%), done in 20 s",
+    ]
 
 
 def test_other_errors_pass():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 import yaml
 from project import ROOT, laid_over
+from runners import finished
 
 from daisy.errors import DaisyError
 from daisy.hubert.shape import shape_of
@@ -50,10 +50,7 @@ def test_every_field_is_described_and_typed():
 
 
 def test_generated_pages_are_in_step():
-    outcome = subprocess.run(
-        [sys.executable, str(ROOT / "docs/generate.py"), "--check"], capture_output=True, text=True, check=False
-    )
-    assert outcome.returncode == 0, outcome.stderr
+    finished([sys.executable, ROOT / "docs/generate.py", "--check"])
 
 
 def test_a_task_set_to_null_is_left_out():
@@ -62,6 +59,7 @@ def test_a_task_set_to_null_is_left_out():
 
 
 CROSS_CHECKS = [
+    ({"data": {"splits": {"dev": 0.5, "test": 0.5}}}, ["data.splits", "leave nothing to train on"]),
     ({"targets": {"layr": 3}}, ["'layr'", "targets", "Did you mean 'layer'"]),
     ({"taks": {}}, ["'taks'", "the top level", "Did you mean 'tasks'"]),
     ({"tasks": {"asr": {"steps": "many"}}}, ["tasks.asr.steps", "'many'", "integer"]),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 from project import ROOT
+from runners import finished
 
 from daisy.errors import DaisyError
 from daisy.workflow import digests as code_digest
@@ -101,5 +101,4 @@ def test_parsing_does_not_import_torch():
         "except SystemExit: pass\n"
         "sys.exit('torch' in sys.modules)"
     )
-    outcome = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0, outcome.stderr
+    finished([sys.executable, "-c", code], ROOT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
@@ -61,6 +62,14 @@ def test_contents_are_read_once(tmp_path, outside, monkeypatch):
     monkeypatch.undo()
     memory.write_text("damaged")
     assert Contents(memory).digest(outside) == first
+
+
+def test_the_digest_of_a_folder_is_that_of_its_files_by_name(tmp_path):
+    names = ["b", "j", "a", "h", "c", "f", "e", "d", "i", "g"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    lines = [f"{name} {hashlib.sha256(name.encode()).hexdigest()}\n" for name in sorted(names)]
+    assert digest(tmp_path) == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def test_a_missing_file_is_named(tmp_path):
