@@ -16,7 +16,7 @@ from daisy.corpora.table import write_table as write_recordings
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.downstream.scoring import scores
-from daisy.downstream.split import Split, last_if_negative, load_split
+from daisy.downstream.split import Split, load_split
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow
 from daisy.exits.candidates import candidate_layers
@@ -158,9 +158,6 @@ def test_features_and_layers_that_do_not_fit(study):
     features = Features(np.zeros((4, 5, 8), np.float32), np.ones(4, int), RNG.random((4, 4)))
     with pytest.raises(DaisyError, match="features of 4 utterances for 5 recordings"):
         load_split(task, manifest, features, 1, None)
-    assert [last_if_negative(layer, 4) for layer in (-1, 3, 4)] == [4, 3, 4]
-    with pytest.raises(DaisyError, match="layer5 on a model of 4 layers"):
-        last_if_negative(5, 4)
 
 
 def evaluated(folder, study, **changes):
