@@ -20,6 +20,9 @@ HEADS = {"downstream", "bundle"} | SCORES
 NOISE = {"noise_evaluation", "noise_tables", "noise_figures", "report_page"}
 """The noise study of the nano run is about ASR."""
 
+WORDS = {"figures", "noise_figures", "report_page"}
+"""Where methods are written in words."""
+
 PLAYED = {"examples"}
 """The report plays what SE and SS make of a recording."""
 
@@ -78,6 +81,21 @@ EDITS = (
         set(),
         code=("daisy/hubert/encoder.py", '"""', '"""Newly said. '),
     ),
+    Edit(
+        "the wording of a line of progress",
+        set(),
+        code=("daisy/targets/label.py", 'Progress("labels"', 'Progress("labelled"'),
+    ),
+    Edit("how progress is told", set(), code=("daisy/common/progress.py", "", "OTHER = 1\n")),
+    Edit(
+        "the wording of an error",
+        set(),
+        code=("daisy/targets/kmeans.py", "frames cannot make", "frames are too few for"),
+    ),
+    Edit("what a training says when it is told to end", set(), code=("daisy/training/notice.py", "", "OTHER = 1\n")),
+    Edit("the help of an option", set(), code=("daisy/branches/train.py", 'help="', 'help="here: ')),
+    Edit("how a method is written in figures", WORDS, code=("daisy/exits/method.py", '"full model"', '"whole model"')),
+    Edit("`upgrades`", CONFIG, {"upgrades": "rerun"}),
     Edit("`data.commands.train`", CONFIG | {"command_speech"} | COMMANDS, {"data": {"commands": {"train": 26}}}),
     Edit(
         "`data.commands`: dev and test swapped",
@@ -150,6 +168,11 @@ EDITS = (
         "a colour in `daisy/report/plots.py`",
         {"figures", "noise_figures", "report_page"},
         code=("daisy/report/plots.py", 'INK, FAINT, BAND = "#222222"', 'INK, FAINT, BAND = "#333333"'),
+    ),
+    Edit(
+        "a limit in the noise study's part of the report",
+        {"report_page"},
+        code=("daisy/report/noise_section.py", "", "OTHER = 1\n"),
     ),
     Edit("code of `daisy/report/html.py`", {"report_page"}, code=("daisy/report/html.py", "", "OTHER = 1\n")),
     Edit("a figure deleted", {"figures", "report_page"}, remove=("results/nano/figures/fig2_entropy.png",)),

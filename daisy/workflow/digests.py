@@ -33,6 +33,9 @@ UNCOUNTED = {
 SETTINGS = "settings"
 """Every room's dataclasses of fields and nothing else: settings are compared as they are, so they count neither."""
 
+SHOWN = ("daisy.report.figures", "daisy.report.noise_figures", "daisy.report.page", "daisy.report.ablation")
+"""Stages that write what people read: for them, what is marked `for_people` counts too."""
+
 TOLD = ("print", "Progress", "DaisyError", "WriteError")
 """Calls whose texts are only ever shown."""
 
@@ -61,9 +64,11 @@ def module_file(name: str) -> Path | None:
 class _Counted(ast.NodeTransformer):
     """Leaves of a module what can change a result: no documentation, no wording, nothing that only people read."""
 
+    keeps_words = False
+
     def _body(self, node: Any) -> Any:
         # A string that stands alone is documentation, wherever it stands.
-        node.body = [item for item in node.body if not _documents(item) and not _for_people(item)]
+        node.body = [item for item in node.body if not _documents(item) and (self.keeps_words or not _for_people(item))]
         return self.generic_visit(node)
 
     visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _body
@@ -88,6 +93,12 @@ class _Wordless(ast.NodeTransformer):
         return ast.Constant("")
 
 
+class _Shown(_Counted):
+    """The same for stages that show what is for people."""
+
+    keeps_words = True
+
+
 def _documents(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
@@ -98,8 +109,13 @@ def _for_people(node: ast.stmt) -> bool:
 
 
 @functools.cache
-def _parsed(name: str) -> tuple[str, frozenset[str]]:
-    """The code of a module that counts, and the modules that it imports, of this package and of others."""
+def _parsed(name: str, shown: bool = False) -> tuple[str, frozenset[str]]:
+    """The code of a module that counts, and the modules that it imports, of this package.
+
+    Args:
+        name: The module.
+        shown: Whether what is for people counts.
+    """
     file = module_file(name)
     assert file is not None
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -118,7 +134,7 @@ def _parsed(name: str) -> tuple[str, frozenset[str]]:
                 fix="Import by name, or load tasks with daisy.tasks.loading",
             )
     own = frozenset(item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item))
-    return ast.dump(_Counted().visit(tree)), frozenset(item for item in own if counts(item))
+    return ast.dump((_Shown() if shown else _Counted()).visit(tree)), frozenset(item for item in own if counts(item))
 
 
 def _called(node: ast.Call) -> str:
@@ -156,7 +172,8 @@ def code_digests(*modules: str, tasks: Sequence[str] = ()) -> dict[str, str]:
     found = closure(*modules, *(TASKS[task].module for task in tasks))
     if LOADER in found and not tasks:
         raise DaisyError(f"{modules[0]} loads tasks by name", fix="Name the tasks beside it")
-    texts = {name: _parsed(name)[0] for name in found}
+    shown = modules[0] in SHOWN
+    texts = {name: _parsed(name, shown)[0] for name in found}
     if REGISTRY in texts and tasks:
         texts[REGISTRY] = repr([(task, TASKS[task]) for task in sorted(tasks)])
     return {name: hashlib.sha256(text.encode()).hexdigest()[:8] for name, text in texts.items()}

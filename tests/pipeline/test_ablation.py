@@ -1,0 +1,41 @@
+"""`snakemake ablation` on the nano run: the pipeline's own rules, on branches trained on other targets."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+CHOSEN = {"ablation": {"layers": [9], "clusters": [], "head": True, "tasks": ["sid"], "rho": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def ablated(project, nano):
+    """The tables of an ablation of two variants."""
+    project.run("ablation", overlay=CHOSEN)
+    return nano / "tables"
+
+
+def test_variants_beside_one_another(project, nano, ablated):
+    with open(ablated / "ablation.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == ["head"] * 3 + ["layer9-c16"] * 3
+    assert [row["strategy"] for row in rows[:3]] == ["avg", "min-max", "threshold"]
+    assert all(row["task"] == "sid" and 1 <= float(row["mean_exit_layer"]) <= 12 for row in rows)
+    with open(nano / "tables/grid.csv", newline="") as file:
+        topline = next(row for row in csv.DictReader(file) if (row["task"], row["method"]) == ("sid", "full"))
+    assert {row["full_value"] for row in rows} == {topline["value"]}
+    with open(ablated / "ablation_entropy.csv", newline="") as file:
+        entropies = {}
+        for row in csv.DictReader(file):
+            entropies.setdefault(row["variant"], []).append(float(row["mean_entropy"]))
+    assert {name: len(values) for name, values in entropies.items()} == {"head": 12, "layer9-c16": 12}
+    assert entropies["head"] != entropies["layer9-c16"]
+
+
+def test_states_are_taken_over_and_the_run_stays(project, nano, ablated):
+    own, other = (nano / path for path in ("features/sid/test", "ablation/head/features/sid/test"))
+    assert other.is_symlink() and not other.samefile(own)
+    assert (other / "states.npy").read_bytes() == (own / "states.npy").read_bytes()
+    assert not project.would_run("ablation", overlay=CHOSEN)
+    assert not project.would_run()

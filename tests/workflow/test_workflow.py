@@ -1,0 +1,163 @@
+"""The typed workflow, asked without Snakemake: a config goes in, and stages come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from project import ROOT, laid_over
+
+from daisy.common import stage
+from daisy.common.versions import installed
+from daisy.downstream.settings import DownstreamSettings
+from daisy.errors import DaisyError
+from daisy.evaluation.settings import EvaluationSettings
+from daisy.exits.method import FULL, Method
+from daisy.features.settings import FeaturesSettings
+from daisy.noise.settings import StudySettings
+from daisy.report.settings import AblationSettings, ExamplesSettings
+from daisy.workflow.config import SCHEMA
+from daisy.workflow.sections import Config
+from daisy.workflow.upgrades import outdated, summary
+from daisy.workflow.workflow import Workflow
+
+
+def config(name: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+
+
+def flow(tmp_path: Path, **changes: Any) -> Workflow:
+    """The workflow of the nano run, in a folder of its own."""
+    here = {"results": str(tmp_path / "results"), "cache": str(tmp_path / "cache")}
+    return Workflow(laid_over(config("config"), config("test"), here, changes), ROOT)
+
+
+def test_sections_have_the_keys_of_the_schema():
+    def compare(kind: Any, part: dict[str, Any], place: str) -> None:
+        if typing.get_origin(kind) is dict:
+            inner = typing.get_args(kind)[1]
+            for name, item in part["properties"].items() if dataclasses.is_dataclass(inner) else ():
+                compare(inner, item, f"{place}.{name}")
+        elif dataclasses.is_dataclass(kind):
+            hints = typing.get_type_hints(kind)
+            assert set(hints) == set(part["properties"]), place
+            for name, hint in hints.items():
+                compare(hint, part["properties"][name], f"{place}.{name}")
+
+    compare(Config, yaml.safe_load(SCHEMA.read_text()), "config")
+
+
+def test_it_needs_no_torch():
+    code = "import sys, daisy.workflow.workflow, daisy.workflow.plan; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_settings_are_what_their_stages_read(tmp_path):
+    run = flow(tmp_path, thresholds={"floor": 3})
+    daisy, six = run.methods["daisy-rho0.76"], run.methods["layer6"]
+    assert (daisy.rho, six.layer) == (0.76, 6)
+    trained = stage.settings(DownstreamSettings, run.models.downstream("asr", daisy, 7).settings)
+    assert (trained.method, trained.seed, trained.floor, trained.steps) == (daisy, 7, 3, 4)
+    # A floor concerns exits by entropy alone: it trains no baseline again.
+    assert stage.settings(DownstreamSettings, run.models.downstream("asr", six, 7).settings).floor == 1
+    judged = stage.settings(EvaluationSettings, run.models.evaluation("sid", daisy, 7).settings)
+    assert judged.strategies == {"avg": 0.15, "min-max": 0.15, "threshold": 0.15}
+    assert stage.settings(EvaluationSettings, run.models.evaluation("sid", FULL, 7).settings).strategies == {}
+    study = stage.settings(StudySettings, run.noise.evaluation("asr", daisy).settings)
+    assert (study.floor, study.floors) == (3, (1, 6))
+    heard = stage.settings(ExamplesSettings, run.examples("se").settings).systems
+    assert [item.name for item in heard] == ["Full model", "DAISY ρ 1, avg"]
+    features = run.context.store.at(run.upstream.features["sid", "test"])
+    kept = stage.settings(FeaturesSettings, features.settings)
+    assert kept.pooled and kept.storage == "float32" and kept.compute.precision == "float32"
+
+
+def test_every_stage_knows_its_code(tmp_path):
+    run = flow(tmp_path)
+    for job in (run.models.downstream("asr", FULL, 1), run.models.evaluation("asr", FULL, 1), run.page, run.bundle):
+        assert json.loads(job.settings) is not None and len(job.code) > 3
+    assert "daisy.tasks.asr" in run.models.downstream("asr", FULL, 1).code
+    assert "daisy.tasks.se" not in run.models.downstream("asr", FULL, 1).code
+
+
+def test_thresholds_and_streams(tmp_path):
+    run = flow(tmp_path, tasks={"asr": {"keep_states": ["train"]}})
+    assert run.models.threshold("asr", FULL) == []
+    assert run.models.threshold("asr", Method("daisy", 0.76)) == [f"{run.context.home}/calibration/asr/rho0.76.json"]
+    assert run.upstream.streams("asr", "train") == [] and run.upstream.streams("sid", "train", "dev") == []
+    assert run.upstream.streams("asr", "train", "dev") == [run.upstream.model] == run.noise.streams("asr")
+    assert run.noise.head("asr", "full")[0].endswith("downstream/asr/seed1337/full/model.safetensors")
+
+
+def test_a_variant_takes_over_the_states_of_the_run(tmp_path):
+    run = flow(tmp_path, ablation={"layers": [9, 12], "clusters": [16, 20], "head": True, "tasks": ["sid"], "rho": 0.9})
+    assert list(run.ablation.models) == ["head", "layer12-c16", "layer12-c20", "layer9-c16"]
+    same, other = run.models_of("layer12-c16").upstream, run.models_of("layer9-c16").upstream
+    # The variant of the run's own targets is the run's own model.
+    assert same.branches == run.upstream.branches != other.branches
+    key = other.features["sid", "train"].rpartition("-")[2]
+    assert run.upstream.same_states(key, "sid", "train") == [run.upstream.states("sid", "train")]
+    own = run.upstream.features["sid", "train"].rpartition("-")[2]
+    assert run.upstream.same_states(own, "sid", "train") == []
+    assert list(run.methods)[-1] == "daisy-rho0.9" and run.rho("rho0.9") == 0.9
+    assert "daisy-rho0.9" not in run.context.methods
+    table = stage.settings(AblationSettings, run.ablation.table.settings)
+    assert (table.default, table.tasks, sorted(table.variants)) == ("layer12-c16", ("sid",), list(table.variants))
+    evaluations = run.ablation.files("evaluation")
+    assert [path.split("/")[-5] for path in evaluations] == list(run.ablation.models)
+    assert run.models_of("head").topline("sid", 1337) == run.models.topline("sid", 1337)
+
+
+def test_final_files(tmp_path):
+    run = flow(tmp_path)
+    assert {path.rpartition("/")[2] for path in run.outputs} >= {"report.html", "grid.csv", "noise.csv", "store.csv"}
+    quiet = flow(tmp_path, noise={"tasks": []}, downstream={"methods": ["full"]})
+    names = {path.rpartition("/")[2] for path in quiet.outputs}
+    assert not any("noise" in name for name in names) and quiet.rho_cells("calibration/{task}/{rho}.json") == []
+    assert quiet.heard == ["full"] and len(stage.settings(ExamplesSettings, quiet.examples("se").settings).systems) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"corpora": {"asr": "nowhere"}}}, "data.corpora.asr: nowhere holds no recordings.csv"),
+        ({"upstream": {"checkpoint": "nowhere.pt"}}, "upstream.checkpoint: nowhere.pt does not exist"),
+        ({"downstream": {"methods": ["daisy", "full", "layer13"]}}, "downstream.methods: there is no layer 13"),
+    ],
+)
+def test_what_a_config_names_must_be_there(tmp_path, changes, message):
+    with pytest.raises(DaisyError, match=message):
+        flow(tmp_path, **changes)
+
+
+def test_outputs_of_other_versions_are_named(tmp_path):
+    run = flow(tmp_path)
+    logs, store = tmp_path / "results/nano/logs", tmp_path / "cache/store/logs"
+    for folder in (logs, store):
+        folder.mkdir(parents=True)
+    made = tmp_path / "made"
+    made.touch()
+    now = installed(["numpy"])
+    key = run.upstream.branches.rpartition("-")[2]
+
+    def record(path: Path, versions: dict[str, str], output: Path = made) -> None:
+        path.write_text(json.dumps({"outputs": [str(output)], "versions": versions}))
+
+    record(logs / "same.log.json", now)
+    record(logs / "gone.log.json", {"numpy": "0.1"}, tmp_path / "gone")
+    record(logs / "tables.log.json", now | {"scipy": "0.2"})
+    record(store / f"branches-{key}.log.json", {"numpy": "0.1", "nothing-of-the-kind": "1"})
+    record(store / "branches-0123456789ab.log.json", {"numpy": "0.1"})
+    (logs / "damaged.log.json").write_text("{")
+    found = outdated(run.context)
+    assert {item.job for item in found} == {"tables", f"branches-{key}"}
+    assert found[-1].changes == {"numpy": ("0.1", now["numpy"]), "nothing-of-the-kind": ("1", "none")}
+    assert str(found[-1]).startswith(f"branches-{key}: numpy 0.1 → {now['numpy']}")
+    assert summary(found).startswith("2 jobs' outputs were made with other versions") and summary([]) == ""
