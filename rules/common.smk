@@ -41,7 +41,7 @@ wildcard_constraints:
     part="|".join(PARTS),
     seed=r"\d+",
     variant="|".join(flow.ablation.models),
-    rho="|".join(flow.scales).replace(".", r"\."),
+    rho="|".join(item.scale for item in flow.methods.values() if item.scale).replace(".", r"\."),
     method="|".join(flow.methods).replace(".", r"\."),
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,16 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daisy.common import stage as stages
+
 Outcome = subprocess.CompletedProcess[str]
 
 
-def arguments(settings: Mapping[str, Any], **options: object) -> list[str]:
-    """The command line of a stage: its settings as JSON, and its options."""
+def arguments(settings: Any, **options: object) -> list[str]:
+    """The command line of a stage: its settings, values or a dataclass, as JSON, and its options."""
+    text = stages.text(settings) if dataclasses.is_dataclass(settings) else json.dumps(settings)
     pairs = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    return ["--settings", json.dumps(settings), *pairs]
+    return ["--settings", text, *pairs]
 
 
-def stage(module: str, settings: Mapping[str, Any], *launcher: str, **options: object) -> list[str]:
+def stage(module: str, settings: Any, *launcher: str, **options: object) -> list[str]:
     """The command that runs the stage `daisy.<module>`; `launcher` goes before it, such as torch's."""
     return [sys.executable, *launcher, "-m", f"daisy.{module}", *arguments(settings, **options)]
 

@@ -89,7 +89,9 @@ class Context:
             check_layers(self.values, shape.layers)
         older = Path(self.home, "branches")
         if older.is_dir() and not older.is_symlink():
-            raise DaisyError(f"{self.home} was made by an older version", fix="Move it away, or name the run otherwise")
+            raise DaisyError(
+                f"{self.home} was made by an older version", fix="Move it away, or give the run another name"
+            )
         return shape
 
     @property

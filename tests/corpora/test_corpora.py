@@ -14,7 +14,7 @@ from daisy.common.files import read_csv
 from daisy.corpora import commands, embedded, manifests
 from daisy.corpora.manifests import choose, known_speakers, summary
 from daisy.corpora.partition import PARTS, Splits, partition
-from daisy.corpora.settings import CommandsSettings
+from daisy.corpora.settings import CommandsSettings, ManifestsSettings
 from daisy.corpora.table import Recording, read_table, write_table
 from daisy.errors import DaisyError
 
@@ -76,7 +76,7 @@ def test_speakers_need_recordings_in_every_part():
 def test_a_recording_of_just_the_bound_is_used():
     splits = Splits(seed=1, dev=0.1, test=0.2)
     parts = {part: [Recording(f"{part}/{n}", n, "a") for n in (63_999, 64_000, 64_001)] for part in PARTS}
-    chosen = choose(parts, manifests.Settings("asr", splits, max_seconds=4.0))
+    chosen = choose(parts, ManifestsSettings("asr", splits, max_seconds=4.0))
     assert [[item.samples for item in chosen[part]] for part in PARTS] == [[63_999, 64_000]] * 3
 
 

@@ -17,6 +17,7 @@ from project import ROOT
 from runners import Outcome, ended, stage
 
 from daisy.common import audio
+from daisy.common import stage as stages
 from daisy.common.contents import digest
 from daisy.corpora.partition import Splits, partition
 from daisy.corpora.published import check as checking
@@ -128,7 +129,7 @@ def test_a_whole_disk_is_no_fault_of_the_corpus(corpora, tmp_path, monkeypatch):
         raise soundfile.LibsndfileError(28, "no space left")
 
     monkeypatch.setattr(soundfile, "write", full)
-    settings = json.dumps(settings_of("voicebank-demand", corpora))
+    settings = stages.text(settings_of("voicebank-demand", corpora))
     with pytest.raises(WriteError, match=r"trainset_28spk/p2.*cannot be written.*Free some space"):
         voicebank_demand.main(["--settings", settings, "--table", str(tmp_path / "out/recordings.csv")])
     assert not (tmp_path / "out/recordings.csv").exists()

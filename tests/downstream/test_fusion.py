@@ -16,6 +16,8 @@ from daisy.downstream.model import Downstream, load_downstream
 from daisy.downstream.scoring import scores
 from daisy.downstream.split import load_split
 from daisy.downstream.system import Cell, predict
+from daisy.exits.method import DAISY
+from daisy.exits.rule import ExitRule
 from daisy.features import extract
 from daisy.features.kept import load_features
 from daisy.hubert.early_exit import EarlyExitHubert
@@ -97,7 +99,13 @@ def test_a_training_with_a_row_per_exit(spoken, checkpoint):
     features = load_features(spoken / "states.npy")
     tau = float(sorted(features.entropies[:, :-1].min(axis=1))[len(manifest) // 2])
     write_json(spoken / "tau.json", {"tau": tau})
-    training = {"task": "sid", "options": {"projection": 8}, "fixed_layer": 0, "fusion": "dynamic-s", "steps": 9}
+    training = {
+        "task": "sid",
+        "options": {"projection": 8},
+        "method": {"kind": "daisy"},
+        "fusion": "dynamic-s",
+        "steps": 9,
+    }
     training |= {"batch_size": 3, "optimizer": "adam", "learning_rate": 0.05, "schedule": "constant", "clip": 1.0}
     training |= {"dev_every": 3, "seed": 1, "save_every": 9}
     out = spoken / "out"
@@ -107,7 +115,7 @@ def test_a_training_with_a_row_per_exit(spoken, checkpoint):
     arguments += ["--state", str(out / "state"), "--out", str(out / "model.safetensors")]
     downstream.main([*arguments, "--exits", str(out / "exits.json"), "--history", str(out / "history.csv")])
     model = load_downstream(out / "model.safetensors")
-    split = load_split(model.task, manifest, features, 0, tau)
+    split = load_split(model.task, manifest, features, DAISY, tau)
     exits = split.exits.tolist()
     assert len(set(exits)) > 1 and read_json(out / "exits.json")["counts"] == [exits.count(k) for k in range(1, 7)]
     scalars = model.fusion.scalars
@@ -116,7 +124,7 @@ def test_a_training_with_a_row_per_exit(spoken, checkpoint):
         moved = scalars[exit_layer - 1] != 0
         assert not moved[exit_layer + 1 :].any() and moved.any().item() == (exit_layer in exits)
     upstream = EarlyExitHubert(checkpoint)
-    cell = Cell(model, tuple(range(1, 7)), tau)
+    cell = Cell(model, ExitRule(tuple(range(1, 7)), tau))
     found = [predict(upstream, cell, manifest.wave(index)) for index in range(len(manifest))]
     assert [layer for _, layer in found] == exits
     judged = [model.task.score(said, example) for (said, _), example in zip(found, split.examples, strict=True)]

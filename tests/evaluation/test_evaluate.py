@@ -16,6 +16,7 @@ from daisy.downstream.system import Cell, predict
 from daisy.errors import DaisyError
 from daisy.evaluation.bootstrap import interval
 from daisy.evaluation.evaluate import Outcome, check_equal
+from daisy.exits.rule import ExitRule
 from daisy.features.kept import Features
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.tasks.base import Metric
@@ -30,7 +31,7 @@ def run(spoken, checkpoint):
     task = SpeakerIdentification({"projection": 8}, ["speaker0", "speaker1"])
     upstream = EarlyExitHubert(checkpoint)
     model = Downstream(task, 6, checkpoint.encoder.config.dim, "dynamic").eval()
-    cell = Cell(model, (2, 4), 0.0)
+    cell = Cell(model, ExitRule((2, 4), 0.0))
     examples = task.examples(manifest)
     found = [predict(upstream, cell, manifest.wave(index)) for index in range(len(manifest))]
     features = Features(np.zeros((0, 7, 64)), np.ones(6, int), np.zeros((6, 6)))

@@ -100,7 +100,7 @@ def test_values_on_the_edge():
     assert expected != [stricter.layer(row) for row in entropies]
     assert candidate_layers("threshold", COUNTS, 0.25) == (4,)
     assert falls_back("threshold", COUNTS, 0.5) and not falls_back("threshold", COUNTS, 0.49)
-    assert all_candidates(1, 3) == range(1, 4)
+    assert all_candidates(1, 3) == (1, 2, 3)
     for floor in (0, 4):
         with pytest.raises(DaisyError, match=f"a floor at layer {floor} of a model of 3 layers"):
             all_candidates(floor, 3)

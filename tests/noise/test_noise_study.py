@@ -20,6 +20,7 @@ from daisy.downstream.split import Split, load_split
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow
 from daisy.exits.candidates import candidate_layers
+from daisy.exits.cell import GridCell
 from daisy.exits.method import DAISY, Method
 from daisy.exits.rule import ExitRule, all_candidates, histogram
 from daisy.features.kept import Features
@@ -157,7 +158,7 @@ def test_features_and_layers_that_do_not_fit(study):
     manifest, task = read_manifest(study / "test.tsv"), SpeechRecognition(OPTIONS, ["a", "b"])
     features = Features(np.zeros((4, 5, 8), np.float32), np.ones(4, int), RNG.random((4, 4)))
     with pytest.raises(DaisyError, match="features of 4 utterances for 5 recordings"):
-        load_split(task, manifest, features, 1, None)
+        load_split(task, manifest, features, Method("layer", layer=1), None)
 
 
 def evaluated(folder, study, **changes):
@@ -337,7 +338,7 @@ def test_the_shown_cell():
 def test_error_rates_go_from_clean_to_noisy():
     rows = wer_rows([9.0, 20.0, 30.0, 60.0], "layer6")
     shuffled = [rows[place] for place in (2, 0, 3, 1)]
-    assert wer_of(shuffled, "music", "layer6") == rows
+    assert wer_of(shuffled, "music", GridCell(Method("layer", layer=6))) == rows
 
 
 def test_report_sentences(tmp_path):

@@ -39,3 +39,9 @@ def test_states_are_taken_over_and_the_run_stays(project, nano, ablated):
     assert (other / "states.npy").read_bytes() == (own / "states.npy").read_bytes()
     assert not project.would_run("ablation", overlay=CHOSEN)
     assert not project.would_run()
+
+
+def test_a_scale_that_is_none_of_the_run_s(project, nano, ablated):
+    jobs = project.would_run("ablation", overlay={"ablation": {**CHOSEN["ablation"], "rho": 0.9}})
+    assert jobs["ablation_calibration"] == jobs["ablation_downstream"] == jobs["ablation_evaluation"] == 2
+    assert set(jobs) == {"ablation_calibration", "ablation_downstream", "ablation_evaluation", "ablation_table"}

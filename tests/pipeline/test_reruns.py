@@ -14,7 +14,7 @@ import pytest
 import yaml
 from project import Project, numbers
 
-from docs.reruns import A_TASK_MORE, EDITS, HEADS, NOISE, Edit
+from docs.reruns import A_TASK_MORE, CONFIG, EDITS, HEADS, NOISE, Edit
 
 
 @contextlib.contextmanager
@@ -113,6 +113,21 @@ def test_plan_says_why(project, nano, edit, rule, reason):
         assert all(job["reasons"] for job in jobs)
         timed = [job for job in jobs if job["seconds"] is not None]
         assert timed and all(job["seconds"] >= 0 for job in timed)
+
+
+def test_what_other_versions_made_is_told_and_made_again_if_asked(project, nano):
+    record = nano / "logs/figures.log.json"
+    before = record.read_text()
+    made = json.loads(before)
+    assert "results/nano/figures/fig2_entropy.png" in made["outputs"] and made["versions"]["numpy"]
+    record.write_text(json.dumps(made | {"versions": {"numpy": "0.1"}}))
+    try:
+        told = project.daisy("plan", "--configfile", "config/test.yaml").stdout
+        assert told.startswith("Nothing to be done") and f"figures: numpy 0.1 → {made['versions']['numpy']}" in told
+        assert not project.would_run()
+        assert set(project.would_run(overlay={"upgrades": "rerun"})) == CONFIG | {"figures"}
+    finally:
+        record.write_text(before)
 
 
 def test_plan_of_a_finished_run(project, nano):

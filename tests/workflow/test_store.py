@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,10 +22,21 @@ def outside(tmp_path):
     return path
 
 
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Clustered:
+    clusters: int
+    layer: int
+
+
 def add(root, outside, module="daisy.targets.kmeans", **changes):
     store = Store(str(root))
-    first = store.add("manifests", "daisy.corpora.manifests", settings={"seed": changes.pop("seed", 1)})
-    settings = {"clusters": 20, "layer": 9} | changes
+    first = store.add("manifests", "daisy.corpora.manifests", settings=Drawn(changes.pop("seed", 1)))
+    settings = Clustered(**({"clusters": 20, "layer": 9} | changes))
     return store, store.add("kmeans", module, settings=settings, manifest=first, hubert=str(outside), centroids="")
 
 
@@ -94,14 +106,17 @@ def test_what_no_run_uses(tmp_path):
 
 
 def test_changes_name_keys_values_and_files():
-    old = [repr('{"seed": 1, "options": {"rate": 0.1}}'), repr({"daisy.a": "1", "daisy.b": "1"}), repr("a/path")]
+    code = {"daisy.errors": "1", "daisy.common.files": "1"}
+    old = [repr('{"seed": 1, "options": {"rate": 0.1}}'), repr(code), repr("a/path")]
     new = [
         repr('{"seed": 1, "options": {"rate": 0.2}, "x": 3}'),
-        repr({"daisy.a": "2", "daisy.b": "1"}),
+        repr(code | {"daisy.errors": "2"}),
         repr("b/path"),
     ]
-    assert changes(old, new) == ["options.rate: 0.1 → 0.2", "x: none → 3", "code of daisy/a.py"]
+    assert changes(old, new) == ["options.rate: 0.1 → 0.2", "x: none → 3", "code of daisy/errors.py"]
     assert changes(old, old) == []
+    moved = [repr({"daisy.errors": "1", "daisy.train_branches": "1"})]
+    assert changes(moved, new[1:2]) == ["an earlier version of daisy made it"]
 
 
 def test_estimates_come_from_the_job_or_else_its_rule(tmp_path):
