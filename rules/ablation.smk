@@ -35,7 +35,7 @@ use rule calibration as ablation_calibration with:
 
 use rule downstream as ablation_downstream with:
     output:
-        model=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/model.safetensors"),
+        downstream=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/model.safetensors"),
         exits=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/exits.json"),
         history=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/history.csv"),
     log:
@@ -57,7 +57,7 @@ rule ablation_table:
     input:
         evaluations=flow.ablation.files("evaluation"),
         calibrations=flow.ablation.files("calibration"),
-        full=expand(
+        topline_evaluations=expand(
             results("evaluation/{task}/seed{seed}/full.json"), task=flow.ablation.tasks, seed=flow.context.first_seed
         ),
     output:
@@ -87,6 +87,6 @@ rule ablation_table:
     shell:
         stage(
             "report.ablation",
-            "--evaluations {input.evaluations} --calibrations {input.calibrations} --full {input.full} "
-            "--tables {params.tables} --figures {params.figures}",
+            "--evaluations {input.evaluations} --calibrations {input.calibrations} "
+            "--topline-evaluations {input.topline_evaluations} --tables {params.tables} --figures {params.figures}",
         )

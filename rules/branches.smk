@@ -3,7 +3,7 @@
 
 rule branch_training:
     input:
-        flow.upstream.model,
+        flow.upstream.file,
 
 
 rule branches:
@@ -14,7 +14,7 @@ rule branches:
         labels=of("labels", "train.km"),
         dictionary=of("labels", "dict.km.txt"),
     output:
-        model=store_path("branches-{key}/daisy.pt"),
+        upstream=store_path("branches-{key}/daisy.pt"),
         history=store_path("branches-{key}/history.csv"),
     log:
         store_path("logs/branches-{key}.log"),
@@ -33,5 +33,5 @@ rule branches:
             "branches.train",
             "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --labels {input.labels} "
             "--dictionary {input.dictionary} --state {params.state} --curves {params.curves} "
-            "--out {output.model} --history {output.history} --threads {threads}",
+            "--out {output.upstream} --history {output.history} --threads {threads}",
         )

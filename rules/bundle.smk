@@ -3,7 +3,7 @@
 
 rule bundle:
     input:
-        model=flow.upstream.model,
+        upstream=flow.upstream.file,
         calibrations=flow.rho_cells("calibration/{task}/{rho}.json"),
         exits=flow.rho_cells("downstream/{task}/seed{seed}/{method}/exits.json"),
     output:
@@ -20,5 +20,5 @@ rule bundle:
     shell:
         stage(
             "library.bundle",
-            "--model {input.model} --calibrations {input.calibrations} --exits {input.exits} --out {output}",
+            "--upstream {input.upstream} --calibrations {input.calibrations} --exits {input.exits} --out {output}",
         )

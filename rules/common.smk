@@ -82,7 +82,7 @@ def option(name):
 
 def curves(wildcards, output):
     """Parameter function: where TensorBoard finds an unfinished training of the run."""
-    return results(f"tensorboard/{os.path.relpath(os.path.dirname(output.model), flow.context.home)}")
+    return results(f"tensorboard/{os.path.relpath(os.path.dirname(output.downstream), flow.context.home)}")
 
 
 def stage(module, arguments, launcher="python"):

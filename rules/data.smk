@@ -16,11 +16,11 @@ rule embedded_speech:
     params:
         settings=stored_settings,
         code=stored_code,
-        cache=cache_path("debian"),
+        debian=cache_path("debian"),
     shell:
         stage(
             "corpora.embedded",
-            "--cache {params.cache} --audio {output.audio} --table {output.table} --dropped {output.dropped}",
+            "--debian {params.debian} --audio {output.audio} --table {output.table} --dropped {output.dropped}",
         )
 
 
@@ -38,9 +38,9 @@ rule command_speech:
     params:
         settings=stored_settings,
         code=stored_code,
-        cache=cache_path("debian"),
+        debian=cache_path("debian"),
     shell:
-        stage("corpora.commands", "--cache {params.cache} --audio {output.audio} --table {output.table}")
+        stage("corpora.commands", "--debian {params.debian} --audio {output.audio} --table {output.table}")
 
 
 rule noise_recordings:
@@ -79,7 +79,7 @@ rule enhancement_mixtures:
         settings=stored_settings,
         code=stored_code,
     shell:
-        stage("corpora.enhancement", "--speech {input.speech} --noise {input.noise} --out {output.table}")
+        stage("corpora.enhancement", "--speech {input.speech} --noise {input.noise} --table {output.table}")
 
 
 rule separation_mixtures:
@@ -98,7 +98,7 @@ rule separation_mixtures:
         settings=stored_settings,
         code=stored_code,
     shell:
-        stage("corpora.separation", "--speech {input} --out {output.table}")
+        stage("corpora.separation", "--speech {input} --table {output.table}")
 
 
 rule download:

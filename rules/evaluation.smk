@@ -14,13 +14,13 @@ def evaluated(wildcards):
 rule evaluation:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        upstream=lambda wildcards: models(wildcards).upstream.model,
+        upstream=lambda wildcards: models(wildcards).upstream.file,
         manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
         features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "test"),
-        table=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "test"),
-        model=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/model.safetensors",
+        entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "test"),
+        downstream=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/model.safetensors",
         exits=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/exits.json",
-        full=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
+        topline=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
     output:
         results("evaluation/{task}/seed{seed}/{method}.json"),
     log:
@@ -38,6 +38,6 @@ rule evaluation:
         stage(
             "evaluation.evaluate",
             "--upstream {input.upstream} --manifest {input.manifest} --features {input.features} "
-            "--model {input.model} --exits {input.exits} --full {input.full} --out {output} "
-            "--threads 1 --processes {threads}",
+            "--downstream {input.downstream} --exits {input.exits} --topline {input.topline} "
+            "--out {output} --threads 1 --processes {threads}",
         )

@@ -4,12 +4,12 @@
 rule features:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        model=of("model", "daisy.pt"),
+        upstream=of("model", "daisy.pt"),
         manifest=of("manifest", "{part}.tsv"),
         like=lambda wildcards: flow.upstream.same_states(wildcards.key, wildcards.task, wildcards.part),
     output:
         states=store_path("features-{task}-{part}-{key}/states.npy"),
-        table=store_path("features-{task}-{part}-{key}/states.npz"),
+        entropies=store_path("features-{task}-{part}-{key}/states.npz"),
     log:
         store_path("logs/features-{task}-{part}-{key}.log"),
     benchmark:
@@ -25,14 +25,15 @@ rule features:
     shell:
         stage(
             "features.extract",
-            "--model {input.model} --manifest {input.manifest} {params.like} --out {output.states} --threads {threads}",
+            "--upstream {input.upstream} --manifest {input.manifest} {params.like} --out {output.states} "
+            "--threads {threads}",
         )
 
 
 rule calibration:
     input:
-        states=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "train"),
-        table=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "train"),
+        features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "train"),
+        entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "train"),
     output:
         results("calibration/{task}/{rho}.json"),
     log:
@@ -45,4 +46,4 @@ rule calibration:
         settings=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).settings,
         code=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).code,
     shell:
-        stage("features.calibrate", "--features {input.states} --out {output}")
+        stage("features.calibrate", "--features {input.features} --out {output}")

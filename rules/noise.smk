@@ -31,10 +31,10 @@ rule noise_features:
     input:
         audio=of("manifest", "audio"),
         manifest=of("manifest", "noisy.tsv"),
-        model=of("model", "daisy.pt"),
+        upstream=of("model", "daisy.pt"),
     output:
         states=store_path("noise_features-{task}-{key}/states.npy"),
-        table=store_path("noise_features-{task}-{key}/states.npz"),
+        entropies=store_path("noise_features-{task}-{key}/states.npz"),
     log:
         store_path("logs/noise_features-{task}-{key}.log"),
     benchmark:
@@ -50,7 +50,7 @@ rule noise_features:
     shell:
         stage(
             "features.extract",
-            "--model {input.model} --manifest {input.manifest} --out {output.states} --threads {threads}",
+            "--upstream {input.upstream} --manifest {input.manifest} --out {output.states} --threads {threads}",
         )
 
 
@@ -59,9 +59,9 @@ rule noise_evaluation:
         manifest=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/noisy.tsv",
         conditions=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/conditions.csv",
         features=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npy",
-        table=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npz",
+        entropies=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npz",
         exits=results(f"downstream/{{task}}/seed{flow.context.first_seed}/{{method}}/exits.json"),
-        model=lambda wildcards: flow.noise.head(wildcards.task, wildcards.method),
+        downstream=lambda wildcards: flow.noise.downstream(wildcards.task, wildcards.method),
         upstream=lambda wildcards: flow.noise.streams(wildcards.task),
     output:
         expand(results("noise/{{task}}/{{method}}/{name}.csv"), name=NOISE_RESULTS),
@@ -74,14 +74,14 @@ rule noise_evaluation:
     params:
         settings=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).settings,
         code=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).code,
-        model=option("model"),
+        downstream=option("downstream"),
         upstream=option("upstream"),
         out=output_folder,
     shell:
         stage(
             "noise.evaluate",
             "--manifest {input.manifest} --conditions {input.conditions} --features {input.features} "
-            "--exits {input.exits} {params.model} {params.upstream} --out {params.out} --threads {threads}",
+            "--exits {input.exits} {params.downstream} {params.upstream} --out {params.out} --threads {threads}",
         )
 
 

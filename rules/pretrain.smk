@@ -148,7 +148,7 @@ rule pretrained_model:
         log=cache_path("pretrain/2/fairseq.log"),
         manifest=flow.corpora.manifest("speech", "train"),
     output:
-        model=cache_path("pretrain/hubert_tiny.safetensors"),
+        checkpoint=cache_path("pretrain/hubert_tiny.safetensors"),
         card=cache_path("pretrain/hubert_tiny.md"),
     log:
         cache_path("logs/pretrained_model.log"),
@@ -160,5 +160,5 @@ rule pretrained_model:
         stage(
             "pretraining.export",
             "--checkpoint {input.checkpoint} --log {input.log} --manifest {input.manifest} "
-            "--out {output.model} --card {output.card}",
+            "--out {output.checkpoint} --card {output.card}",
         )

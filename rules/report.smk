@@ -84,12 +84,12 @@ HEARD = [flow.models.folder("{task}", flow.context.first_seed, name) for name in
 rule examples:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        upstream=flow.upstream.model,
+        upstream=flow.upstream.file,
         manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
-        models=[f"{folder}/model.safetensors" for folder in HEARD],
+        downstream=[f"{folder}/model.safetensors" for folder in HEARD],
         exits=[f"{folder}/exits.json" for folder in HEARD],
     output:
-        table=results("examples/{task}/examples.json"),
+        examples=results("examples/{task}/examples.json"),
         audio=directory(results("examples/{task}/audio")),
     log:
         results("logs/examples-{task}.log"),
@@ -103,8 +103,8 @@ rule examples:
     shell:
         stage(
             "report.examples",
-            "--upstream {input.upstream} --manifest {input.manifest} --models {input.models} --exits {input.exits} "
-            "--audio {output.audio} --out {output.table} --threads {threads}",
+            "--upstream {input.upstream} --manifest {input.manifest} --downstream {input.downstream} "
+            "--exits {input.exits} --audio {output.audio} --out {output.examples} --threads {threads}",
         )
 
 
@@ -116,11 +116,11 @@ rule report_page:
         flow.noise_figures,
         examples=expand(results("examples/{task}/examples.json"), task=flow.playing),
         config=results("config.yaml"),
-        manifests=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],
+        summaries=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],
         dropped=flow.corpora.left_out,
         history=f"{flow.upstream.branches}/history.csv",
         # Exits depend on no downstream weights, so one seed shows them all.
-        histograms=expand(
+        exits=expand(
             results("downstream/{task}/seed{seed}/{method}/exits.json"),
             task=flow.context.tasks,
             seed=flow.context.first_seed,
@@ -143,11 +143,11 @@ rule report_page:
         code=flow.page.code,
         tables=results("tables"),
         figures=results("figures"),
-        card=f"--checkpoint-card {flow.card}" if flow.card else "",
+        card=f"--card {flow.card}" if flow.card else "",
     shell:
         stage(
             "report.page",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
-            "--manifests {input.manifests} --dropped {input.dropped} --history {input.history} "
-            "--histograms {input.histograms} {params.card} --examples {input.examples} --out {output}",
+            "--summaries {input.summaries} --dropped {input.dropped} --history {input.history} "
+            "--exits {input.exits} {params.card} --examples {input.examples} --out {output}",
         )

@@ -19,7 +19,7 @@ WIDTH = 48
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("checkpoint", type=Path, help="a model with exit branches")
+    parser.add_argument("upstream", type=Path, help="DAISY checkpoint: a HuBERT with exit branches")
     parser.add_argument("file", type=Path, help="recording: WAV or FLAC, one channel, 16 kHz")
     parser.add_argument("--png", type=Path, metavar="OUT", help="draw a figure instead of text")
     add_stopping(parser)
@@ -64,9 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
     from daisy.exits.rule import ExitRule
     from daisy.library.model import load
 
-    model = load(arguments.checkpoint)
+    model = load(arguments.upstream)
     if model.checkpoint.branches is None:
-        raise DaisyError("the model has no exit branches", file=arguments.checkpoint, fix="Give a DAISY checkpoint")
+        raise DaisyError("the model has no exit branches", file=arguments.upstream, fix="Give a DAISY checkpoint")
     candidates, tau = model.exits(**stopping(arguments))
     entropies = model.all_layers([read(arguments.file)]).entropies[0]
     stop = ExitRule(candidates, tau).layer(entropies)

@@ -2,6 +2,11 @@
 
 A stage is a module with a `main(argv)` that reads files, writes files and takes its settings as one
 JSON object, exactly the config values that it uses (`--settings '{"seed": 1, ...}'`).
+
+An option means the same in every stage. Of models: `--checkpoint` is a frozen HuBERT, whose branches do not count;
+`--upstream` a DAISY checkpoint, a HuBERT with branches; `--downstream` a task's model on the states of an upstream,
+and `--topline` the one that reads all layers. `--out` is what a stage is there for; what it writes beside is named by
+what it is, as in the stages that read it.
 """
 
 from __future__ import annotations

@@ -256,12 +256,12 @@ def synthesise(commands: Sequence[Command], root: Path, audio: Path) -> Iterator
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for downloaded packages")
+    parser.add_argument("--debian", type=Path, required=True, help="folder for downloaded packages")
     parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
     parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings")
     arguments = parser.parse_args(argv)
     commands = plan(stage.settings(CommandsSettings, arguments.settings))
-    root = debian.fetch(("flite", "libflite1"), arguments.cache)
+    root = debian.fetch(("flite", "libflite1"), arguments.debian)
     recordings = list(synthesise(commands, root, arguments.audio))
     write_table(arguments.table, recordings)
     minutes = sum(item.samples for item in recordings) / SAMPLE_RATE / 60

@@ -153,7 +153,7 @@ def prepare(sources: Sequence[_Source], audio: Path) -> Iterator[tuple[_Source, 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for downloaded packages")
+    parser.add_argument("--debian", type=Path, required=True, help="folder for downloaded packages")
     parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
     parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings")
     parser.add_argument("--dropped", type=Path, required=True, help="output: table of those left out, and why")
@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = stage.settings(EmbeddedSettings, arguments.settings)
     stage.use_threads(1)
     packages = settings.packages or (*SPEECH, *MUSIC)
-    root = debian.fetch(packages, arguments.cache)
+    root = debian.fetch(packages, arguments.debian)
     kept: list[Recording] = []
     dropped: list[dict[str, str]] = []
     for source, samples, reason in prepare(find(root, packages), arguments.audio):

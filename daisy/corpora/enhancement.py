@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--speech", type=Path, required=True, help="table of the embedded corpus; audio/ beside it")
     parser.add_argument("--noise", type=Path, required=True, help="table of the noise corpus; likewise")
-    parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
+    parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings; audio/ beside it")
     arguments = parser.parse_args(argv)
     settings = stage.settings(EnhancementSettings, arguments.settings)
     parts = partition(read_table(arguments.speech), settings.splits)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         own = [item for item in noise if item.split == part]
         return noisy_mixtures(part, parts[part], own, settings, readers)
 
-    write_corpus(arguments.out, settings, "noisy", make)
+    write_corpus(arguments.table, settings, "noisy", make)
 
 
 if __name__ == "__main__":

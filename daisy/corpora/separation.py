@@ -74,12 +74,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
     parser.add_argument("--speech", type=Path, required=True, help="table of the embedded corpus; audio/ beside it")
-    parser.add_argument("--out", type=Path, required=True, help="output: table; audio/ beside it")
+    parser.add_argument("--table", type=Path, required=True, help="output: table of the recordings; audio/ beside it")
     arguments = parser.parse_args(argv)
     settings = stage.settings(MixingSettings, arguments.settings)
     parts = partition(read_table(arguments.speech), settings.splits)
     read = Reader(arguments.speech)
-    write_corpus(arguments.out, settings, "mix", lambda part: two_speakers(part, parts[part], settings, read))
+    write_corpus(arguments.table, settings, "mix", lambda part: two_speakers(part, parts[part], settings, read))
 
 
 if __name__ == "__main__":

@@ -178,9 +178,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--manifest", type=Path, required=True, help="the test set")
     parser.add_argument("--features", type=Path, required=True, help="its features")
-    parser.add_argument("--model", type=Path, required=True, help="the downstream model to evaluate")
+    parser.add_argument("--downstream", type=Path, required=True, help="the downstream model to evaluate")
     parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
-    parser.add_argument("--full", type=Path, required=True, help="the downstream model of the full upstream")
+    parser.add_argument("--topline", type=Path, required=True, help="the downstream model of the full upstream")
     parser.add_argument("--out", type=Path, required=True, help="output: rows of the grid, exits per layer")
     parser.add_argument("--processes", type=int, default=1, help="how many score the test set (default: 1)")
     arguments = parser.parse_args(argv)
@@ -189,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = settings.compute.place()
     checkpoint, manifest = load(arguments.upstream).to(device), read_manifest(arguments.manifest)
     upstream = EarlyExitHubert(checkpoint)
-    model, full = load_downstream(arguments.model).to(device), load_downstream(arguments.full).to(device)
+    model, topline = (load_downstream(path).to(device) for path in (arguments.downstream, arguments.topline))
     trained = read_json(arguments.exits)
     features = open_features(arguments.features, manifest, checkpoint)
     split = load_split(model.task, manifest, features, FULL)
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)
     timed = {str(key): outcome.cell for key, outcome in outcomes.items()}
-    timed["full"] = Cell(full, ExitRule((upstream.layers,)))
+    timed["full"] = Cell(topline, ExitRule((upstream.layers,)))
     waves = [manifest.wave(index) for index in indices]
     timing = {name: functools.partial(predict, upstream, cell) for name, cell in timed.items()}
     seconds = interleaved(timing, waves, settings.rounds)

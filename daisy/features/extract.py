@@ -101,7 +101,7 @@ def extract_entropies(model: Checkpoint, manifest: Manifest, settings: FeaturesS
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
-    parser.add_argument("--model", type=Path, required=True, help="DAISY checkpoint")
+    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument(
         "--like", type=Path, help="states of the same HuBERT with other branches: only entropies are new"
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(FeaturesSettings, arguments.settings)
     stage.use_threads(arguments.threads)
-    model, manifest = load(arguments.model).to(settings.compute.place()), read_manifest(arguments.manifest)
+    model, manifest = load(arguments.upstream).to(settings.compute.place()), read_manifest(arguments.manifest)
     if arguments.like:
         extract_entropies(model, manifest, settings, arguments.like, arguments.out)
     else:

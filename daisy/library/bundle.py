@@ -40,13 +40,13 @@ def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Bundle
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="the model with branches")
+    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one per task and rho")
     parser.add_argument("--exits", type=Path, nargs="*", default=[], help="training exits, in the same order")
     parser.add_argument("--out", type=Path, required=True, help="output: safetensors with everything")
     arguments = parser.parse_args(argv)
     settings = stage.settings(BundleSettings, arguments.settings)
-    checkpoint = load(arguments.model)
+    checkpoint = load(arguments.upstream)
     checkpoint.calibrations = gather(arguments.calibrations, arguments.exits, settings)
     save(arguments.out, checkpoint, "safetensors")
 

@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, required=True, help="its features")
     parser.add_argument("--exits", type=Path, required=True, help="the method's training exit histogram")
     parser.add_argument("--upstream", type=Path, help="DAISY checkpoint (not needed where states are kept)")
-    parser.add_argument("--model", type=Path, help="the downstream model; without it, exits alone")
+    parser.add_argument("--downstream", type=Path, help="the downstream model; without it, exits alone")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of exits.csv, wer.csv and guard.csv")
     arguments = parser.parse_args(argv)
     settings = stage.settings(StudySettings, arguments.settings)
@@ -154,8 +154,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained = read_json(arguments.exits)
     exits = exits_by_strategy(settings, trained, features.entropies)
     wer, guard = [], []
-    if arguments.model:
-        model = load_downstream(arguments.model).to(device)
+    if arguments.downstream:
+        model = load_downstream(arguments.downstream).to(device)
         split = load_split(model.task, manifest, features, FULL)
         scorer = Scorer(model, split)
         wer = wer_rows(settings, scorer, groups, exits)

@@ -54,10 +54,12 @@ def by_variant(paths: Sequence[Path], settings: AblationSettings) -> Iterator[tu
         yield variant, value
 
 
-def result_rows(evaluations: Sequence[Path], full: Sequence[Path], settings: AblationSettings) -> list[dict[str, Any]]:
+def result_rows(
+    evaluations: Sequence[Path], topline_evaluations: Sequence[Path], settings: AblationSettings
+) -> list[dict[str, Any]]:
     """``ablation.csv``: one row per variant, task, strategy and metric, beside what the full model scores."""
     toplines: dict[tuple[str, str], float] = {}
-    for path in full:
+    for path in topline_evaluations:
         value = read_json(path)
         toplines |= {
             (value["task"], row["metric"]): row["value"] for row in value["rows"] if Method.parse(row["method"]) == FULL
@@ -150,12 +152,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--evaluations", type=Path, nargs="+", required=True, help="one per variant and task, as the settings list them"
     )
     parser.add_argument("--calibrations", type=Path, nargs="+", required=True, help="the same")
-    parser.add_argument("--full", type=Path, nargs="+", required=True, help="evaluations of the full model")
+    parser.add_argument(
+        "--topline-evaluations", type=Path, nargs="+", required=True, help="of the full model, one per task"
+    )
     parser.add_argument("--tables", type=Path, required=True, help="output: folder of the tables")
     parser.add_argument("--figures", type=Path, required=True, help="output: folder of the figure")
     arguments = parser.parse_args(argv)
     settings = stage.settings(AblationSettings, arguments.settings)
-    rows = result_rows(arguments.evaluations, arguments.full, settings)
+    rows = result_rows(arguments.evaluations, arguments.topline_evaluations, settings)
     entropies = entropy_rows(arguments.calibrations, settings)
     write_csv(arguments.tables / "ablation.csv", COLUMNS, rows)
     write_csv(arguments.tables / "ablation_entropy.csv", ("variant", "task", "layer", "mean_entropy"), entropies)

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__, threads=True)
     parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--manifest", type=Path, required=True, help="the test set")
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="downstream models")
+    parser.add_argument("--downstream", type=Path, nargs="+", required=True, help="downstream models")
     parser.add_argument("--exits", type=Path, nargs="+", required=True, help="their training exit histograms")
     parser.add_argument("--audio", type=Path, required=True, help="output: folder of FLAC files")
     parser.add_argument("--out", type=Path, required=True, help="output: table of the examples")
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stage.use_threads(arguments.threads)
     upstream = EarlyExitHubert(load(arguments.upstream))
     manifest = read_manifest(arguments.manifest)
-    cells = [load_cell(*item) for item in zip(settings.systems, arguments.models, arguments.exits, strict=True)]
+    cells = [load_cell(*item) for item in zip(settings.systems, arguments.downstream, arguments.exits, strict=True)]
     rows = []
     for number, index in enumerate(drawn(manifest, settings), start=1):
         item, references = manifest.utterances[index], manifest.references(index)

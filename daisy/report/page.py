@@ -120,10 +120,10 @@ def inline_figures(folder: Path, figures: Mapping[str, tuple[str, str]]) -> list
     return result
 
 
-def data_section(manifests: Sequence[Path], dropped: Sequence[Path]) -> dict[str, Any]:
+def data_section(summaries: Sequence[Path], dropped: Sequence[Path]) -> dict[str, Any]:
     """The recordings that were used, and how many were left out and why."""
     columns = ("corpus", "split", "recordings", "speakers", "minutes", "left_out")
-    rows = [[row[name] for name in columns] for path in manifests for row in read_csv(path, columns=columns)]
+    rows = [[row[name] for name in columns] for path in summaries for row in read_csv(path, columns=columns)]
     tables = [html.table([name.replace("_", " ").capitalize() for name in columns], rows)]
     if not dropped:
         return html.section("The recordings", "", tables)
@@ -202,8 +202,8 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
     modified = (arguments.tables / "grid.csv").stat().st_mtime
     finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
     details = {"The whole config": config_text}
-    if arguments.checkpoint_card:
-        details["The speech model"] = _text(arguments.checkpoint_card, "Leave out --checkpoint-card, or name a file")
+    if arguments.card:
+        details["The speech model"] = _text(arguments.card, "Leave out --card, or name a file")
     examples = example_section(arguments.examples)
     page = html.render(
         {
@@ -222,9 +222,9 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
                 *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
                 *([noise_section(results.noise)] if results.noise else []),
                 threshold_section(results.thresholds, results.candidates),
-                histogram_section(arguments.histograms),
+                histogram_section(arguments.exits),
                 branch_section(arguments.history),
-                data_section(arguments.manifests, arguments.dropped),
+                data_section(arguments.summaries, arguments.dropped),
             ],
             "facts": facts(settings, finished),
             "details": details,
@@ -240,13 +240,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--figures", type=Path, required=True, help="folder of the figures")
     parser.add_argument("--config", type=Path, required=True, help="the run's resolved config")
     parser.add_argument(
-        "--manifests", type=Path, nargs="+", required=True, help="recordings, speakers, minutes per split"
+        "--summaries", type=Path, nargs="+", required=True, help="recordings, speakers, minutes per split"
     )
     parser.add_argument("--dropped", type=Path, nargs="*", default=[], help="recordings left out, and why")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
-    parser.add_argument("--histograms", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
+    parser.add_argument("--exits", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
     parser.add_argument("--examples", type=Path, nargs="*", default=[], help="<task>/examples.json")
-    parser.add_argument("--checkpoint-card", type=Path, help="text about the speech model")
+    parser.add_argument("--card", type=Path, help="model card of the frozen model (.md)")
     parser.add_argument("--out", type=Path, required=True, help="output: the page")
     arguments = parser.parse_args(argv)
     page, found = build(arguments, stage.settings(ReportSettings, arguments.settings))

@@ -33,7 +33,7 @@ class ExamplesSettings:
         count: Recordings to draw.
         seconds: Longer ones are not drawn.
         seed: Seed of the draw.
-        systems: What to run, in the order of ``--models`` and ``--exits``.
+        systems: What to run, in the order of ``--downstream`` and ``--exits``.
     """
 
     count: int

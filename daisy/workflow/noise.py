@@ -81,7 +81,7 @@ class NoiseStudy:
         )
         return job("daisy.noise.evaluate", settings, [task])
 
-    def head(self, task: str, method: str) -> list[str]:
+    def downstream(self, task: str, method: str) -> list[str]:
         """The downstream model that reads the noisy recordings, where error rates are studied."""
         folder = self._models.folder(task, self._context.first_seed, method)
         return [f"{folder}/model.safetensors"] if task == WER_TASK else []

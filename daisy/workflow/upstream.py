@@ -87,8 +87,8 @@ class Upstream:
         )
 
     @property
-    def model(self) -> str:
-        """The model with branches."""
+    def file(self) -> str:
+        """The file of the model with branches."""
         return f"{self.branches}/daisy.pt"
 
     def states(self, task: str, part: str) -> str:
@@ -102,7 +102,7 @@ class Upstream:
     def streams(self, task: str, *parts: str) -> list[str]:
         """The model that makes the states of some parts while they are used; none if all of them are kept."""
         kept = set(parts) <= set(self._context.config.tasks[task].keep_states)
-        return [] if kept else [self.model]
+        return [] if kept else [self.file]
 
     def same_states(self, key: str, task: str, part: str) -> list[str]:
         """The states that the features of `key` may take over: those of other branches on the same model are equal.

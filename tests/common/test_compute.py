@@ -118,7 +118,7 @@ def test_targets_and_branches_in_bfloat16(spoken):
 @pytest.mark.parametrize("task", ["sid", "asr"])
 def test_downstream_in_bfloat16(spoken, task):
     settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
-    files = {"model": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
+    files = {"upstream": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
     run(extract, settings, "float32", **files, out=spoken / "states.npy")
     shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {})}
     shared["method"] = {"kind": "layer", "layer": 3}

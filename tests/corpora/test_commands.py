@@ -113,7 +113,7 @@ def test_the_whole_stage_twice(root, tmp_path, capsys):
     settings = {"seed": 3, "train": 8, "dev": 2, "test": 3}
     for name in ("one", "two"):
         out = tmp_path / name
-        arguments = ["--cache", CACHE, "--audio", out / "audio", "--table", out / "recordings.csv"]
+        arguments = ["--debian", CACHE, "--audio", out / "audio", "--table", out / "recordings.csv"]
         commands.main(["--settings", json.dumps(settings), *map(str, arguments)])
     assert "command speech: 13 recordings" in capsys.readouterr().out
     table = read_table(out / "recordings.csv")

@@ -58,7 +58,7 @@ def corpus(tmp_path_factory):
 def make(corpus, out, names=tuple(STAGES), **changes):
     for name in names:
         arguments = ["--settings", json.dumps({**SETTINGS[name], **changes})]
-        arguments += ["--speech", str(corpus / "speech/recordings.csv"), "--out", str(out / name / "recordings.csv")]
+        arguments += ["--speech", str(corpus / "speech/recordings.csv"), "--table", str(out / name / "recordings.csv")]
         if name == "enhancement":
             arguments += ["--noise", str(corpus / "noise/recordings.csv")]
         STAGES[name].main(arguments)

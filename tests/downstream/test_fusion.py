@@ -95,7 +95,7 @@ def test_a_training_with_a_row_per_exit(spoken, checkpoint):
     settings = json.dumps({"pooled": True, "storage": "float32", "batch_seconds": 9.0})
     states = str(spoken / "states.npy")
     files = ["--manifest", str(spoken / "train.tsv"), "--out", states]
-    extract.main(["--settings", settings, "--model", str(spoken / "daisy.pt"), *files])
+    extract.main(["--settings", settings, "--upstream", str(spoken / "daisy.pt"), *files])
     features = load_features(spoken / "states.npy")
     tau = float(sorted(features.entropies[:, :-1].min(axis=1))[len(manifest) // 2])
     write_json(spoken / "tau.json", {"tau": tau})

@@ -21,7 +21,7 @@ from daisy.hubert.checkpoint import load
 def extracted(folder, name: str, *, keep: bool, pooled: bool = False):
     settings = {"pooled": pooled, "storage": "float32", "batch_seconds": 5.0, "keep": keep}
     extract.main(
-        ["--settings", json.dumps(settings), "--model", str(folder / "daisy.pt")]
+        ["--settings", json.dumps(settings), "--upstream", str(folder / "daisy.pt")]
         + ["--manifest", str(folder / "train.tsv"), "--out", str(folder / name / "states.npy")]
     )
     return folder / name / "states.npy"

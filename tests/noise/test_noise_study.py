@@ -182,7 +182,7 @@ def evaluated(folder, study, **changes):
         [
             *("--settings", json.dumps(settings | changes), "--manifest", str(study / "noisy/noisy.tsv")),
             *("--conditions", str(study / "noisy/conditions.csv"), "--features", str(folder / "noisy.npy")),
-            *("--exits", str(folder / "exits.json"), "--model", str(folder / "model.safetensors")),
+            *("--exits", str(folder / "exits.json"), "--downstream", str(folder / "model.safetensors")),
             *("--out", str(folder / "asr/daisy")),
         ]
     )

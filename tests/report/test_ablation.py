@@ -30,7 +30,7 @@ def evaluation(task: str, method: str, value: float) -> dict[str, Any]:
 @pytest.fixture
 def files(tmp_path) -> dict[str, list[Path]]:
     """Evaluations and calibrations per variant and task, and the full model's evaluations."""
-    found: dict[str, list[Path]] = {"evaluations": [], "calibrations": [], "full": []}
+    found: dict[str, list[Path]] = {"evaluations": [], "calibrations": [], "topline_evaluations": []}
 
     def write(kind: str, name: str, value: dict[str, Any]) -> None:
         found[kind].append(tmp_path / f"{kind}-{name}.json")
@@ -41,14 +41,14 @@ def files(tmp_path) -> dict[str, list[Path]]:
             write("evaluations", f"{variant}-{task}", evaluation(task, "daisy", 50.0 + place))
             write("calibrations", f"{variant}-{task}", {"task": task, "mean_entropy": [2.0 + place, 1.0]})
     for task in TASKS:
-        write("full", task, evaluation(task, "full", 60.0))
+        write("topline_evaluations", task, evaluation(task, "full", 60.0))
     return found
 
 
 def run(folder: Path, files: dict[str, list[Path]], tasks: tuple[str, ...] = TASKS) -> list[dict[str, str]]:
     """Run the stage; the rows of its main table."""
     settings = {"variants": VARIANTS, "default": "layer9-c16", "tasks": list(tasks)}
-    listed = [part for kind, paths in files.items() for part in (f"--{kind}", *map(str, paths))]
+    listed = [part for kind, paths in files.items() for part in (f"--{kind.replace('_', '-')}", *map(str, paths))]
     ablation.main([*arguments(settings, tables=folder, figures=folder), *listed])
     with open(folder / "ablation.csv", newline="") as file:
         return list(csv.DictReader(file))

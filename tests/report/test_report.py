@@ -71,11 +71,11 @@ def arguments(tmp_path, drawn):
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"task": "sid", "tau": tau, "counts": [0, 10, 30]}))
     names = ("tables", "figures", "config.yaml", "summary.csv", "dropped.csv", "history.csv")
-    options = ("--tables", "--figures", "--config", "--manifests", "--dropped", "--history")
+    options = ("--tables", "--figures", "--config", "--summaries", "--dropped", "--history")
     pairs = [text for option, name in zip(options, names, strict=True) for text in (option, str(tmp_path / name))]
     histograms = [str(path) for path in sorted(tmp_path.glob("downstream/*/*/exits.json"))]
     out = ["--out", str(tmp_path / "report.html")]
-    return ["--settings", '{"run": "test"}', *pairs, "--histograms", *histograms, *out]
+    return ["--settings", '{"run": "test"}', *pairs, "--exits", *histograms, *out]
 
 
 def test_everything_is_there(arguments, tmp_path):
@@ -117,7 +117,7 @@ def test_nothing_is_loaded_from_outside(arguments, tmp_path):
 def test_text_is_escaped(arguments, tmp_path):
     card = tmp_path / "card.txt"
     card.write_text(f"{EVIL} {{{{ 1 + 1 }}}}")
-    report.main([*arguments, "--checkpoint-card", str(card)])
+    report.main([*arguments, "--card", str(card)])
     raw = (tmp_path / "report.html").read_text()
     assert "<script" not in raw and "{{ 1 + 1 }}" in raw
     assert Page(raw).text.count(EVIL) == 3

@@ -65,7 +65,7 @@ def test_downstream_survives_a_kill(speech):
         extract = stage(
             "features.extract",
             {"pooled": False, "storage": "float16", "batch_seconds": 10},
-            model=GOLDEN / "daisy_tiny_after_norm.pt",
+            upstream=GOLDEN / "daisy_tiny_after_norm.pt",
             manifest=speech / "train.tsv",
             out=speech / f"{split}.npy",
         )

@@ -92,8 +92,8 @@ def test_thresholds_and_streams(tmp_path):
     assert run.models.threshold("asr", FULL) == []
     assert run.models.threshold("asr", Method("daisy", 0.76)) == [f"{run.context.home}/calibration/asr/rho0.76.json"]
     assert run.upstream.streams("asr", "train") == [] and run.upstream.streams("sid", "train", "dev") == []
-    assert run.upstream.streams("asr", "train", "dev") == [run.upstream.model] == run.noise.streams("asr")
-    assert run.noise.head("asr", "full")[0].endswith("downstream/asr/seed1337/full/model.safetensors")
+    assert run.upstream.streams("asr", "train", "dev") == [run.upstream.file] == run.noise.streams("asr")
+    assert run.noise.downstream("asr", "full")[0].endswith("downstream/asr/seed1337/full/model.safetensors")
 
 
 def test_a_variant_takes_over_the_states_of_the_run(tmp_path):
