@@ -4,7 +4,7 @@
 rule features:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        upstream=of("model", "daisy.pt"),
+        upstream=of("upstream", "daisy.pt"),
         manifest=of("manifest", "{part}.tsv"),
         like=lambda wildcards: flow.upstream.same_states(wildcards.key, wildcards.task, wildcards.part),
     output:

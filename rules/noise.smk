@@ -31,7 +31,7 @@ rule noise_features:
     input:
         audio=of("manifest", "audio"),
         manifest=of("manifest", "noisy.tsv"),
-        upstream=of("model", "daisy.pt"),
+        upstream=of("upstream", "daisy.pt"),
     output:
         states=store_path("noise_features-{task}-{key}/states.npy"),
         entropies=store_path("noise_features-{task}-{key}/states.npz"),

@@ -60,7 +60,7 @@ class NoiseStudy:
                 compute=self._context.exact,
             ),
             manifest=self.recordings[task],
-            model=self._models.upstream.branches,
+            upstream=self._models.upstream.branches,
         )
 
     def methods(self, task: str) -> list[Method]:

@@ -83,7 +83,7 @@ class Upstream:
                 compute=self._context.exact,
             ),
             manifest=self._corpora.manifests[task],
-            model=self.branches,
+            upstream=self.branches,
         )
 
     @property
