@@ -35,15 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     names = used_by(config)
     if not names:
         raise DaisyError("the config uses no published corpus", fix="Name config/paper.yaml with --configfile")
-    found = []
+    checked = []
     missing = []
     for name in names:
         try:
-            found.append(check(name, config["data"]["published"], decode=arguments.decode))
+            checked.append(check(name, config["data"]["published"], decode=arguments.decode))
         except DaisyError as error:
             missing.append(f"{name}: {error}")
     if arguments.json:
-        print(json.dumps({"found": [dataclasses.asdict(item) for item in found], "missing": missing}, indent=2))
+        print(json.dumps({"found": [dataclasses.asdict(item) for item in checked], "missing": missing}, indent=2))
     else:
-        print("\n".join([*([render(found)] if found else []), *missing]))
-    return 1 if missing or any(item.faults for item in found) else 0
+        print("\n".join([*([render(checked)] if checked else []), *missing]))
+    return 1 if missing or any(item.faults for item in checked) else 0

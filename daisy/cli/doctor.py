@@ -98,19 +98,19 @@ def missing(needs: dict[str, tuple[str, ...]]) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 if the command itself lacks something."""
-    found = machine()
+    facts = machine()
     lacks = {use: missing(needs) for use, needs in USES.items()}
     if arguments.json:
-        print(json.dumps({"machine": found, "missing": lacks}, indent=2))
+        print(json.dumps({"machine": facts, "missing": lacks}, indent=2))
         return 1 if lacks[REQUIRED] else 0
-    bf16 = "bfloat16 in hardware" if found.get("bfloat16_in_hardware") else "no bfloat16 in hardware"
-    print(f"python {found['python']}, torch {found.get('torch', 'missing')}, {found['system']}")
-    print(f"{found['cores']} cores ({bf16}), {found['memory_gib']} GiB memory, {found['free_disk_gib']} GiB disk free")
-    if "bfloat16_speedup" in found:
-        gain = found["bfloat16_speedup"]
+    bf16 = "bfloat16 in hardware" if facts.get("bfloat16_in_hardware") else "no bfloat16 in hardware"
+    print(f"python {facts['python']}, torch {facts.get('torch', 'missing')}, {facts['system']}")
+    print(f"{facts['cores']} cores ({bf16}), {facts['memory_gib']} GiB memory, {facts['free_disk_gib']} GiB disk free")
+    if "bfloat16_speedup" in facts:
+        gain = facts["bfloat16_speedup"]
         advice = "pays" if gain >= PAYS else "does not pay"
         print(f"products in bfloat16: {gain} times as fast as in float32, so that compute.precision: bfloat16 {advice}")
-    print("GPU: " + (", ".join(found["gpus"]) or "none"))
+    print("GPU: " + (", ".join(facts["gpus"]) or "none"))
     for use, what in lacks.items():
         print(f"{'ok     ' if not what else 'missing'} {use}" + (f": {', '.join(what)}" if what else ""))
     return 1 if lacks[REQUIRED] else 0

@@ -44,19 +44,19 @@ def describe(path: Path) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the description."""
-    found = describe(arguments.checkpoint)
+    facts = describe(arguments.checkpoint)
     if arguments.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(facts, indent=2))
         return
-    branches, calibrations = found["branches"], found["calibrations"]
-    classes = found["pretraining_classes"]
+    branches, calibrations = facts["branches"], facts["calibrations"]
+    classes = facts["pretraining_classes"]
     lines = {
-        "format": found["format"],
-        "encoder": f"{found['layers']} layers of width {found['width']}, feed-forward {found['feed_forward']}, "
-        f"{found['heads']} heads, {found['parameters']:,} parameters",
-        "layer norm": found["norm"],
-        "front end": f"{found['front_end_norm']} norm, one frame per {1000 * found['frame_seconds']:g} ms",
-        "waveform": "normalised to zero mean and unit variance" if found["normalises_waveform"] else "as it is",
+        "format": facts["format"],
+        "encoder": f"{facts['layers']} layers of width {facts['width']}, feed-forward {facts['feed_forward']}, "
+        f"{facts['heads']} heads, {facts['parameters']:,} parameters",
+        "layer norm": facts["norm"],
+        "front end": f"{facts['front_end_norm']} norm, one frame per {1000 * facts['frame_seconds']:g} ms",
+        "waveform": "normalised to zero mean and unit variance" if facts["normalises_waveform"] else "as it is",
         "pre-training head": "none" if classes is None else f"{classes} classes",
         "exit branches": f"{branches['classes']} classes, {branches['position']}" if branches else "none",
         "calibrated for": "; ".join(

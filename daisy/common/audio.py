@@ -33,7 +33,7 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
             as the manifest says.
     """
     try:
-        wave, found = soundfile.read(str(path), dtype="float32", always_2d=True)
+        wave, file_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         if not Path(path).exists():
             raise DaisyError(
@@ -42,9 +42,9 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
         raise DaisyError(
             f"the recording cannot be read ({error})", file=path, fix="Replace the file, or drop it from the manifest"
         ) from None
-    if found != rate:
+    if file_rate != rate:
         raise DaisyError(
-            f"the sample rate is {found} Hz, not {rate}",
+            f"the sample rate is {file_rate} Hz, not {rate}",
             file=path,
             fix=f"Resample the recording to {rate / 1000:g} kHz",
         )

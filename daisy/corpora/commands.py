@@ -100,12 +100,12 @@ class Command:
 
 def sentences() -> list[str]:
     """Every sentence of the grammar once, sorted."""
-    found = set()
+    texts = set()
     for pattern in PATTERNS:
         names = [name for name in SLOTS if f"{{{name}}}" in pattern]
         for words in itertools.product(*(SLOTS[name] for name in names)):
-            found.add(" ".join(pattern.format(**dict(zip(names, words, strict=True))).split()))
-    return sorted(found)
+            texts.add(" ".join(pattern.format(**dict(zip(names, words, strict=True))).split()))
+    return sorted(texts)
 
 
 def vocabulary(texts: Iterable[str]) -> set[str]:

@@ -84,7 +84,7 @@ def speaker_of(package: str, inside: Path) -> str:
 
 def find(root: Path, packages: Sequence[str]) -> list[_Source]:
     """All recordings of `packages` under the unpacked `root`, in a fixed order."""
-    found = []
+    sources = []
     for package in packages:
         folder = root / {**SPEECH, **MUSIC}[package]
         files = [file for file in folder.rglob("*") if file.suffix in (".g722", ".ogg", ".opus", ".wav")]
@@ -93,8 +93,8 @@ def find(root: Path, packages: Sequence[str]) -> list[_Source]:
         for file in files:
             music = package in MUSIC
             speaker = f"music-{file.stem}" if music else speaker_of(package, file.relative_to(folder))
-            found.append(_Source(file, file.relative_to(folder.parent), speaker, package))
-    return sorted(found, key=lambda item: str(item.file))
+            sources.append(_Source(file, file.relative_to(folder.parent), speaker, package))
+    return sorted(sources, key=lambda item: str(item.file))
 
 
 def decode(file: Path) -> np.ndarray:

@@ -78,16 +78,16 @@ def judge(
         predictions = model.task.predict(output, frames, waves)
         return [model.task.score(*pair) for pair in zip(predictions, examples, strict=True)]
 
-    for group, found in zip(parts, forked(score, parts, _worth(split, processes if local else 1)), strict=True):
-        judged |= {missing[place]: value for place, value in zip(group, found, strict=True)}
+    for group, scored in zip(parts, forked(score, parts, _worth(split, processes if local else 1)), strict=True):
+        judged |= {missing[place]: value for place, value in zip(group, scored, strict=True)}
 
 
 def unprocessed(task: Task, split: Split, processes: int) -> list[Score]:
     """The scores of the recordings as they are; none where that means nothing."""
     indices = range(len(split.examples))
     given = forked(lambda index: task.unprocessed(split.examples[index]), indices, _worth(split, processes))
-    found = [score for score in given if score is not None]
-    return found if len(found) == len(given) else []
+    scored = [score for score in given if score is not None]
+    return scored if len(scored) == len(given) else []
 
 
 def _worth(split: Split, processes: int) -> int:

@@ -57,19 +57,19 @@ def run_cells(cells: Sequence[Cell], split: Split, settings: EvaluationSettings,
     judge(cells[0].model, split, pairs, judged, processes)
     outcomes = []
     for cell, chosen in zip(cells, splits, strict=True):
-        found = scores(cell.model, chosen, judged=judged)
-        outcomes.append(Outcome(cell, chosen, found, with_intervals(cell.model.task, found, settings)))
+        scored = scores(cell.model, chosen, judged=judged)
+        outcomes.append(Outcome(cell, chosen, scored, with_intervals(cell.model.task, scored, settings)))
     return outcomes
 
 
 def with_intervals(
-    task: Task, found: Sequence[Score], settings: EvaluationSettings
+    task: Task, scored: Sequence[Score], settings: EvaluationSettings
 ) -> dict[str, tuple[float, float, float]]:
     """Every metric of a set of utterances, with the ends of its confidence interval."""
     values = {}
     for metric in task.metrics:
-        low, high = interval(found, metric, draws=settings.draws, seed=settings.seed)
-        values[metric.name] = (set_metric(found, metric), low, high)
+        low, high = interval(scored, metric, draws=settings.draws, seed=settings.seed)
+        values[metric.name] = (set_metric(scored, metric), low, high)
     return values
 
 
@@ -146,13 +146,13 @@ def rows(
 
 def input_rows(task: Task, split: Split, settings: EvaluationSettings, processes: int) -> list[dict[str, Any]]:
     """Rows for the recordings as they are, if the task can score them: method ``input``, at no cost at all."""
-    found = unprocessed(task, split, processes)
-    if not found:
+    scored = unprocessed(task, split, processes)
+    if not scored:
         return []
     for metric in task.metrics:
-        left_out = sum(score[metric.name][1] == 0 for score in found)
+        left_out = sum(score[metric.name][1] == 0 for score in scored)
         if left_out:
-            print(f"{task.name} {metric.name}: {left_out} of {len(found)} recordings have too little speech to count")
+            print(f"{task.name} {metric.name}: {left_out} of {len(scored)} recordings have too little speech to count")
     nothing = dict.fromkeys(("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full"), 0.0)
     return [
         {
@@ -165,10 +165,12 @@ def input_rows(task: Task, split: Split, settings: EvaluationSettings, processes
             "ci_low": low,
             "ci_high": high,
             "higher_is_better": metric.higher_is_better,
-            "n_utterances": len(found),
+            "n_utterances": len(scored),
             **nothing,
         }
-        for metric, (value, low, high) in zip(task.metrics, with_intervals(task, found, settings).values(), strict=True)
+        for metric, (value, low, high) in zip(
+            task.metrics, with_intervals(task, scored, settings).values(), strict=True
+        )
     ]
 
 
@@ -194,8 +196,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     features = open_features(arguments.features, manifest, checkpoint)
     split = load_split(model.task, manifest, features, FULL)
     systems = build_cells(model, settings.method, settings.strategies, trained)
-    found = run_cells(list(systems.values()), split, settings, arguments.processes)
-    outcomes = dict(zip(systems, found, strict=True))
+    outcomes = dict(zip(systems, run_cells(list(systems.values()), split, settings, arguments.processes), strict=True))
     indices = sample(manifest, settings.timed, settings.seed)
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)

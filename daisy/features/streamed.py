@@ -34,10 +34,10 @@ class Streamed(Features):
     def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
         """(T, layers + 1, D) float32 of some utterances."""
         waves = [self.manifest.wave(index).to(self.model.device) for index in indices]
-        found = every_layer(self.model.encoder, None, self.model.position, waves, layers)
+        runs = every_layer(self.model.encoder, None, self.model.position, waves, layers)
         return [
             self._pooled(index, normalise(item.states)).transpose(0, 1)
-            for index, item in zip(indices, found, strict=True)
+            for index, item in zip(indices, runs, strict=True)
         ]
 
     def _pooled(self, index: int, states: Tensor) -> Tensor:

@@ -107,8 +107,8 @@ class EarlyExitHubert:
 
     def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
-        found = every_layer(self.encoder, self.branches, self.position, waves)
-        return [Exit(self.layers, item.states, item.entropies) for item in found]
+        runs = every_layer(self.encoder, self.branches, self.position, waves)
+        return [Exit(self.layers, item.states, item.entropies) for item in runs]
 
 
 class _Batch:

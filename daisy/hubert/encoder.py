@@ -208,18 +208,18 @@ class Hubert(nn.Module):
             waves = [F.layer_norm(wave, wave.shape) for wave in waves]
         samples = [len(wave) for wave in waves]
         lengths = [self.config.frames(count) for count in samples]
-        found = self.feature_extractor.one_by_one(waves) if padding == "exact" else None
+        features = self.feature_extractor.one_by_one(waves) if padding == "exact" else None
         if padding == "published":
             total, longest = max(lengths), max(samples)
             chunk = (longest - longest % total) // total
             lengths = [min(total, -(-count // chunk)) for count in samples]
         packing = Packing(lengths, waves[0].device)
-        if found is None:
+        if features is None:
             padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
             mask = self._first_mask(samples, padded.device) if padding == "exact" else None
-            found = packing.pack(self.feature_extractor(padded.to(self.dtype), mask))
+            features = packing.pack(self.feature_extractor(padded.to(self.dtype), mask))
         # Under autocast the states between the products stay in the weights' own precision.
-        states = self.post_extract_proj(self.layer_norm(found.to(self.dtype)))
+        states = self.post_extract_proj(self.layer_norm(features.to(self.dtype)))
         return Frames(states.to(self.dtype), packing)
 
     @property

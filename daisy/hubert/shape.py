@@ -54,16 +54,16 @@ def _of_torch(path: Path) -> dict[str, int]:
     with zipfile.ZipFile(path) as file:
         name = next(name for name in file.namelist() if name.endswith("/data.pkl"))
         content = file.read(name)
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     key = ""
     for operation, value, _ in pickletools.genops(content):
         if "UNICODE" in operation.name or "STRING" in operation.name:
             key = value if value in ("encoder_layers", "encoder_embed_dim") else ""
         elif key and isinstance(value, int) and operation.name.startswith(("BININT", "LONG1", "INT")):
-            found.setdefault(key, value)
+            numbers.setdefault(key, value)
             key = ""
-            if len(found) == len(Shape._fields):
+            if len(numbers) == len(Shape._fields):
                 break
         elif "PUT" not in operation.name and operation.name != "MEMOIZE":
             key = ""
-    return found
+    return numbers

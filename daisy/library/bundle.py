@@ -19,7 +19,7 @@ def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Bundle
     Raises:
         DaisyError: if two files that belong together are of different tasks.
     """
-    found: dict[str, Calibration] = {}
+    by_task: dict[str, Calibration] = {}
     for calibration, histogram in zip(calibrations, exits, strict=True):
         made, counted = read_json(calibration), read_json(histogram)
         task = made["task"]
@@ -29,12 +29,12 @@ def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Bundle
                 file=histogram,
                 fix="Pass them in order",
             )
-        counts = {**found[task].counts} if task in found else {}
+        counts = {**by_task[task].counts} if task in by_task else {}
         counts[float(made["rho"])] = tuple(counted["counts"])
-        found[task] = Calibration(
+        by_task[task] = Calibration(
             made["rule"], tuple(made["mean_entropy"]), settings.absolute.get(task), settings.q[task], counts
         )
-    return found
+    return by_task
 
 
 def main(argv: Sequence[str] | None = None) -> None:

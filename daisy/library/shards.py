@@ -66,22 +66,22 @@ def find_recordings(names: Sequence[str]) -> list[Recording]:
     Raises:
         DaisyError: if there are none, one is there twice, or one is no mono recording at 16 kHz.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
             if not inside:
                 raise DaisyError("no WAV or FLAC file in the folder", file=path, fix="Give another folder")
-            found += inside
+            paths += inside
         else:
-            found.append(path)
+            paths.append(path)
     seen: set[Path] = set()
-    for path in found:
+    for path in paths:
         if path.resolve() in seen:
             raise DaisyError("named twice", file=path, fix="Name every recording once")
         seen.add(path.resolve())
-    return [Recording(path, _samples(path)) for path in found]
+    return [Recording(path, _samples(path)) for path in paths]
 
 
 def _samples(path: Path) -> int:

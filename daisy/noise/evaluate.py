@@ -37,10 +37,10 @@ Condition = tuple[str, float | None]
 
 def conditions(rows: Sequence[ConditionRow]) -> dict[Condition, np.ndarray]:
     """The places in the manifest of every condition's recordings."""
-    found: dict[Condition, list[int]] = {}
+    places_of: dict[Condition, list[int]] = {}
     for place, row in enumerate(rows):
-        found.setdefault((row.kind, row.snr_db), []).append(place)
-    return {condition: np.array(places) for condition, places in found.items()}
+        places_of.setdefault((row.kind, row.snr_db), []).append(place)
+    return {condition: np.array(places) for condition, places in places_of.items()}
 
 
 def exits_by_strategy(
@@ -87,8 +87,8 @@ class Scorer:
     def wer(self, places: Iterable[int], exits: np.ndarray, settings: StudySettings) -> tuple[float, float, float]:
         """The task's main metric of the recordings at `places`, and its confidence interval."""
         metric = self.model.task.metrics[0]
-        found = self.scores(places, exits)
-        return set_metric(found, metric), *interval(found, metric, draws=settings.draws, seed=settings.seed)
+        scored = self.scores(places, exits)
+        return set_metric(scored, metric), *interval(scored, metric, draws=settings.draws, seed=settings.seed)
 
 
 def wer_rows(

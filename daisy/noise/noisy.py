@@ -31,17 +31,17 @@ def noise_recordings(table: Path, kinds: Sequence[str]) -> dict[str, list[Record
         DaisyError: if there is none of a kind.
     """
     recordings = read_table(table)
-    found = {}
+    by_kind = {}
     for kind in kinds:
-        found[kind] = [item for item in recordings if item.speaker == kind and item.split in ("test", "")]
-        if kind != WHITE and not found[kind]:
+        by_kind[kind] = [item for item in recordings if item.speaker == kind and item.split in ("test", "")]
+        if kind != WHITE and not by_kind[kind]:
             known = sorted({item.speaker for item in recordings})
             raise DaisyError(
                 f"no test recording of the kind {kind!r}; it has {', '.join(known)}",
                 file=table,
                 fix="Correct noise.kinds, or add the kind to data.noise.kinds",
             )
-    return found
+    return by_kind
 
 
 def noise_for(

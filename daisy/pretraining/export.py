@@ -54,10 +54,10 @@ def fairseq_log(path: Path) -> tuple[dict[str, float], dict[str, float]]:
     """
     last: dict[str, dict[str, float]] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        found = re.search(r"\[(train_inner|valid)\]\[INFO\] - (\{.*\})\s*$", line)
-        if found:
-            record = json.loads(found[2])
-            last[found[1]] = {key: float(value) for key, value in record.items() if _is_number(value)}
+        match = re.search(r"\[(train_inner|valid)\]\[INFO\] - (\{.*\})\s*$", line)
+        if match:
+            record = json.loads(match[2])
+            last[match[1]] = {key: float(value) for key, value in record.items() if _is_number(value)}
     if set(last) != {"train_inner", "valid"}:
         raise DaisyError("no training or validation record", file=path, fix="Train with common.log_format=json")
     return last["train_inner"], last["valid"]

@@ -86,11 +86,11 @@ def keeps_quality(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
     full, cells = next((row for row in rows if row.cell.method == FULL), None), _daisy(rows)
     if full is None or not cells:
         return Claim(title, "not tested", f"The run has no {'DAISY cell' if full else 'full model'} for this task.")
-    found = fastest_match(rows)
-    shown = found or _best(cells)
-    role = "Fastest such cell" if found else "No cell does both. Best cell"
+    fastest = fastest_match(rows)
+    shown = fastest or _best(cells)
+    role = "Fastest such cell" if fastest else "No cell does both. Best cell"
     detail = f"{role}: {cell_label(shown.cell)}, {_value(shown)} at {_speed(shown)}"
-    return Claim(title, _verdict(found is not None), f"{detail}; full model {_value(full, interval=True)}.")
+    return Claim(title, _verdict(fastest is not None), f"{detail}; full model {_value(full, interval=True)}.")
 
 
 def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: Method) -> Claim:
@@ -167,23 +167,23 @@ def reaches_target(grid: Sequence[GridRow]) -> Claim:
     """The project's own target: a least speed-up at one named cell, on at least one task."""
     cell = f"ρ {TARGET_RHO:.1f} with {TARGET_STRATEGY}"
     title = f"This project's own target: {cell} is at least {TARGET_SPEEDUP:g}× as fast as the full model on a task"
-    found = [
+    rows = [
         row
         for task in tasks_of(grid)
         for row in _daisy(rows_of(grid, task))
         if row.cell == GridCell(Method("daisy", TARGET_RHO), TARGET_STRATEGY)
     ]
-    if not found:
+    if not rows:
         return Claim(title, "not tested", f"The run has no cell at {cell}.")
-    detail = ", ".join(f"{task_title(row.task)} {_speed(row)}" for row in found)
-    return Claim(title, _verdict(max(row.speedup_vs_full for row in found) >= TARGET_SPEEDUP), f"{detail}.")
+    detail = ", ".join(f"{task_title(row.task)} {_speed(row)}" for row in rows)
+    return Claim(title, _verdict(max(row.speedup_vs_full for row in rows) >= TARGET_SPEEDUP), f"{detail}.")
 
 
 def exits_later(exits: Sequence[NoiseExitRow], task: str, kind: str) -> Claim:
     """Mean exits rise from clean speech to 20 dB to 10 dB, by at least `LATER` layers in all."""
     title = f"{task_title(task)}, {noise_label(kind).lower()}: the noisier the speech, the later the exit"
-    found = [mean_exit_of(exits, kind, snr_db, RHO, STRATEGY) for snr_db in (None, 20.0, CLAIM_SNR)]
-    means = [mean for mean in found if mean is not None]
+    exits_by_snr = [mean_exit_of(exits, kind, snr_db, RHO, STRATEGY) for snr_db in (None, 20.0, CLAIM_SNR)]
+    means = [mean for mean in exits_by_snr if mean is not None]
     cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
     if len(means) < 3:
         return Claim(title, "not tested", f"The run lacks {cell} on clean speech, at 20 dB or at 10 dB.")

@@ -84,8 +84,8 @@ def mean_exit_of(
     rows: Sequence[NoiseExitRow], kind: str, snr_db: float | None, rho: float, strategy: str
 ) -> float | None:
     """The mean exit layer of one condition and cell; None if the study lacks it."""
-    found = exit_layers_of(rows, kind, snr_db, rho, strategy)
-    return sum(found) / len(found) if found else None
+    layers = exit_layers_of(rows, kind, snr_db, rho, strategy)
+    return sum(layers) / len(layers) if layers else None
 
 
 def wer_of(rows: Sequence[NoiseWerRow], kind: str, cell: GridCell) -> list[NoiseWerRow]:

@@ -51,8 +51,8 @@ def exits_table(rows: Sequence[NoiseExitRow], task: str) -> dict[str, Any]:
     for kind, snr_db in _conditions(rows):
         cells: list[Any] = [_condition_label(kind, snr_db)]
         for rho in rhos:
-            found = exit_layers_of(rows, kind, snr_db, rho, strategy)
-            cells.append(html.number(f"{sum(found) / len(found):.2f} ({min(found)}–{max(found)})"))
+            layers = exit_layers_of(rows, kind, snr_db, rho, strategy)
+            cells.append(html.number(f"{sum(layers) / len(layers):.2f} ({min(layers)}–{max(layers)})"))
         lines.append(cells)
     header = ("Condition", *(f"Exit layer, ρ {rho_text(rho)}" for rho in rhos))
     count = len({row.utterance for row in rows})
@@ -69,10 +69,10 @@ def wer_table(noise: NoiseResults) -> dict[str, Any]:
     exits = noise.exits[WER_TASK]
     _, strategy = shown_cell(exits)
     columns = wer_cells(noise.wer, sorted({row.rho for row in exits}), strategy)
-    found = {(row.kind, row.snr_db, row.cell): row for row in noise.wer}
+    row_of = {(row.kind, row.snr_db, row.cell): row for row in noise.wer}
     lines = []
     for condition in _conditions(exits):
-        rows = [found[(*condition, cell)] for cell in columns]
+        rows = [row_of[(*condition, cell)] for cell in columns]
         best = min(row.wer for row in rows)
         lines.append([_condition_label(*condition), *(html.number(_wer(row), best=row.wer == best) for row in rows)])
     names = [cell.method.in_words for cell in columns]
@@ -111,8 +111,8 @@ def white_sentence(noise: NoiseResults) -> str:
     for rho in sorted({row.rho for row in rows}):
         clean, white = (exit_layers_of(rows, WHITE, ratio, rho, ALL) for ratio in (None, worst))
         means = [sum(part) / len(part) for part in (clean, white)]
-        found = {kind: mean_exit_of(rows, kind, worst, rho, ALL) for kind in others}
-        notes = [f"{kind} {mean:.2f}" for kind, mean in found.items() if mean is not None]
+        mean_by_kind = {kind: mean_exit_of(rows, kind, worst, rho, ALL) for kind in others}
+        notes = [f"{kind} {mean:.2f}" for kind, mean in mean_by_kind.items() if mean is not None]
         notes.append(f"lowest exit {min(clean)} and {min(white)}")
         parts.append(f"{means[0]:.2f} to {means[1]:.2f} at ρ {rho_text(rho)} ({', '.join(notes)})")
     return (

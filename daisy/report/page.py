@@ -175,10 +175,12 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
     return result
 
 
-def summary(found: Sequence[Claim]) -> str:
+def summary(judged: Sequence[Claim]) -> str:
     """How many claims hold, in one sentence."""
-    counts = collections.Counter(claim.verdict for claim in found)
-    return f"Of {len(found)} claims, {counts['holds']} hold, {counts['fails']} fail, {counts['not tested']} not tested."
+    counts = collections.Counter(claim.verdict for claim in judged)
+    return (
+        f"Of {len(judged)} claims, {counts['holds']} hold, {counts['fails']} fail, {counts['not tested']} not tested."
+    )
 
 
 def facts(settings: ReportSettings, finished: datetime.datetime) -> dict[str, str]:
@@ -197,7 +199,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
     """The page and its claims, from the files that the command line names."""
     results = read_results(arguments.tables, settings.noise_tasks)
     config, config_text = read_config(arguments.config)
-    found = claims(results.grid, results.entropy, results.noise)
+    judged = claims(results.grid, results.entropy, results.noise)
     tasks = tasks_of(results.grid)
     modified = (arguments.tables / "grid.csv").stat().st_mtime
     finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
@@ -211,8 +213,8 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
             "subtitle": "Early exit for HuBERT, decided per utterance by the entropy of its exit branches: "
             + ", ".join(task_title(task) for task in tasks)
             + f". Results of {finished:%Y-%m-%d}.",
-            "summary": summary(found),
-            "claims": found,
+            "summary": summary(judged),
+            "claims": judged,
             "notes": notes(config, results),
             "figures": inline_figures(arguments.figures, FIGURES | (NOISE_FIGURES if results.noise else {})),
             "sections": [
@@ -230,7 +232,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
             "details": details,
         }
     )
-    return page, found
+    return page, judged
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -249,9 +251,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, help="model card of the frozen model (.md)")
     parser.add_argument("--out", type=Path, required=True, help="output: the page")
     arguments = parser.parse_args(argv)
-    page, found = build(arguments, stage.settings(ReportSettings, arguments.settings))
+    page, judged = build(arguments, stage.settings(ReportSettings, arguments.settings))
     write_text(arguments.out, page)
-    print(f"report: {summary(found)}")
+    print(f"report: {summary(judged)}")
 
 
 if __name__ == "__main__":

@@ -133,9 +133,9 @@ def rho_colours(rhos: Sequence[float]) -> dict[float, str]:
 
 
 def _markers(grid: Sequence[GridRow]) -> dict[str, str]:
-    found = list(dict.fromkeys(row.strategy for row in grid if row.strategy))
-    more = [name for name in found if name not in MARKERS]
-    known = {name: marker for name, marker in MARKERS.items() if name in found}
+    strategies = list(dict.fromkeys(row.strategy for row in grid if row.strategy))
+    more = [name for name in strategies if name not in MARKERS]
+    known = {name: marker for name, marker in MARKERS.items() if name in strategies}
     return known | {name: MORE_MARKERS[place % len(MORE_MARKERS)] for place, name in enumerate(more)}
 
 
@@ -209,11 +209,11 @@ def _message(rows: Sequence[GridRow]) -> str:
     """What a panel says, in two lines."""
     if not any(row.cell.method == FULL for row in rows) or not any(row.cell.method.by_entropy for row in rows):
         return ""
-    found = fastest_match(rows)
-    if found is None:
+    fastest = fastest_match(rows)
+    if fastest is None:
         return "No DAISY cell is faster and stays within\nthe full model's 95% interval"
-    speed = f"{found.speedup_vs_full:.2f}×"
-    return f"Up to {speed} within the full model's 95% interval\n({cell_label(found.cell)})"
+    speed = f"{fastest.speedup_vs_full:.2f}×"
+    return f"Up to {speed} within the full model's 95% interval\n({cell_label(fastest.cell)})"
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

@@ -14,13 +14,13 @@ PACKAGE = Path(__file__).resolve().parent.parent
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries that decide its numbers."""
     names = {"daisy": "daisy-ssl", "torch": "torch", "snakemake": "snakemake", "scikit-learn": "scikit-learn"}
-    found = {"Python": platform.python_version()}
+    numbers = {"Python": platform.python_version()}
     for shown, name in names.items():
         try:
-            found[shown] = importlib.metadata.version(name)
+            numbers[shown] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[shown] = "not installed"
-    return found
+            numbers[shown] = "not installed"
+    return numbers
 
 
 def _git(*arguments: str) -> str | None:

@@ -79,9 +79,9 @@ def grid_table(grid: Sequence[GridRow], exits: Sequence[ExitRow], task: str) -> 
 
 def _unprocessed(grid: Sequence[GridRow], task: str) -> str:
     """What the input itself scores, in words."""
-    found = [input_of(grid, task, metric) for metric in metrics_of(grid, task)]
+    inputs = [input_of(grid, task, metric) for metric in metrics_of(grid, task)]
     parts = [
-        f"{metric_label(task, row.metric)} {row.value:.{decimals(row.ci_high - row.ci_low)}f}" for row in found if row
+        f"{metric_label(task, row.metric)} {row.value:.{decimals(row.ci_high - row.ci_low)}f}" for row in inputs if row
     ]
     return f"; the unprocessed input has {', '.join(parts)}" if parts else ""
 
@@ -124,7 +124,7 @@ def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
     """The paper's Table 1: the methods side by side on all tasks, results in one table and speed in another."""
     tasks = tasks_of(grid)
     chosen = cells_of(grid)
-    found = {(row.cell, row.task, row.metric): row for row in grid}
+    row_of = {(row.cell, row.task, row.metric): row for row in grid}
     results: list[list[Any]] = [[cell_label(cell) for cell in chosen]]
     header = ["Method"]
     for task in tasks:
@@ -132,14 +132,14 @@ def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
             rows = rows_of(grid, task, metric)
             places = max(decimals(row.ci_high - row.ci_low) for row in rows)
             best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
-            column = [found.get((cell, task, metric)) for cell in chosen]
+            column = [row_of.get((cell, task, metric)) for cell in chosen]
             results.append([_result(row, places, best) for row in column])
             header.append(f"{task_title(task)}: {metric_label(task, metric)}")
     priced = [cell for cell in chosen if cell.method != INPUT]
     costs: list[list[Any]] = [[cell_label(cell) for cell in priced]]
     for task in tasks:
         main = metrics_of(grid, task)[0]
-        known = [found.get((cell, task, main)) for cell in priced]
+        known = [row_of.get((cell, task, main)) for cell in priced]
         costs.append([_cost(row) if row else "–" for row in known])
     tables = [
         html.table(header, list(zip(*results, strict=True)), "Results on the test sets"),
@@ -205,10 +205,10 @@ def _players(table: Path, names: Sequence[str], layer: int | None) -> dict[str, 
 def threshold_section(thresholds: Sequence[ThresholdRow], candidates: Sequence[CandidateRow]) -> dict[str, Any]:
     """Thresholds per task and scale, and the candidate layers of every strategy."""
     strategies = list(dict.fromkeys(row.strategy for row in candidates))
-    found = {(row.task, row.rho, row.strategy): row for row in candidates}
+    row_of = {(row.task, row.rho, row.strategy): row for row in candidates}
     rows = []
     for item in thresholds:
-        cells = [found.get((item.task, item.rho, strategy)) for strategy in strategies]
+        cells = [row_of.get((item.task, item.rho, strategy)) for strategy in strategies]
         layers = [_layers(cell) if cell else "–" for cell in cells]
         rows.append([task_title(item.task), rho_text(item.rho), html.number(f"{item.tau:.4f}"), item.rule, *layers])
     header = ("Task", "ρ", "Threshold τ (nats)", "Rule", *(f"Candidates: {name}" for name in strategies))

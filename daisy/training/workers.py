@@ -84,26 +84,26 @@ class Workers:
 
     def _summed(self, means: Tensor | None) -> Tensor:
         """The sum over processes; one whose part of the batch was empty has none."""
-        found: list[Tensor | None] = [None] * self.size
-        distributed.all_gather_object(found, means)
-        given = [item for item in found if item is not None]
+        gathered: list[Tensor | None] = [None] * self.size
+        distributed.all_gather_object(gathered, means)
+        given = [item for item in gathered if item is not None]
         return torch.stack(given).sum(0)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.size == 1:
             return flag
-        found = [False] * self.size
-        distributed.all_gather_object(found, flag)
-        return any(found)
+        gathered = [False] * self.size
+        distributed.all_gather_object(gathered, flag)
+        return any(gathered)
 
     def gather(self, value: Tensor) -> list[Tensor]:
         """A tensor on the CPU of every process, in their order."""
         if self.size == 1:
             return [value]
-        found: list[Tensor] = [value] * self.size
-        distributed.all_gather_object(found, value)
-        return found
+        gathered: list[Tensor] = [value] * self.size
+        distributed.all_gather_object(gathered, value)
+        return gathered
 
     def end(self) -> None:
         """Wait for one another, and part."""

@@ -146,17 +146,17 @@ def _called(node: ast.Call) -> str:
 
 def closure(*modules: str) -> list[str]:
     """The modules of this package that `modules` import, directly or not, and `modules` themselves, sorted."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             if "." in name:
                 # The package's own front door imports the library when somebody asks for it; no stage does.
                 waiting += _parsed(name)[1]
                 waiting.append(name.rpartition(".")[0])
-    return sorted(found)
+    return sorted(reached)
 
 
 def code_digests(*modules: str, tasks: Sequence[str] = ()) -> dict[str, str]:
@@ -169,11 +169,11 @@ def code_digests(*modules: str, tasks: Sequence[str] = ()) -> dict[str, str]:
     Raises:
         DaisyError: if a module imports what cannot be told from its text, or loads tasks and none is named.
     """
-    found = closure(*modules, *(TASKS[task].module for task in tasks))
-    if LOADER in found and not tasks:
+    names = closure(*modules, *(TASKS[task].module for task in tasks))
+    if LOADER in names and not tasks:
         raise DaisyError(f"{modules[0]} loads tasks by name", fix="Name the tasks beside it")
     shown = modules[0] in SHOWN
-    texts = {name: _parsed(name, shown)[0] for name in found}
+    texts = {name: _parsed(name, shown)[0] for name in names}
     if REGISTRY in texts and tasks:
         texts[REGISTRY] = repr([(task, TASKS[task]) for task in sorted(tasks)])
     return {name: hashlib.sha256(text.encode()).hexdigest()[:8] for name, text in texts.items()}

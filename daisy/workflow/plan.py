@@ -164,17 +164,17 @@ class Records:
 def changes(old: Iterable[str], new: Iterable[str]) -> list[str]:
     """What differs between two records of a job's parameters, as Snakemake keeps them."""
     (old_settings, old_code), (new_settings, new_code) = _parsed(old), _parsed(new)
-    found = []
+    differences = []
     for key in sorted({*old_settings, *new_settings}):
         before, now = (settings.get(key, "none") for settings in (old_settings, new_settings))
         if KEY.sub("", before) != KEY.sub("", now):
-            found.append(f"{key}: {before} → {now}")
+            differences.append(f"{key}: {before} → {now}")
         elif before != now:
-            found.append("other folders of the store")
+            differences.append("other folders of the store")
     if any(module_file(name) is None for name in old_code):
         return [EARLIER]
     modules = sorted(name for name in {*old_code, *new_code} if old_code.get(name) != new_code.get(name))
-    return found + [f"code of {name.replace('.', '/')}.py" for name in modules]
+    return differences + [f"code of {name.replace('.', '/')}.py" for name in modules]
 
 
 def _parsed(record: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from daisy.common.versions import installed
@@ -45,7 +45,7 @@ def _records(context: Context) -> Iterator[Path]:
 
 def outdated(context: Context) -> list[Outdated]:
     """The jobs of a run whose outputs are there and were made with other versions."""
-    found = []
+    jobs = []
     for path in _records(context):
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
@@ -56,13 +56,12 @@ def outdated(context: Context) -> list[Outdated]:
         changes = {name: (then, now.get(name, "none")) for name, then in versions.items() if now.get(name) != then}
         outputs = tuple(output for output in outputs if Path(output).exists())
         if changes and outputs:
-            found.append(Outdated(path.name.removesuffix(".log.json"), outputs, changes))
-    return found
+            jobs.append(Outdated(path.name.removesuffix(".log.json"), outputs, changes))
+    return jobs
 
 
-def summary(found: Iterable[Outdated]) -> str:
+def summary(jobs: Sequence[Outdated]) -> str:
     """What changed, and how much of a run it concerns; empty if nothing did."""
-    jobs = list(found)
     if not jobs:
         return ""
     changes = {name: change for item in jobs for name, change in item.changes.items()}

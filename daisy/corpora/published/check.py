@@ -93,10 +93,10 @@ def _published(name: str, subset: str) -> Size:
     return next(CORPORA[corpus].sizes[subset] for corpus in corpora if subset in CORPORA[corpus].sizes)
 
 
-def render(found: Sequence[Checked], most: int = 20) -> str:
+def render(checked: Sequence[Checked], most: int = 20) -> str:
     """The findings for people."""
     lines = []
-    for item in found:
+    for item in checked:
         state = "whole" if not item.faults else f"{len(item.faults)} faults"
         lines.append(f"{CORPORA[item.corpus].title} ({CORPORA[item.corpus].licence}): {state}, {item.used:,} in use")
         for subset, size in item.census.items():
@@ -110,5 +110,5 @@ def render(found: Sequence[Checked], most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _of(found: int | None, published: int | None) -> str:
-    return f"{found:,}" if published is None else f"{found:,} of {published:,}"
+def _of(counted: int | None, published: int | None) -> str:
+    return f"{counted:,}" if published is None else f"{counted:,} of {published:,}"

@@ -82,10 +82,10 @@ def fetch(url: str, checksum: str, file: Path, *, pause: float = PAUSE) -> None:
         raise DaisyError(
             f"{problem}, {TRIES} times", file=url, fix="Run again: what was downloaded is kept, or download it yourself"
         )
-    if checksum and (found := digest_of(part, checksum)) != checksum:
+    if checksum and (actual := digest_of(part, checksum)) != checksum:
         part.unlink()
         raise DaisyError(
-            f"its checksum is {found}, not {checksum}",
+            f"its checksum is {actual}, not {checksum}",
             file=url,
             fix="Run again; if it stays, the file behind the address has changed, and is not to be trusted",
         )
@@ -238,15 +238,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     archive = ARCHIVES[settings.corpus][settings.archive]
     before = there(arguments.root, archive)
     try:
-        found = before or obtain(arguments.root, archive)
+        place = before or obtain(arguments.root, archive)
     except DaisyError as error:
         problem = f"{CORPORA[settings.corpus].title}, {settings.archive}: {error.problem}"
         raise DaisyError(problem, file=error.file, fix=f"{error.fix}. {CORPORA[settings.corpus].obtain}") from None
     write_json(
         arguments.out,
-        {"urls": archive.urls, "checksums": archive.checksums, "found": os.fspath(found), "downloaded": not before},
+        {"urls": archive.urls, "checksums": archive.checksums, "found": os.fspath(place), "downloaded": not before},
     )
-    print(f"{settings.archive}: {'was there already' if before else 'downloaded'}, {found}")
+    print(f"{settings.archive}: {'was there already' if before else 'downloaded'}, {place}")
 
 
 if __name__ == "__main__":

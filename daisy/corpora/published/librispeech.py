@@ -43,21 +43,21 @@ def chapters(folder: Path, place: str, subset: str, split: str) -> tuple[list[Li
         subset: As the makers' counts know it.
         split: ``train``, ``dev`` or ``test``.
     """
-    found = {path.stem: path for path in files_below(folder, ".flac")}
+    files = {path.stem: path for path in files_below(folder, ".flac")}
     listed, faults, told = [], [], set()
     for file in files_below(folder, TRANSCRIPTS):
         for name, written in transcripts(file):
             told.add(name)
             inside = f"{place}/{os.path.relpath(file.parent, folder)}/{name}"
             text = written.lower()
-            problem = fault_of(text) if name in found else f"{file.name} lists it, but it is not there"
+            problem = fault_of(text) if name in files else f"{file.name} lists it, but it is not there"
             if problem:
                 faults.append(Fault(inside, problem))
             else:
                 speaker = name.split("-")[0]
-                listed.append(Listed(inside, found[name], f"{inside}.flac", subset, split, speaker, text))
-    for name in sorted(set(found) - told):
-        inside = f"{place}/{os.path.relpath(found[name].parent, folder)}/{name}"
+                listed.append(Listed(inside, files[name], f"{inside}.flac", subset, split, speaker, text))
+    for name in sorted(set(files) - told):
+        inside = f"{place}/{os.path.relpath(files[name].parent, folder)}/{name}"
         faults.append(Fault(inside, "it has no transcript"))
     return listed, faults
 

@@ -134,7 +134,7 @@ def promised(path: Path) -> tuple[int, int]:
         DaisyError: if it has none, or is a WAV file shorter than it says, which libraries read without a word.
     """
     try:
-        found = soundfile.info(str(path))
+        header = soundfile.info(str(path))
         with open(path, "rb") as file:
             start = file.read(8)
             length = file.seek(0, os.SEEK_END)
@@ -143,7 +143,7 @@ def promised(path: Path) -> tuple[int, int]:
     size = int.from_bytes(start[4:], "little")
     if start[:4] == b"RIFF" and size != STREAMED and size + 8 > length:
         raise DaisyError(f"{length} bytes, but its header promises {size + 8}", file=path, fix="Restore it")
-    return found.frames, found.samplerate
+    return header.frames, header.samplerate
 
 
 def decoded(path: Path, header: tuple[int, int] | None = None) -> torch.Tensor:
@@ -207,10 +207,10 @@ def count(items: Iterable[Listed], subsets: Iterable[str]) -> dict[str, Size]:
 def differences(census: Mapping[str, Size], published: Mapping[str, Size]) -> list[Fault]:
     """Subsets that hold fewer recordings or speakers than their makers count, or more."""
     faults = []
-    for subset, found in census.items():
+    for subset, size in census.items():
         for what, here, there in (
-            ("recordings", found.files, published[subset].files),
-            ("speakers", found.speakers, published[subset].speakers),
+            ("recordings", size.files, published[subset].files),
+            ("speakers", size.speakers, published[subset].speakers),
         ):
             if there is not None and here != there:
                 faults.append(Fault(subset, f"{here:,} {what}, but {there:,} are published"))

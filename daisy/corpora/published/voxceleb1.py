@@ -31,9 +31,9 @@ def read_list(path: Path, sha256: str) -> list[tuple[str, str]]:
             file=path,
             fix=f"Correct data.published.{NAME}.list, or set data.published.download: true",
         )
-    if sha256 and (found := digest(path)) != sha256:
+    if sha256 and (actual := digest(path)) != sha256:
         raise DaisyError(
-            f"the list's SHA-256 is {found[:12]}..., not {sha256[:12]}...",
+            f"the list's SHA-256 is {actual[:12]}..., not {sha256[:12]}...",
             file=path,
             fix=f"Take MiniSUPERB's list, or give the sum of your own as data.published.{NAME}.list_sha256",
         )

@@ -44,8 +44,8 @@ class Content:
 
     def extras(self) -> dict[str, Any]:
         """What no other program knows, as far as it is there."""
-        found = {"symbols": self.symbols, "calibrations": self.calibrations or None}
-        return {key: value for key, value in found.items() if value is not None}
+        extras = {"symbols": self.symbols, "calibrations": self.calibrations or None}
+        return {key: value for key, value in extras.items() if value is not None}
 
 
 def same_names(state: Mapping[str, Tensor], shape: HubertConfig) -> dict[str, Tensor]:
@@ -80,8 +80,8 @@ def beside_encoder(name: str) -> bool:
 
 def layer_count(names: Mapping[str, Any], prefix: str) -> int:
     """How many numbered parts the names have, ``<prefix>0.``, ``<prefix>1.`` and so on."""
-    found = {int(match[1]) for name in names if (match := re.match(re.escape(prefix) + r"(\d+)\.", name))}
-    return max(found, default=-1) + 1
+    numbers = {int(match[1]) for name in names if (match := re.match(re.escape(prefix) + r"(\d+)\.", name))}
+    return max(numbers, default=-1) + 1
 
 
 def plain(value: Any) -> Any:

@@ -71,8 +71,8 @@ class Names:
         result: dict[str, Tensor] = {}
         for own, other in self.modules(shape):
             if own == "encoder.pos_conv.0":
-                found = {name: value for name, value in state.items() if name.startswith(other + ".")}
-                result |= {name.replace(other, own, 1): value for name, value in found.items()}
+                weights = {name: value for name, value in state.items() if name.startswith(other + ".")}
+                result |= {name.replace(other, own, 1): value for name, value in weights.items()}
                 continue
             if own == "post_extract_proj" and shape.conv_layers[-1][0] == shape.dim:
                 _check_identity(state[f"{other}.weight"], state[f"{other}.bias"])
