@@ -37,9 +37,9 @@ from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.candidates import STRATEGIES
 from daisy.exits.method import DAISY, FULL, Method
 from daisy.exits.rule import ExitRule, all_candidates, histogram
-from daisy.features import extract
 from daisy.features.kept import load_features
 from daisy.features.settings import FeaturesSettings
+from daisy.features.states import write_features
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.tasks.loading import task_class
@@ -90,7 +90,7 @@ def one_task(
     methods = methods_of(models, entropies)
 
     def features() -> None:
-        extract.extract(model, manifest, kept, out)
+        write_features(model, manifest, kept, out)
 
     def score(methods: list[list[Cell]]) -> None:
         split = load_split(task, manifest, load_features(out), FULL)

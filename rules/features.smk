@@ -24,7 +24,7 @@ rule features:
         like=option("like"),
     shell:
         stage(
-            "features.extract",
+            "features.states",
             "--upstream {input.upstream} --manifest {input.manifest} {params.like} --out {output.states} "
             "--threads {threads}",
         )

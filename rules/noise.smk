@@ -49,7 +49,7 @@ rule noise_features:
         code=stored_code,
     shell:
         stage(
-            "features.extract",
+            "features.states",
             "--upstream {input.upstream} --manifest {input.manifest} --out {output.states} --threads {threads}",
         )
 

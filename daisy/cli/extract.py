@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     from daisy.common.contents import digest
     from daisy.errors import DaisyError
+    from daisy.library.extract import Request, find_recordings, write_shards
     from daisy.library.model import load
-    from daisy.library.shards import Request, find_recordings, write_shards
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

@@ -1,4 +1,4 @@
-"""Features of a split, as `daisy.features.extract` writes them and everything after reads them.
+"""Features of a split, as `daisy.features.states` writes them and everything after reads them.
 
 The states of a split are kept on the disk, or else streamed: made again from the recordings whenever they are asked
 for, by `daisy.features.streamed`. Frames and entropies are always kept.

@@ -10,7 +10,7 @@ from daisy.common.compute import Compute
 
 @dataclasses.dataclass(frozen=True)
 class FeaturesSettings:
-    """Config of `daisy.features.extract`.
+    """Config of `daisy.features.states`.
 
     Attributes:
         pooled: Keep the mean over time of each normalised state instead of all frames (SID).

@@ -1,4 +1,4 @@
-"""DAISY as a library: waveforms in, early-exit features out.
+"""The class `Daisy`, DAISY as a library: waveforms in, early-exit features out.
 
 import daisy
 

@@ -50,7 +50,7 @@ class NoiseStudy:
         config = self._context.config
         return self._context.store.add(
             f"noise_features-{task}",
-            "daisy.features.extract",
+            "daisy.features.states",
             settings=FeaturesSettings(
                 # Of the other tasks the entropies alone are used: the states are kept as small as can be.
                 pooled=task != WER_TASK or TASKS[task].pooled,

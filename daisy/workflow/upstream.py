@@ -73,7 +73,7 @@ class Upstream:
     def _features(self, task: str, part: str) -> str:
         return self._context.store.add(
             f"features-{task}-{part}",
-            "daisy.features.extract",
+            "daisy.features.states",
             settings=FeaturesSettings(
                 pooled=TASKS[task].pooled,
                 # Evaluation compares these with runs of the model itself; training does not mind rounding.

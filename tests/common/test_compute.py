@@ -15,7 +15,7 @@ from daisy.common.compute import Compute
 from daisy.downstream import train as downstream
 from daisy.downstream.model import Downstream
 from daisy.errors import DaisyError
-from daisy.features import extract
+from daisy.features import states as feature_states
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
@@ -119,7 +119,7 @@ def test_targets_and_branches_in_bfloat16(spoken):
 def test_downstream_in_bfloat16(spoken, task):
     settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
     files = {"upstream": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
-    run(extract, settings, "float32", **files, out=spoken / "states.npy")
+    run(feature_states, settings, "float32", **files, out=spoken / "states.npy")
     shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {})}
     shared["method"] = {"kind": "layer", "layer": 3}
     if task == "asr":

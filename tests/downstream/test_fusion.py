@@ -18,7 +18,7 @@ from daisy.downstream.split import load_split
 from daisy.downstream.system import Cell, predict
 from daisy.exits.method import DAISY
 from daisy.exits.rule import ExitRule
-from daisy.features import extract
+from daisy.features import states as feature_states
 from daisy.features.kept import load_features
 from daisy.hubert.early_exit import EarlyExitHubert
 
@@ -95,7 +95,7 @@ def test_a_training_with_a_row_per_exit(spoken, checkpoint):
     settings = json.dumps({"pooled": True, "storage": "float32", "batch_seconds": 9.0})
     states = str(spoken / "states.npy")
     files = ["--manifest", str(spoken / "train.tsv"), "--out", states]
-    extract.main(["--settings", settings, "--upstream", str(spoken / "daisy.pt"), *files])
+    feature_states.main(["--settings", settings, "--upstream", str(spoken / "daisy.pt"), *files])
     features = load_features(spoken / "states.npy")
     tau = float(sorted(features.entropies[:, :-1].min(axis=1))[len(manifest) // 2])
     write_json(spoken / "tau.json", {"tau": tau})

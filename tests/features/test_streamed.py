@@ -12,7 +12,7 @@ from daisy.common.cached import Cached
 from daisy.corpora.utterances import read_manifest
 from daisy.downstream import train as downstream
 from daisy.errors import DaisyError
-from daisy.features import extract
+from daisy.features import states as feature_states
 from daisy.features.kept import load_features
 from daisy.features.streamed import Streamed, open_features
 from daisy.hubert.checkpoint import load
@@ -20,7 +20,7 @@ from daisy.hubert.checkpoint import load
 
 def extracted(folder, name: str, *, keep: bool, pooled: bool = False):
     settings = {"pooled": pooled, "storage": "float32", "batch_seconds": 5.0, "keep": keep}
-    extract.main(
+    feature_states.main(
         ["--settings", json.dumps(settings), "--upstream", str(folder / "daisy.pt")]
         + ["--manifest", str(folder / "train.tsv"), "--out", str(folder / name / "states.npy")]
     )

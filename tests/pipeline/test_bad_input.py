@@ -238,7 +238,7 @@ def test_full_disk(small_disk, manifest):
     line = run("dump", DUMP, manifest=manifest, checkpoint=MODEL, out=small_disk)
     assert "the disk is full" in line
     features = {"pooled": False, "storage": "float32", "batch_seconds": 10}
-    line = run("extract", features, upstream=MODEL, manifest=manifest, out=small_disk / "train.npy")
+    line = run("features.states", features, upstream=MODEL, manifest=manifest, out=small_disk / "train.npy")
     assert "the disk is full" in line
     for write in (
         lambda path: path.write_bytes(bytes(10**6)),

@@ -63,7 +63,7 @@ def test_downstream_survives_a_kill(speech):
     """ASR, because its dropout and SpecAugment draw random numbers all the time."""
     for split in ("train", "dev"):
         extract = stage(
-            "features.extract",
+            "features.states",
             {"pooled": False, "storage": "float16", "batch_seconds": 10},
             upstream=GOLDEN / "daisy_tiny_after_norm.pt",
             manifest=speech / "train.tsv",

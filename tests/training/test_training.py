@@ -79,7 +79,7 @@ def test_two_processes_train_a_downstream_model(speech):
     """Speaker identification, which draws no random numbers."""
     extracted = {"pooled": True, "storage": "float32", "batch_seconds": 9.0}
     files = {"manifest": speech / "train.tsv", "out": speech / "states.npy"}
-    finish(stage("features.extract", extracted, upstream=GOLDEN / "daisy_tiny_after_norm.pt", **files))
+    finish(stage("features.states", extracted, upstream=GOLDEN / "daisy_tiny_after_norm.pt", **files))
     settings = {
         "task": "sid",
         "options": {"projection": 8},

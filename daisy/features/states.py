@@ -34,7 +34,7 @@ def _run(model: Checkpoint, manifest: Manifest, batch: Sequence[int]) -> Iterato
         return zip(batch, every_layer(model.encoder, model.branches, model.position, waves), strict=True)
 
 
-def extract(model: Checkpoint, manifest: Manifest, settings: FeaturesSettings, out: Path) -> None:
+def write_features(model: Checkpoint, manifest: Manifest, settings: FeaturesSettings, out: Path) -> None:
     """Compute and write the features of a manifest."""
     config = model.encoder.config
     counts = [1 if settings.pooled else config.frames(item.samples) for item in manifest.utterances]
@@ -73,15 +73,15 @@ def link_states(source: Path, out: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def extract_entropies(model: Checkpoint, manifest: Manifest, settings: FeaturesSettings, like: Path, out: Path) -> None:
-    """Entropies of other branches on the same HuBERT, beside the states that were extracted before.
+def write_entropies(model: Checkpoint, manifest: Manifest, settings: FeaturesSettings, like: Path, out: Path) -> None:
+    """Entropies of other branches on the same HuBERT, beside the states that are there already.
 
     Raises:
         DaisyError: if the states in `like` are not this HuBERT's, or of another manifest.
     """
     known = load_features(like)
     if len(known) != len(manifest):
-        raise DaisyError(f"states of {len(known)} utterances for {len(manifest)}", file=like, fix="Extract them again")
+        raise DaisyError(f"states of {len(known)} utterances for {len(manifest)}", file=like, fix="Make them again")
     entropies = np.zeros((len(manifest), model.encoder.config.layers))
     progress = Progress(f"entropies, {out.parent.name}", manifest.seconds, "s of audio")
     for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
@@ -92,7 +92,7 @@ def extract_entropies(model: Checkpoint, manifest: Manifest, settings: FeaturesS
                 kept = normalise(item.states)
                 kept = (kept.mean(1, keepdim=True) if settings.pooled else kept).transpose(0, 1).cpu()
                 if not torch.allclose(kept, known.utterance(0, model.encoder.config.layers), rtol=0, atol=0.02):
-                    raise DaisyError("these states are of another HuBERT", file=like, fix="Extract them again")
+                    raise DaisyError("these states are of another HuBERT", file=like, fix="Make them again")
     link_states(like, out)
     with atomic(out.with_suffix(".npz")) as temporary:
         np.savez(temporary, frames=known.frames, entropies=entropies)
@@ -112,9 +112,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     stage.use_threads(arguments.threads)
     model, manifest = load(arguments.upstream).to(settings.compute.place()), read_manifest(arguments.manifest)
     if arguments.like:
-        extract_entropies(model, manifest, settings, arguments.like, arguments.out)
+        write_entropies(model, manifest, settings, arguments.like, arguments.out)
     else:
-        extract(model, manifest, settings, arguments.out)
+        write_features(model, manifest, settings, arguments.out)
 
 
 if __name__ == "__main__":
