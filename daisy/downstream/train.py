@@ -29,7 +29,7 @@ from daisy.downstream.split import Split, load_split
 from daisy.exits.rule import histogram
 from daisy.features.streamed import open_features
 from daisy.hubert.checkpoint import load
-from daisy.tasks.base import set_metric
+from daisy.tasks.base import Task, set_metric
 from daisy.tasks.loading import task_class
 from daisy.training.loop import Loop, check_finite
 from daisy.training.resume import Resumable
@@ -131,6 +131,16 @@ class Trainer:
         self.model.load_state_dict(self.best)
 
 
+def untrained(task: Task, shape: tuple[int, int], settings: DownstreamSettings, workers: Workers) -> Downstream:
+    """The model before its first step, drawn by the seed; `shape` is (K, D) of the features."""
+    torch.manual_seed(settings.seed)
+    model = Downstream(task, *shape, settings.fusion).to(settings.compute.place())
+    if not workers.first:
+        # Weights start alike in all processes; dropout must not.
+        torch.manual_seed(generator(settings.seed, "worker", workers.rank).integers(2**31).item())
+    return model
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
@@ -160,12 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             (read_manifest(arguments.dev_manifest), arguments.dev_features),
         )
     )
-    torch.manual_seed(settings.seed)
-    layers, dim = train.features.shape
-    model = Downstream(task, layers, dim, settings.fusion).to(settings.compute.place())
-    if not workers.first:
-        # Weights start alike in all processes; dropout must not.
-        torch.manual_seed(generator(settings.seed, "worker", workers.rank).integers(2**31).item())
+    model = untrained(task, train.features.shape, settings, workers)
     trainer = Trainer(model, train, dev, settings, workers)
     inputs = (arguments.train_manifest, arguments.train_features.with_suffix(".npz"))
     saved = Resumable(
@@ -179,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     workers.end()
     if not workers.first:
         return
-    counts = histogram(train.exits, layers)
+    counts = histogram(train.exits, model.layers)
     write_csv(arguments.history, list(trainer.history[0]), trainer.history)
     write_json(arguments.exits, {"task": settings.task, "tau": tau, "counts": counts})
     save_downstream(arguments.out, model.cpu())

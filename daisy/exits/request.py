@@ -11,12 +11,17 @@ from daisy.exits.candidates import candidate_layers
 from daisy.exits.thresholds import threshold_for
 
 
-def cell(calibration: Calibration, task: str, rho: float, strategy: str) -> tuple[tuple[int, ...], float]:
-    """Candidate layers and the threshold in nats.
-
-    Raises:
-        DaisyError: if `rho` is not calibrated or the strategy unknown.
-    """
+def _cell(
+    calibrations: Mapping[str, Calibration], task: str, rho: float, strategy: str
+) -> tuple[tuple[int, ...], float]:
+    """Candidate layers and the threshold in nats of a calibrated task."""
+    if task not in calibrations:
+        known = ", ".join(sorted(calibrations)) or "none"
+        raise DaisyError(
+            f"the model is not calibrated for the task {task!r} (calibrated: {known})",
+            fix="Use a calibrated task, or pass threshold= in nats",
+        )
+    calibration = calibrations[task]
     if rho not in calibration.counts:
         known = ", ".join(f"{value:g}" for value in sorted(calibration.counts)) or "none"
         raise DaisyError(
@@ -73,10 +78,4 @@ def resolve(
         return tuple(range(1, layers + 1)), threshold
     if rho is None or strategy is None or task is None:
         raise DaisyError(f"{lacking[0]} is missing", fix="Give rho, strategy and task together")
-    if task not in calibrations:
-        known = ", ".join(sorted(calibrations)) or "none"
-        raise DaisyError(
-            f"the model is not calibrated for the task {task!r} (calibrated: {known})",
-            fix="Use a calibrated task, or pass threshold= in nats",
-        )
-    return cell(calibrations[task], task, rho, strategy)
+    return _cell(calibrations, task, rho, strategy)
