@@ -24,8 +24,7 @@ include: "rules/pretrain.smk"
 
 
 if flow.config.upgrades == "rerun" and workflow.is_main_process:
-    again = [file for job in outdated(flow.context) for file in job.outputs]
-    workflow.dag_settings.forcerun = frozenset([*workflow.dag_settings.forcerun, *again])
+    make_again(workflow, outdated(flow.context))
 
 
 onstart:

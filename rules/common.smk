@@ -12,7 +12,7 @@ from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
 from daisy.workflow.noise import RESULTS as NOISE_RESULTS
 from daisy.workflow.sections import PARTS
-from daisy.workflow.upgrades import outdated, summary
+from daisy.workflow.upgrades import make_again, outdated, summary
 from daisy.workflow.workflow import ENDINGS, FIGURES, Workflow
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from daisy.common.versions import installed
 from daisy.workflow.context import Context
@@ -58,6 +59,22 @@ def outdated(context: Context) -> list[Outdated]:
         if changes and outputs:
             jobs.append(Outdated(path.name.removesuffix(".log.json"), outputs, changes))
     return jobs
+
+
+def make_again(workflow: Any, found: Sequence[Outdated]) -> None:
+    """Let Snakemake make outputs again where they are part of what it is asked for, as `--forcerun` would.
+
+    Its own setting would also make each of them a target, and it is not there yet while the Snakefile is read.
+    """
+    outputs = {output for item in found for output in item.outputs}
+    prepare = workflow._prepare_dag
+
+    def prepared(*args: Any, **kwargs: Any) -> Any:
+        result = prepare(*args, **kwargs)
+        workflow.dag.forcefiles.update(outputs)
+        return result
+
+    workflow._prepare_dag = prepared
 
 
 def summary(jobs: Sequence[Outdated]) -> str:
