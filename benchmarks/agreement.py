@@ -114,7 +114,7 @@ def one_task(task: str, model: Checkpoint, systems: dict[str, Forward], run: Pat
     chosen = sample(manifest, options.recordings, options.seed)
     manifest = dataclasses.replace(manifest, utterances=tuple(manifest.utterances[index] for index in chosen))
     features = {name: features_of(forward, manifest, task) for name, forward in systems.items()}
-    rules = {strategy: ExitRule(*cell(calibration, task, rho, strategy)) for strategy in STRATEGIES}
+    rules = {strategy: ExitRule(*cell({task: calibration}, task, rho, strategy)) for strategy in STRATEGIES}
     for name in systems:
         for strategy, rule in rules.items():
             values = compared(features, name, rule, downstream, manifest, options)

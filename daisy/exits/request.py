@@ -11,7 +11,7 @@ from daisy.exits.candidates import candidate_layers
 from daisy.exits.thresholds import threshold_for
 
 
-def _cell(
+def cell(
     calibrations: Mapping[str, Calibration], task: str, rho: float, strategy: str
 ) -> tuple[tuple[int, ...], float]:
     """Candidate layers and the threshold in nats of a calibrated task."""
@@ -78,4 +78,4 @@ def resolve(
         return tuple(range(1, layers + 1)), threshold
     if rho is None or strategy is None or task is None:
         raise DaisyError(f"{lacking[0]} is missing", fix="Give rho, strategy and task together")
-    return _cell(calibrations, task, rho, strategy)
+    return cell(calibrations, task, rho, strategy)
