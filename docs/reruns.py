@@ -146,7 +146,7 @@ EDITS = (
     Edit(
         "code of the exit rule, `daisy/exits/rule.py`",
         HEADS | NOISE | PLAYED,
-        code=("daisy/exits/rule.py", "entropy <= self.tau", "entropy < self.tau"),
+        code=("daisy/exits/rule.py", "", "OTHER = 1\n"),
     ),
     Edit(
         "code of the thresholds, `daisy/exits/thresholds.py`",

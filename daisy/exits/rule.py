@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 
@@ -44,26 +43,29 @@ class ExitRule:
         """Whether the branch of layer k is evaluated: that of the last candidate would change nothing."""
         return k in self.candidates[:-1]
 
-    @overload
-    def stops(self, entropy: float) -> bool: ...
+    def stops(self, k: int, entropies: np.ndarray) -> np.ndarray:
+        """Which utterances stop at layer k, one that is asked: the decision itself, and the only place that makes it.
 
-    @overload
-    def stops(self, entropy: np.ndarray) -> np.ndarray: ...
+        Args:
+            k: The layer.
+            entropies: (..., K) E_1 to E_K of each utterance; only candidates up to k are looked at, and a NaN among
+                them stops nobody. What was measured before is there, should a rule want more than one candidate's word.
 
-    def stops(self, entropy: float | np.ndarray) -> bool | np.ndarray:
-        """Whether an entropy, or each of an array, stops its utterance where it is measured; NaN never does."""
-        return entropy <= self.tau
+        Returns:
+            (...) booleans.
+        """
+        return entropies[..., k - 1] <= self.tau
 
     def layer(self, entropies: Sequence[float]) -> int:
-        """The layer at which an utterance stops, by E_k for k = 1..K; only candidates are looked at."""
-        return next((k for k in self.candidates[:-1] if self.stops(entropies[k - 1])), self.last)
+        """The layer at which an utterance stops, by E_k for k = 1..K."""
+        return int(self.layers(np.asarray(entropies)[None])[0])
 
     def layers(self, entropies: np.ndarray) -> np.ndarray:
         """`layer` of every row of (N, K) entropies: (N,) integers."""
-        ordered = np.array(self.candidates)
-        stopped = self.stops(entropies[:, ordered - 1])
-        stopped[:, -1] = True
-        return ordered[stopped.argmax(axis=1)]
+        found = np.full(len(entropies), self.last)
+        for k in reversed(self.candidates[:-1]):
+            found[self.stops(k, entropies)] = k
+        return found
 
 
 def all_candidates(floor: int, layers: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,21 +127,24 @@ class _Batch:
         for index, states in zip(self.active, self.packing.split(h), strict=True):
             self.states[index].append(states)
 
-    def keep_entropies(self, k: int, entropy: Tensor) -> list[float]:
+    def keep_entropies(self, k: int, entropy: Tensor) -> None:
         """Note E_k (B,) of the running utterances."""
-        values = entropy.tolist()
-        for index, value in zip(self.active, values, strict=True):
+        for index, value in zip(self.active, entropy.tolist(), strict=True):
             self.entropies[index][k - 1] = value
-        return values
+
+    def measured(self, granularity: Granularity) -> np.ndarray:
+        """(B, K) entropies of the running utterances by which each stops: its own, or the whole batch's."""
+        rows = [self.entropies[index] for index in self.active]
+        if granularity == "batch":
+            counts = self.packing.lengths
+            columns = (zip(column, counts, strict=True) for column in zip(*rows, strict=True))
+            rows = [[sum(value * count for value, count in column) / sum(counts) for column in columns]] * len(rows)
+        return np.array(rows)
 
     def stop(self, k: int, x: Tensor, entropy: Tensor, rule: ExitRule, granularity: Granularity) -> Tensor:
         """End the utterances that are sure enough; return x (R, D) without them."""
-        values = self.keep_entropies(k, entropy)
-        if granularity == "batch":
-            counts = self.packing.lengths
-            mean = sum(value * count for value, count in zip(values, counts, strict=True)) / sum(counts)
-            values = [mean] * len(values)
-        stops = [rule.stops(value) for value in values]
+        self.keep_entropies(k, entropy)
+        stops = rule.stops(k, self.measured(granularity)).tolist()
         if not any(stops):
             return x
         for index in itertools.compress(self.active, stops):

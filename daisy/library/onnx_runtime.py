@@ -126,6 +126,6 @@ class OnnxDaisy:
             kept.append(h[0])
             if rule.asks(k):
                 entropies[k - 1] = float(self._run(f"branch-{k:02d}", h)[0][0])
-                if rule.stops(entropies[k - 1]):
+                if rule.stops(k, np.array(entropies)):
                     break
         return Features(np.stack(kept), k, entropies)

@@ -30,7 +30,7 @@ def test_smallest_candidate_under_the_threshold():
 def step_by_step(rule, entropies):
     """The exit of one utterance as a forward pass takes it: layer after layer, asking no branch in vain."""
     for k in range(1, rule.last + 1):
-        if rule.asks(k) and rule.stops(entropies[k - 1]):
+        if rule.asks(k) and rule.stops(k, np.array(entropies)):
             break
     return k
 
@@ -49,14 +49,15 @@ def test_numbers_and_arrays_agree(kind):
         assert found.dtype == np.int64 and found.shape == (50,)
         assert found.tolist() == [rule.layer(row) for row in entropies.tolist()]
         assert found.tolist() == [step_by_step(rule, row) for row in entropies.tolist()]
-        assert rule.stops(entropies).tolist() == [[rule.stops(value) for value in row] for row in entropies.tolist()]
+        for k in filter(rule.asks, range(1, total + 1)):
+            assert rule.stops(k, entropies).tolist() == [bool(rule.stops(k, row)) for row in entropies]
 
 
 def test_what_a_rule_asks():
     rule = ExitRule((5, 2, 3), 1.0)
     assert [k for k in range(1, 7) if rule.asks(k)] == [2, 3] and rule.last == 5
     assert not any(map(ExitRule((4,)).asks, range(1, 7))), "a fixed exit needs no branch"
-    assert not rule.stops(float("nan")) and not ExitRule((1, 2), float("inf")).stops(float("nan"))
+    assert not any(ExitRule((1, 2), tau).stops(1, np.array([np.nan, 0.0])) for tau in (1.0, float("inf")))
 
 
 def test_training_knows_no_strategy():
