@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from daisy.errors import DaisyError
 
-Strategy = Literal["avg", "min-max", "threshold"]
+STRATEGIES = ("avg", "min-max", "threshold")
 """How candidate layers follow from the training exit histogram (paper, section 2.3)."""
-
-STRATEGIES: tuple[Strategy, ...] = ("avg", "min-max", "threshold")
 
 
 def mean_exit(counts: Sequence[int]) -> float:
