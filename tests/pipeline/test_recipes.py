@@ -10,7 +10,7 @@ import pytest
 import yaml
 from project import ROOT
 
-from docs.reruns import CONFIG, HEADS, NOISE, PAGES, SCORES
+from docs.reruns import CONFIG, HEADS, NOISE, PAGES, PLAYED, SCORES
 
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 
@@ -75,6 +75,11 @@ def test_a_threshold_rule(project, nano, recipe):
     jobs = project.would_run(overlay=overlay)
     assert {"calibration", "downstream"} | SCORES <= set(jobs) and not {"features", "branches"} & set(jobs)
     assert set(jobs) >= PAGES
+
+
+def test_an_exit_rule(project, nano, recipe):
+    recipe("An exit rule")
+    assert set(project.would_run()) == HEADS | NOISE | PLAYED
 
 
 def test_an_upstream_model(project, nano, recipe):
