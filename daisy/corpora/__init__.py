@@ -1,1 +1,1 @@
-"""Where recordings come from: each module prepares one corpus as FLAC files and a table of them."""
+"""Recordings: each corpus becomes FLAC files and a table of them, and tables become the manifests of tasks."""

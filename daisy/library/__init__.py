@@ -1,1 +1,1 @@
-"""DAISY for those who want features alone: the model, shards of features, ONNX, s3prl."""
+"""DAISY for those who want features alone: the model and its one file, features of folders, ONNX, s3prl."""

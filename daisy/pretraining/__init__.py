@@ -1,1 +1,1 @@
-"""How the embedded HuBERT was made."""
+"""How the embedded HuBERT was made: what fairseq trained becomes a file with a card."""
