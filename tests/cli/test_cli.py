@@ -21,7 +21,7 @@ from daisy.cli import doctor
 from daisy.cli.main import SUBCOMMANDS, main
 from daisy.common import audio
 from daisy.hubert.checkpoint import load
-from daisy.library import shards
+from daisy.library import extract as extraction
 
 MODEL = str(GOLDEN / "daisy_tiny_after_norm.pt")
 WAV = str(GOLDEN / "agent-pass.wav")
@@ -94,7 +94,7 @@ def test_extract(tmp_path, waves):
     assert extract(tmp_path / "f", "--threshold", "4.0") == 0
     model = daisy.load(MODEL)
     files = sorted(GOLDEN.glob("*.wav"))
-    found = list(shards.read_features(tmp_path / "f"))
+    found = list(extraction.read_features(tmp_path / "f"))
     assert [Path(file) for file, _, _ in found] == files
     direct = model(waves, threshold=4.0)
     for (_, features, layer), states, k in zip(found, direct.features, direct.exit_layer, strict=True):
@@ -109,14 +109,14 @@ def test_extract(tmp_path, waves):
 
 
 def test_shards_are_filled_to_the_bound():
-    recordings = [shards.Recording(Path(str(n)), 16_000) for n in range(5)]
-    assert shards.divide(recordings, 2.0) == [range(2), range(2, 4), range(4, 5)]
-    assert shards.divide(recordings, 0.5) == [range(n, n + 1) for n in range(5)]
+    recordings = [extraction.Recording(Path(str(n)), 16_000) for n in range(5)]
+    assert extraction.divide(recordings, 2.0) == [range(2), range(2, 4), range(4, 5)]
+    assert extraction.divide(recordings, 0.5) == [range(n, n + 1) for n in range(5)]
 
 
 def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert extract(tmp_path / "whole", "--layer", "3", "--states", "last") == 0
-    count, write = 0, shards._write_shard
+    count, write = 0, extraction._write_shard
 
     def stop_after_one(*arguments):
         nonlocal count
@@ -125,11 +125,11 @@ def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return write(*arguments)
 
-    monkeypatch.setattr(shards, "_write_shard", stop_after_one)
+    monkeypatch.setattr(extraction, "_write_shard", stop_after_one)
     assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 130
     first = tmp_path / "f/shard-00000.safetensors"
     before = first.stat().st_mtime_ns
-    monkeypatch.setattr(shards, "_write_shard", write)
+    monkeypatch.setattr(extraction, "_write_shard", write)
     assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 0
     assert first.stat().st_mtime_ns == before
     for file in sorted((tmp_path / "whole").iterdir()):
