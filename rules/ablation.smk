@@ -83,7 +83,7 @@ rule ablation_table:
         settings=flow.ablation.table.settings,
         code=flow.ablation.table.code,
         tables=output_folder,
-        figures=results("figures"),
+        figures=folder("figures"),
     shell:
         stage(
             "report.ablation",

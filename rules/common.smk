@@ -70,9 +70,29 @@ def method(wildcards):
     return flow.methods[wildcards.method]
 
 
+def model_folder(wildcards):
+    """The folder of a path's downstream model."""
+    return models(wildcards).folder(wildcards.task, wildcards.seed, wildcards.method)
+
+
+def trained(wildcards):
+    """The training of a path's downstream model."""
+    return models(wildcards).downstream(wildcards.task, method(wildcards), int(wildcards.seed))
+
+
+def evaluated(wildcards):
+    """The evaluation of a path's downstream model."""
+    return models(wildcards).evaluation(wildcards.task, method(wildcards), int(wildcards.seed))
+
+
 def output_folder(wildcards, output):
     """Parameter function: where a stage with many outputs writes them."""
     return os.path.dirname(output[0])
+
+
+def folder(name):
+    """Parameter function: a folder of the run, where a stage reads or writes many files."""
+    return lambda wildcards: results(name)
 
 
 def option(name):

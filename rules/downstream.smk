@@ -1,11 +1,6 @@
 """Downstream: for each task one model per method and seed, trained on the exits that the method takes."""
 
 
-def trained(wildcards):
-    """The training of a path's model."""
-    return models(wildcards).downstream(wildcards.task, method(wildcards), int(wildcards.seed))
-
-
 rule downstream:
     input:
         train_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "train"),

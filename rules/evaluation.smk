@@ -1,16 +1,6 @@
 """Evaluation: every trained method on its test set, one cell per strategy, with speed against the full model."""
 
 
-def trained_by(wildcards):
-    """Task, seed and method of a path's model."""
-    return wildcards.task, wildcards.seed, wildcards.method
-
-
-def evaluated(wildcards):
-    """The evaluation of a path's model."""
-    return models(wildcards).evaluation(wildcards.task, method(wildcards), int(wildcards.seed))
-
-
 rule evaluation:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
@@ -18,8 +8,8 @@ rule evaluation:
         manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
         features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "test"),
         entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "test"),
-        downstream=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/model.safetensors",
-        exits=lambda wildcards: f"{models(wildcards).folder(*trained_by(wildcards))}/exits.json",
+        downstream=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
+        exits=lambda wildcards: f"{model_folder(wildcards)}/exits.json",
         topline=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
     output:
         results("evaluation/{task}/seed{seed}/{method}.json"),

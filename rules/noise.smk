@@ -130,7 +130,7 @@ if flow.noise.tasks:
         params:
             settings=flow.noise.drawing.settings,
             code=flow.noise.drawing.code,
-            tables=results("tables"),
+            tables=folder("tables"),
             out=output_folder,
         shell:
             stage("report.noise_figures", "--tables {params.tables} --out {params.out}")

@@ -71,7 +71,7 @@ rule figures:
     params:
         settings=flow.drawing.settings,
         code=flow.drawing.code,
-        tables=results("tables"),
+        tables=folder("tables"),
         out=output_folder,
     shell:
         stage("report.figures", "--tables {params.tables} --out {params.out}")
@@ -141,8 +141,8 @@ rule report_page:
     params:
         settings=flow.page.settings,
         code=flow.page.code,
-        tables=results("tables"),
-        figures=results("figures"),
+        tables=folder("tables"),
+        figures=folder("figures"),
         card=f"--card {flow.card}" if flow.card else "",
     shell:
         stage(
