@@ -124,7 +124,7 @@ class BranchesSection:
 class Thresholds:
     """``thresholds``."""
 
-    rule: Literal["midrange", "absolute"]
+    rule: str
     rho: tuple[float, ...]
     absolute: dict[str, float]
     floor: int
