@@ -47,14 +47,14 @@ DUMP = {"layer": 2, "batch_seconds": 10}
 
 def test_missing_recording(manifest):
     (manifest.parent / "conf-full.flac").unlink()
-    line = run("dump", DUMP, manifest=manifest, checkpoint=MODEL, out=manifest.parent / "out")
+    line = run("targets.dump", DUMP, manifest=manifest, checkpoint=MODEL, out=manifest.parent / "out")
     assert "conf-full.flac" in line and "does not exist" in line and "Restore" in line
 
 
 def test_truncated_recording(manifest):
     file = manifest.parent / "conf-full.flac"
     file.write_bytes(file.read_bytes()[:3000])
-    line = run("dump", DUMP, manifest=manifest, checkpoint=MODEL, out=manifest.parent / "out")
+    line = run("targets.dump", DUMP, manifest=manifest, checkpoint=MODEL, out=manifest.parent / "out")
     assert "conf-full.flac" in line
     assert not list((manifest.parent / "out").glob("*.npy"))
 
@@ -81,7 +81,7 @@ def test_empty_split(tmp_path):
     with pytest.raises(DaisyError, match="no recording belongs to this split"):
         write_manifest(tmp_path / "dev.tsv", tmp_path, [])
     (tmp_path / "dev.tsv").write_text("/somewhere\n")
-    line = run("dump", DUMP, manifest=tmp_path / "dev.tsv", checkpoint=MODEL, out=tmp_path / "out")
+    line = run("targets.dump", DUMP, manifest=tmp_path / "dev.tsv", checkpoint=MODEL, out=tmp_path / "out")
     assert "dev.tsv: the split is empty" in line
 
 
@@ -101,7 +101,7 @@ def test_fewer_frames_than_clusters(tmp_path):
         cluster(np.zeros((5, 3), np.float32), 6, seed=0)
     np.save(tmp_path / "train_0_1.npy", np.zeros((5, 3), np.float32))
     out = tmp_path / "kmeans.npz"
-    line = run("kmeans", {"clusters": 6, "seed": 0, "layer": 1}, shards=tmp_path / "train_0_1.npy", out=out)
+    line = run("targets.kmeans", {"clusters": 6, "seed": 0, "layer": 1}, shards=tmp_path / "train_0_1.npy", out=out)
     assert "5 frames cannot make 6 clusters" in line and not out.exists()
 
 
@@ -197,7 +197,7 @@ def test_damaged_centroids(tmp_path):
 
 
 def test_unknown_setting():
-    assert "'layre'" in run("dump", {"layre": 3}, manifest="x", out="y")
+    assert "'layre'" in run("targets.dump", {"layre": 3}, manifest="x", out="y")
 
 
 def test_a_number_that_is_none_is_not_written(tmp_path):
@@ -235,7 +235,7 @@ def small_disk(tmp_path):
 def test_full_disk(small_disk, manifest):
     """Every kind of writer: text, NumPy arrays, memory maps, torch and safetensors files."""
     write_text(small_disk / "kept.csv", "finished\n")
-    line = run("dump", DUMP, manifest=manifest, checkpoint=MODEL, out=small_disk)
+    line = run("targets.dump", DUMP, manifest=manifest, checkpoint=MODEL, out=small_disk)
     assert "the disk is full" in line
     features = {"pooled": False, "storage": "float32", "batch_seconds": 10}
     line = run("features.states", features, upstream=MODEL, manifest=manifest, out=small_disk / "train.npy")
