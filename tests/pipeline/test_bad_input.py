@@ -128,7 +128,7 @@ def test_nan_loss_keeps_the_saved_state(manifest):
     (folder / "dict.txt").write_text("0 1\n1 1\n")
     settings = {"position": "after-norm", "batch_seconds": 1, "seed": 0, "save_every": 1}
     line = run(
-        "train_branches",
+        "branches.train",
         {**settings, "steps": 500, "learning_rate": 1e37},
         checkpoint=MODEL,
         manifest=manifest,
