@@ -72,8 +72,8 @@ EDITS = (
         set(),
         code=(
             "daisy/exits/rule.py",
-            "        stopped[:, -1] = True\n",
-            "        # Whatever its entropy.\n        stopped[:, -1] = True\n",
+            "        for k in reversed(self.candidates[:-1]):\n",
+            "        # The earliest has the last word.\n        for k in reversed(self.candidates[:-1]):\n",
         ),
     ),
     Edit(

@@ -15,6 +15,11 @@ from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.targets.km import write_labels
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that leave another nano run behind come last."""
+    items.sort(key=lambda item: item.get_closest_marker("changes_nano") is not None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)

@@ -135,6 +135,7 @@ def test_plan_of_a_finished_run(project, nano):
     assert outcome.returncode == 0 and outcome.stdout.startswith("Nothing to be done")
 
 
+@pytest.mark.changes_nano
 def test_reruns_give_what_a_run_from_scratch_gives(project, nano, tmp_path):
     """Three edits, one after another and really run: tasks and rho taken away, clusters, a learning rate."""
     overlay: dict[str, Any] = {"tasks": {"se": None, "ss": None}, "thresholds": {"rho": [1.0]}}
