@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,13 @@ def job(module: str, settings: Any, tasks: Sequence[str] = ()) -> Job:
     Raises:
         DaisyError: if a module imports what no digest can tell.
     """
-    return Job(stage.text(settings), code_digests(module, tasks=tasks))
+    return Job(stage.text(settings), _code(module, tuple(tasks)))
+
+
+@functools.cache
+def _code(module: str, tasks: tuple[str, ...]) -> dict[str, str]:
+    """Asked for once per job and more, and always the same while a process lives."""
+    return code_digests(module, tasks=tasks)
 
 
 class Context:

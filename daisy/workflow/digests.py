@@ -14,7 +14,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
@@ -108,17 +108,30 @@ def _for_people(node: ast.stmt) -> bool:
     return any(isinstance(mark, ast.Name) and mark.id == "for_people" for mark in marks)
 
 
-@functools.cache
-def _parsed(name: str, shown: bool = False) -> tuple[str, frozenset[str]]:
-    """The code of a module that counts, and the modules that it imports, of this package.
+class _Module(NamedTuple):
+    """What is known of a module.
 
-    Args:
-        name: The module.
-        shown: Whether what is for people counts.
+    Attributes:
+        counted: The digest of the code that counts.
+        shown: The same where what is for people counts too.
+        imports: The modules of this package that it imports.
     """
+
+    counted: str
+    shown: str
+    imports: frozenset[str]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@functools.cache
+def _parsed(name: str) -> _Module:
     file = module_file(name)
     assert file is not None
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
     imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -134,7 +147,9 @@ def _parsed(name: str, shown: bool = False) -> tuple[str, frozenset[str]]:
                 fix="Import by name, or load tasks with daisy.tasks.loading",
             )
     own = frozenset(item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item))
-    return ast.dump((_Shown() if shown else _Counted()).visit(tree)), frozenset(item for item in own if counts(item))
+    counted = _digest(ast.dump(_Counted().visit(tree)))
+    shown = _digest(ast.dump(_Shown().visit(ast.parse(text)))) if "for_people" in text else counted
+    return _Module(counted, shown, frozenset(item for item in own if counts(item)))
 
 
 def _called(node: ast.Call) -> str:
@@ -154,7 +169,7 @@ def closure(*modules: str) -> list[str]:
             reached.add(name)
             if "." in name:
                 # The package's own front door imports the library when somebody asks for it; no stage does.
-                waiting += _parsed(name)[1]
+                waiting += _parsed(name).imports
                 waiting.append(name.rpartition(".")[0])
     return sorted(reached)
 
@@ -173,7 +188,7 @@ def code_digests(*modules: str, tasks: Sequence[str] = ()) -> dict[str, str]:
     if LOADER in names and not tasks:
         raise DaisyError(f"{modules[0]} loads tasks by name", fix="Name the tasks beside it")
     shown = modules[0] in SHOWN
-    texts = {name: _parsed(name, shown)[0] for name in names}
-    if REGISTRY in texts and tasks:
-        texts[REGISTRY] = repr([(task, TASKS[task]) for task in sorted(tasks)])
-    return {name: hashlib.sha256(text.encode()).hexdigest()[:8] for name, text in texts.items()}
+    digests = {name: _parsed(name).shown if shown else _parsed(name).counted for name in names}
+    if REGISTRY in digests and tasks:
+        digests[REGISTRY] = _digest(repr([(task, TASKS[task]) for task in sorted(tasks)]))
+    return digests
