@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from project import Project, numbers
+from project import Project, laid_over, numbers
 
 from docs.reruns import A_TASK_MORE, CONFIG, EDITS, HEADS, NOISE, Edit
 
@@ -45,7 +45,19 @@ def made(edit: Edit, project: Project) -> Iterator[None]:
             shutil.move(place, path)
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.what)
+IDLE = [edit for edit in EDITS if not edit.rules and not edit.options]
+"""Edits that rerun nothing: neither one by one nor all at once, which one dry run shows."""
+
+
+def test_edits_that_rerun_nothing(project, nano):
+    overlay = laid_over(*(edit.overlay for edit in IDLE))
+    with contextlib.ExitStack() as edits:
+        for edit in IDLE:
+            edits.enter_context(made(edit, project))
+        assert len(IDLE) > 8 and not project.would_run(overlay=overlay)
+
+
+@pytest.mark.parametrize("edit", [edit for edit in EDITS if edit not in IDLE], ids=lambda edit: edit.what)
 def test_edit_reruns_its_rules_and_no_others(project, nano, edit):
     with made(edit, project):
         assert set(project.would_run(*edit.options, overlay=edit.overlay)) == edit.rules
