@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Iterable
@@ -24,15 +25,17 @@ LIBRARIES = {
 """What can change a number, as modules and as packages."""
 
 
+@functools.cache
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def installed(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed."""
-    versions = {}
-    for name in packages:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    """The versions of those packages that are installed; each is looked up once, however many outputs are compared."""
+    return {name: version for name in packages if (version := _version(name)) is not None}
 
 
 def record(path: Path, outputs: Iterable[str]) -> None:

@@ -60,10 +60,7 @@ class Ablation:
     @property
     def table(self) -> Job:
         """The gathering of all variants."""
-        described = {
-            name: {"kind": "head"} if chosen.kind == "head" else _described(chosen)
-            for name, chosen in self.targets.items()
-        }
+        described = {name: _described(chosen) for name, chosen in self.targets.items()}
         own = self._context.config.targets
         default = "head" if own.kind == "head" else _name(own.layer, own.clusters)
         settings = AblationSettings(described, default, tuple(self.tasks))
@@ -81,4 +78,6 @@ def _name(layer: int, clusters: int) -> str:
 
 
 def _described(targets: TargetsSection) -> dict[str, object]:
+    if targets.kind == "head":
+        return {"kind": "head"}
     return {"kind": "kmeans", "layer": targets.layer, "clusters": targets.clusters}
