@@ -26,11 +26,16 @@ WORDS = {"figures", "noise_figures", "report_page"}
 PLAYED = {"examples"}
 """The report plays what SE and SS make of a recording."""
 
-FEATURES = {"features", "calibration", "links"} | HEADS
-ALL_FEATURES = {"noise_features"} | FEATURES | NOISE | PLAYED
-BRANCHES = {"branches"} | ALL_FEATURES
+EXITS = {"entropies", "noise_entropies", "calibration", "links"} | HEADS | NOISE | PLAYED
+"""What follows from branches. The states of the frozen model do not, nor does what reads them alone."""
+
+FEATURES = {"states", "entropies", "calibration", "links"} | HEADS
+"""What follows from the recordings of a task."""
+
+ALL_FEATURES = {"noise_states", "noise_entropies"} | FEATURES | NOISE | PLAYED
+BRANCHES = {"branches"} | EXITS
 CLUSTERS = {"kmeans", "labels", "targets"} | BRANCHES
-COMMANDS = {"manifests", "noisy_speech", "noise_features"} | FEATURES | NOISE
+COMMANDS = {"manifests", "noisy_speech", "noise_states", "noise_entropies"} | FEATURES | NOISE
 """What follows from the recordings of ASR."""
 
 MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
@@ -130,14 +135,14 @@ EDITS = (
     Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE, {"evaluation": {"bootstrap_draws": 60}}),
     Edit(
         "`noise.snr_db`: one more",
-        CONFIG | {"noisy_speech", "noise_features", "links"} | NOISE,
+        CONFIG | {"noisy_speech", "noise_states", "noise_entropies", "links"} | NOISE,
         {"noise": {"snr_db": [10, 5]}},
     ),
     Edit("`report.examples.seconds`", CONFIG | PLAYED, {"report": {"examples": {"seconds": 3.0}}}),
     Edit("code of `daisy/targets/kmeans.py`", CLUSTERS, code=("daisy/targets/kmeans.py", "", "OTHER = 1\n")),
     Edit(
         "code of `daisy/hubert/branches.py`",
-        {"dump_features"} | CLUSTERS,
+        {"dump_features", "states", "noise_states"} | CLUSTERS,
         code=("daisy/hubert/branches.py", "", "OTHER = 1\n"),
     ),
     Edit(

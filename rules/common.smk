@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -61,8 +62,24 @@ def stored_code(wildcards):
 
 
 def models(wildcards):
-    """The stages on the features of the run's own branches, or of a variant's."""
+    """The stages with the run's own branches, or of a variant's."""
     return flow.models_of(wildcards.get("variant", ""))
+
+
+def states_of(part):
+    """Input function: the states of a part that a path's method reads; none if they are not kept."""
+    return lambda wildcards: flow.frozen.states(wildcards.task, part, method(wildcards))
+
+
+def entropies_of(part):
+    """Input function: the entropies of a part; none if a path's method exits by no entropy."""
+    return lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, part, method(wildcards))
+
+
+def running(wildcards):
+    """Input function: the model that runs when a path's method is timed; the frozen one is old, whatever its time."""
+    path = models(wildcards).runs(method(wildcards))
+    return ancient(path) if path == flow.context.checkpoint else path
 
 
 def method(wildcards):
@@ -97,7 +114,7 @@ def folder(name):
 
 def option(name):
     """Parameter function: `--name` with the stage's input of that name, or nothing where it has none."""
-    return lambda wildcards, input: f"--{name} {input[name]}" if input[name] else ""
+    return lambda wildcards, input: f"--{name.replace('_', '-')} {shlex.quote(str(input[name]))}" if input[name] else ""
 
 
 def curves(wildcards, output):

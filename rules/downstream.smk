@@ -4,13 +4,13 @@
 rule downstream:
     input:
         train_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "train"),
-        train_features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "train"),
-        train_entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "train"),
+        train_states=states_of("train"),
+        train_entropies=entropies_of("train"),
         dev_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "dev"),
-        dev_features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "dev"),
-        dev_entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "dev"),
+        dev_states=states_of("dev"),
+        dev_entropies=entropies_of("dev"),
         calibration=lambda wildcards: models(wildcards).threshold(wildcards.task, method(wildcards)),
-        upstream=lambda wildcards: models(wildcards).upstream.streams(wildcards.task, "train", "dev"),
+        checkpoint=lambda wildcards: ancient(flow.frozen.model(wildcards.task, "train", "dev")),
     output:
         downstream=results("downstream/{task}/seed{seed}/{method}/model.safetensors"),
         exits=results("downstream/{task}/seed{seed}/{method}/exits.json"),
@@ -25,14 +25,18 @@ rule downstream:
         settings=lambda wildcards: trained(wildcards).settings,
         code=lambda wildcards: trained(wildcards).code,
         state=lambda wildcards: models(wildcards).state(wildcards.task, method(wildcards), int(wildcards.seed)),
+        train_states=option("train_states"),
+        train_entropies=option("train_entropies"),
+        dev_states=option("dev_states"),
+        dev_entropies=option("dev_entropies"),
         calibration=option("calibration"),
-        upstream=option("upstream"),
+        checkpoint=option("checkpoint"),
         curves=curves,
     shell:
         training(
             "downstream.train",
-            "--train-manifest {input.train_manifest} --train-features {input.train_features} "
-            "--dev-manifest {input.dev_manifest} --dev-features {input.dev_features} {params.upstream} "
-            "{params.calibration} --state {params.state} --curves {params.curves} --out {output.downstream} "
+            "--train-manifest {input.train_manifest} {params.train_states} {params.train_entropies} "
+            "--dev-manifest {input.dev_manifest} {params.dev_states} {params.dev_entropies} "
+            "{params.checkpoint} {params.calibration} --state {params.state} --curves {params.curves} --out {output.downstream} "
             "--exits {output.exits} --history {output.history} --threads {threads}",
         )

@@ -13,6 +13,9 @@ from daisy.common.files import atomic
 from daisy.downstream.fusion import LayerSum
 from daisy.downstream.settings import Fusion
 from daisy.errors import DaisyError
+from daisy.features.settings import View
+from daisy.features.view import view_of
+from daisy.hubert.config import States
 from daisy.tasks.base import Task
 from daisy.tasks.loading import restore
 
@@ -25,13 +28,19 @@ class Downstream(nn.Module):
         layers: K.
         dim: D.
         fusion: How the states are summed.
+        states: Which hidden states they are.
     """
 
-    def __init__(self, task: Task, layers: int, dim: int, fusion: Fusion) -> None:
+    def __init__(self, task: Task, layers: int, dim: int, fusion: Fusion, states: States = "after-norm") -> None:
         super().__init__()
-        self.task, self.layers, self.dim = task, layers, dim
+        self.task, self.layers, self.dim, self.states = task, layers, dim, states
         self.fusion = LayerSum(layers, fusion)
         self.head = task.head(dim)
+
+    @property
+    def view(self) -> View:
+        """What it sees of hidden states."""
+        return view_of(self.task.name, self.task.options, self.states)
 
     def forward(self, states: Tensor, exits: Tensor, lengths: Tensor) -> Tensor:
         """Layer-normalised states (B, T, n, D), exit layers (B,) and frames (B,) to the head's output."""
@@ -48,6 +57,7 @@ def save_downstream(path: Path, model: Downstream) -> None:
         "layers": model.layers,
         "dim": model.dim,
         "fusion": model.fusion.kind,
+        "states": model.states,
     }
     with atomic(path) as temporary:
         state = {name: value.contiguous() for name, value in model.state_dict().items()}
@@ -65,7 +75,8 @@ def load_downstream(path: Path) -> Downstream:
             description = json.loads(file.metadata()["downstream"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = Downstream(
-            restore(description["task"]), description["layers"], description["dim"], description["fusion"]
+            restore(description["task"]),
+            *(description[name] for name in ("layers", "dim", "fusion", "states")),
         )
         model.load_state_dict(state)
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

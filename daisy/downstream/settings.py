@@ -7,10 +7,15 @@ from typing import Any, Literal
 
 from daisy.common.compute import Compute
 from daisy.exits.method import Method
+from daisy.hubert.config import States
 
 Fusion = Literal["dynamic", "dynamic-s"]
 """`dynamic`: K + 1 scalars, of which the first k + 1 go through a softmax. `dynamic-s`: a row of scalars
 for every exit layer."""
+
+
+Granularity = Literal["utterance", "batch"]
+"""Who exits while a model is trained: every utterance by itself, or all of a forward pass together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +26,7 @@ class DownstreamSettings:
         task: The task's name.
         options: The task's own part of the config.
         method: How every utterance gets its exit layer.
+        states: Which hidden states the model reads.
         fusion: How the states are summed.
         steps: Updates.
         batch_size: Utterances in a batch.
@@ -34,12 +40,14 @@ class DownstreamSettings:
         floor: No utterance stops below this layer. The layers of the training exits are the candidates at
             inference, so the floor reaches there too.
         accumulate: Parts of a batch that run one after the other, for less memory.
+        granularity: Who exits in training, if exits are by entropy.
         compute: Where, and how precisely; dev sets are scored in float32.
     """
 
     task: str
     options: dict[str, Any]
     method: Method
+    states: States
     fusion: Fusion
     steps: int
     batch_size: int
@@ -52,4 +60,5 @@ class DownstreamSettings:
     save_every: int
     floor: int = 1
     accumulate: int = 1
+    granularity: Granularity = "utterance"
     compute: Compute = Compute()

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from daisy.downstream.cells import Cell
-from daisy.features.kept import normalise
+from daisy.features.seen import seen
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.tasks.registry import TASKS
 
 
 @torch.inference_mode()
 def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, int]:
     """Run one recording (samples,) through upstream and downstream: the prediction and the exit layer."""
-    (item,) = upstream.run([wave.to(upstream.device)], candidates=cell.rule.candidates, tau=cell.rule.tau)
-    states = normalise(item.states).transpose(0, 1)
-    if TASKS[cell.model.task.name].pooled:
-        states = states.mean(0, keepdim=True)
+    view = cell.model.view
+    (item,) = upstream.run(
+        [wave.to(upstream.device)], candidates=cell.rule.candidates, tau=cell.rule.tau, states=view.states
+    )
+    states = seen(view, item.states)
     frames = torch.tensor([len(states)])
     output = cell.model(states[None], torch.tensor([item.layer], device=states.device), frames)
     return cell.model.task.predict(output, frames, [wave])[0], item.layer

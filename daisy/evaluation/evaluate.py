@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from daisy.common import stage
@@ -33,6 +34,7 @@ from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.candidates import falls_back
 from daisy.exits.method import FULL, INPUT
 from daisy.exits.rule import ExitRule, histogram
+from daisy.features.measured import load_measured
 from daisy.features.streamed import open_features
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
@@ -49,10 +51,20 @@ class Outcome:
     values: dict[str, tuple[float, float, float]]
 
 
-def run_cells(cells: Sequence[Cell], split: Split, settings: EvaluationSettings, processes: int = 1) -> list[Outcome]:
-    """Predict and score the test set with the exits of each cell of one model, all of them at once."""
+def run_cells(
+    cells: Sequence[Cell], split: Split, entropies: np.ndarray, settings: EvaluationSettings, processes: int = 1
+) -> list[Outcome]:
+    """Predict and score the test set with the exits of each cell of one model, all of them at once.
+
+    Args:
+        cells: All of one model.
+        split: The test set; its own exits are not used.
+        entropies: (utterances, K) E_k in nats; of a fixed exit, K may be 0.
+        settings: Config of the stage.
+        processes: How many share the work.
+    """
     judged: Judged = {}
-    splits = [dataclasses.replace(split, exits=cell.rule.layers(split.features.entropies)) for cell in cells]
+    splits = [dataclasses.replace(split, exits=cell.rule.layers(entropies)) for cell in cells]
     pairs = [pair for chosen in splits for pair in enumerate(chosen.exits.tolist())]
     judge(cells[0].model, split, pairs, judged, processes)
     outcomes = []
@@ -177,9 +189,10 @@ def input_rows(task: Task, split: Split, settings: EvaluationSettings, processes
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
-    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
+    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint; HuBERT does for a fixed exit")
     parser.add_argument("--manifest", type=Path, required=True, help="the test set")
-    parser.add_argument("--features", type=Path, required=True, help="its features")
+    parser.add_argument("--states", type=Path, help="its states; made by the model where none are kept")
+    parser.add_argument("--entropies", type=Path, help="its entropies (not needed for a fixed exit)")
     parser.add_argument("--downstream", type=Path, required=True, help="the downstream model to evaluate")
     parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
     parser.add_argument("--topline", type=Path, required=True, help="the downstream model of the full upstream")
@@ -193,10 +206,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     upstream = EarlyExitHubert(checkpoint)
     model, topline = (load_downstream(path).to(device) for path in (arguments.downstream, arguments.topline))
     trained = read_json(arguments.exits)
-    features = open_features(arguments.features, manifest, checkpoint)
-    split = load_split(model.task, manifest, features, FULL)
+    features = open_features(arguments.states, manifest, checkpoint.encoder, model.view)
+    split = load_split(model.task, manifest, features, np.full(len(manifest), model.layers))
     systems = build_cells(model, settings.method, settings.strategies, trained)
-    outcomes = dict(zip(systems, run_cells(list(systems.values()), split, settings, arguments.processes), strict=True))
+    fixed = np.empty((len(manifest), 0))
+    entropies = load_measured(arguments.entropies, len(manifest)).entropies if arguments.entropies else fixed
+    ran = run_cells(list(systems.values()), split, entropies, settings, arguments.processes)
+    outcomes = dict(zip(systems, ran, strict=True))
     indices = sample(manifest, settings.timed, settings.seed)
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)

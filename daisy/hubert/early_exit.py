@@ -17,8 +17,9 @@ from torch import Tensor
 
 from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import Checkpoint
+from daisy.hubert.config import States
 from daisy.hubert.encoder import Padding
-from daisy.hubert.every_layer import every_layer
+from daisy.hubert.every_layer import every_layer, first_state, state_of
 from daisy.hubert.packing import Packing
 
 Granularity = Literal["utterance", "batch"]
@@ -66,6 +67,7 @@ class EarlyExitHubert:
         tau: float = 0.0,
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
+        states: States | None = None,
     ) -> list[Exit]:
         """Run a batch until every utterance has stopped.
 
@@ -78,6 +80,7 @@ class EarlyExitHubert:
             tau: The threshold in nats.
             granularity: Whether each utterance or the whole batch exits.
             padding: How a batch of several lengths is computed.
+            states: Which hidden states are wanted; by default those that the branches read.
 
         Returns:
             One Exit per utterance, in order.
@@ -92,14 +95,15 @@ class EarlyExitHubert:
             raise ValueError("several candidates need exit branches")
         frames = self.encoder.front_end(waves, padding)
         batch = _Batch(frames.packing, self.layers)
-        batch.keep_states(frames.states)
+        states = states or self.position
         x = self.encoder.before_layers(frames)
+        batch.keep_states(first_state(states, frames, x))
         for k in range(1, rule.last + 1):
             x, inner = self.encoder.layer(k, x, batch.packing)
-            h = x if self.position == "after-norm" else inner
-            batch.keep_states(h.to(x.dtype))
+            batch.keep_states(state_of(states, self.encoder, k, x, inner).to(x.dtype))
             if rule.asks(k):
                 assert self.branches is not None
+                h = state_of(self.position, self.encoder, k, x, inner)
                 x = batch.stop(k, x, self.branches.entropy(k, h, batch.packing), rule, granularity)
                 if not batch.active:
                     break
@@ -108,7 +112,7 @@ class EarlyExitHubert:
 
     def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
-        runs = every_layer(self.encoder, self.branches, self.position, waves)
+        runs = every_layer(self.encoder, waves, self.position, self.branches, self.position)
         return [Exit(self.layers, item.states, item.entropies) for item in runs]
 
 

@@ -24,10 +24,23 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     tasks = config.get("tasks")
     resolved = dict(config)
+    thresholds = config.get("thresholds")
+    if isinstance(thresholds, Mapping) and isinstance(thresholds.get("absolute"), Mapping):
+        resolved["thresholds"] = {**thresholds, "absolute": _by_scale(thresholds["absolute"])}
     if isinstance(tasks, Mapping):
         resolved["tasks"] = {name: task for name, task in tasks.items() if task is not None}
     check(resolved)
     return resolved
+
+
+def _by_scale(absolute: Mapping[str, Any]) -> dict[str, Any]:
+    """Thresholds per task, with scales as text: YAML reads them as numbers, and JSON knows no such keys."""
+    return {
+        task: {f"{rho:g}" if isinstance(rho, int | float) else rho: tau for rho, tau in given.items()}
+        if isinstance(given, Mapping)
+        else given
+        for task, given in absolute.items()
+    }
 
 
 def read_layers(*paths: Path) -> dict[str, Any]:
@@ -78,12 +91,7 @@ def check(config: Mapping[str, Any]) -> None:
         )
     methods = _methods(config)
     if DAISY in methods and config["thresholds"]["rule"] == "absolute":
-        missing = sorted(set(config["tasks"]) - set(config["thresholds"]["absolute"]))
-        if missing:
-            raise DaisyError(
-                f"thresholds.rule is absolute, but the task {missing[0]} has no threshold",
-                fix=f"Add thresholds.absolute.{missing[0]}, in nats",
-            )
+        _check_absolute(config)
     if FULL not in methods:
         raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
     unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
@@ -92,6 +100,23 @@ def check(config: Mapping[str, Any]) -> None:
     _check_noise(config)
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def _check_absolute(config: Mapping[str, Any]) -> None:
+    """Check that every task has a threshold at every scale."""
+    given, scales = config["thresholds"]["absolute"], [f"{rho:g}" for rho in config["thresholds"]["rho"]]
+    for task in sorted(config["tasks"]):
+        if task not in given:
+            raise DaisyError(
+                f"thresholds.rule is absolute, but the task {task} has no threshold",
+                fix=f"Add thresholds.absolute.{task}, in nats",
+            )
+        missing = [rho for rho in scales if isinstance(given[task], Mapping) and rho not in given[task]]
+        if missing:
+            raise DaisyError(
+                f"thresholds.absolute.{task} has no threshold at rho {missing[0]}",
+                fix=f"Add `{missing[0]}: ` and nats, or give one number for every rho",
+            )
 
 
 def check_layers(config: Mapping[str, Any], layers: int) -> None:

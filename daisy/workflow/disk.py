@@ -70,11 +70,11 @@ def audio_of(summary: Path, corpus: str, part: str) -> Audio:
     return EXPECTED.get(corpus, {}).get(part, Audio(0, 0.0))
 
 
-def states(audio: Audio, shape: Shape | None, storage: str, *, pooled: bool, keep: bool) -> float:
+def states(audio: Audio, shape: Shape | None, storage: str, *, pooled: bool) -> float:
     """Bytes of the states of a split."""
     layers, dim = shape or UNKNOWN
     frames = audio.recordings if pooled else audio.seconds * RATE
-    return frames * (layers + 1) * dim * KINDS[storage] * keep
+    return frames * (layers + 1) * dim * KINDS[storage]
 
 
 def drawn_frames(audio: Audio, shape: Shape | None, utterances: float, share: float, shards: int) -> float:

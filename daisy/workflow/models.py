@@ -1,4 +1,4 @@
-"""What is trained and evaluated on the features of one upstream: thresholds, downstream models, cells of the grid."""
+"""What is trained and evaluated with one upstream: thresholds, downstream models, cells of the grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.method import FULL, Method
 from daisy.features.settings import CalibrationSettings
 from daisy.workflow.context import Context, Job, job
-from daisy.workflow.corpora import Corpora
+from daisy.workflow.frozen import Frozen
 from daisy.workflow.upstream import Upstream
 
 
@@ -19,19 +19,19 @@ class Models:
 
     Args:
         context: The run.
-        corpora: Its corpora.
-        upstream: Whose features they learn from.
+        frozen: Its hidden states.
+        upstream: Whose exits they learn with.
         home: The folder in which they are.
     """
 
-    def __init__(self, context: Context, corpora: Corpora, upstream: Upstream, home: str) -> None:
-        self._context, self._corpora, self.upstream, self.home = context, corpora, upstream, home
+    def __init__(self, context: Context, frozen: Frozen, upstream: Upstream, home: str) -> None:
+        self._context, self.frozen, self.upstream, self.home = context, frozen, upstream, home
 
     def calibration(self, task: str, rho: float) -> Job:
         """The threshold of a task at one scale."""
         chosen = self._context.config.thresholds
-        absolute = {name: value for name, value in chosen.absolute.items() if name == task}
-        return job("daisy.features.calibrate", CalibrationSettings(task, chosen.rule, rho, absolute))
+        settings = CalibrationSettings(task, chosen.rule, rho, chosen.absolute_at(task, rho))
+        return job("daisy.features.calibrate", settings)
 
     def threshold(self, task: str, method: Method) -> list[str]:
         """The file of the threshold that a method exits by; none for a fixed exit."""
@@ -48,6 +48,8 @@ class Models:
             task=task,
             options=chosen.options,
             method=method,
+            states=self.frozen.kind(method),
+            granularity=config.downstream.granularity if method.by_entropy else "utterance",
             fusion=config.downstream.fusion,
             steps=chosen.steps,
             batch_size=chosen.batch_size,
@@ -85,6 +87,10 @@ class Models:
             compute=self._context.exact,
         )
         return job("daisy.evaluation.evaluate", settings, [task])
+
+    def runs(self, method: Method) -> str:
+        """The model that really runs when a method is timed: with branches, if it asks any."""
+        return self.upstream.file if method.by_entropy else self._context.checkpoint
 
     def topline(self, task: str, seed: int | str) -> str:
         """The folder of the full model's downstream model, which no branch touches: the run's own."""

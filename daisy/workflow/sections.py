@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from daisy.common.compute import Compute
-from daisy.downstream.settings import Fusion
+from daisy.downstream.settings import Fusion, Granularity
 from daisy.hubert.config import Position
 
 Part = Literal["train", "dev", "test"]
@@ -126,8 +126,13 @@ class Thresholds:
 
     rule: str
     rho: tuple[float, ...]
-    absolute: dict[str, float]
+    absolute: dict[str, float | dict[str, float]]
     floor: int
+
+    def absolute_at(self, task: str, rho: float) -> float | None:
+        """The threshold in nats that the config gives a task at a scale, if it gives one."""
+        given = self.absolute.get(task)
+        return given.get(f"{rho:g}") if isinstance(given, dict) else given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +140,9 @@ class DownstreamSection:
     """``downstream``."""
 
     methods: tuple[str, ...]
+    baseline_states: Literal["daisy", "s3prl"]
     fusion: Fusion
+    granularity: Granularity
     clip: float
     save_every: int
 

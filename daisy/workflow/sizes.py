@@ -40,7 +40,7 @@ class Sizes:
         """States of a task's part, or of its noisy recordings."""
         chosen = json.loads(self._context.store[key].settings)
         audio = self._audio(task, part) if part else self._noisy(task)
-        size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["pooled"], keep=chosen["keep"])
+        size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["view"]["pooled"])
         return disk.megabytes(size)
 
     def drawn(self) -> int:

@@ -16,6 +16,7 @@ from daisy.workflow.ablation import Ablation
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.digests import code_digests
+from daisy.workflow.frozen import Frozen
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
@@ -37,7 +38,8 @@ class Workflow:
     Attributes:
         context: The config, typed, and the run's folders.
         corpora: Corpora and manifests.
-        upstream: Labels, branches and features.
+        frozen: The hidden states of every task.
+        upstream: Labels, branches and entropies.
         models: Thresholds, downstream models and evaluations.
         noise: The noise study.
         ablation: The ablation of targets.
@@ -52,9 +54,10 @@ class Workflow:
         self.config = self.context.config
         self.corpora = Corpora(self.context)
         self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
-        self.models = Models(self.context, self.corpora, self.upstream, self.context.home)
+        self.frozen = Frozen(self.context, self.corpora)
+        self.models = Models(self.context, self.frozen, self.upstream, self.context.home)
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
-        self.ablation = Ablation(self.context, self.corpora)
+        self.ablation = Ablation(self.context, self.corpora, self.frozen)
         self.sizes = Sizes(self.context, self.corpora)
 
     def models_of(self, variant: str = "") -> Models:
@@ -135,7 +138,11 @@ class Workflow:
     def bundle(self) -> Job:
         """Branches, thresholds and histograms in one file."""
         q = {name: task.q for name, task in self.config.tasks.items()}
-        return job("daisy.library.bundle", BundleSettings(self.config.thresholds.absolute, q))
+        chosen, absolute = self.config.thresholds, {}
+        for task in self.context.tasks if chosen.rule == "absolute" else ():
+            every = {f"{rho:g}": chosen.absolute_at(task, rho) for rho in chosen.rho}
+            absolute[task] = {rho: tau for rho, tau in every.items() if tau is not None}
+        return job("daisy.library.bundle", BundleSettings(absolute, q))
 
     @property
     def heard(self) -> list[str]:
@@ -177,4 +184,4 @@ class Workflow:
     @property
     def stored(self) -> dict[str, str]:
         """What the run's folder links to."""
-        return self.corpora.links | self.upstream.links | self.noise.links
+        return self.corpora.links | self.frozen.links | self.upstream.links | self.noise.links

@@ -117,11 +117,11 @@ def test_targets_and_branches_in_bfloat16(spoken):
 
 @pytest.mark.parametrize("task", ["sid", "asr"])
 def test_downstream_in_bfloat16(spoken, task):
-    settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
-    files = {"upstream": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
+    settings = {"view": {"states": "after-norm"}, "storage": "float32", "batch_seconds": 9.0}
+    files = {"checkpoint": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
     run(feature_states, settings, "float32", **files, out=spoken / "states.npy")
     shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {})}
-    shared["method"] = {"kind": "layer", "layer": 3}
+    shared |= {"method": {"kind": "layer", "layer": 3}, "states": "after-norm"}
     if task == "asr":
         shared["options"]["specaugment"] = {**OPTIONS["asr"]["specaugment"], "time_masks": 0, "feature_masks": 0}
     shared |= {"fusion": "dynamic", "steps": 5, "batch_size": 3, "optimizer": "adam", "learning_rate": 0.01}
@@ -132,7 +132,7 @@ def test_downstream_in_bfloat16(spoken, task):
         given = {
             f"{part}_{what}": path
             for part in ("train", "dev")
-            for what, path in (("manifest", spoken / "train.tsv"), ("features", spoken / "states.npy"))
+            for what, path in (("manifest", spoken / "train.tsv"), ("states", spoken / "states.npy"))
         }
         results = {"out": out / "model.safetensors", "exits": out / "exits.json", "history": out / "history.csv"}
         run(downstream, shared, precision, **given, state=out / "state", **results)
@@ -145,8 +145,8 @@ def test_entropies_are_computed_in_float32(checkpoint, waves):
     """Whatever the layers are computed in."""
     branches = checkpoint.branches
     assert isinstance(branches, Branches)
-    exact = every_layer(checkpoint.encoder, branches, "after-norm", waves[:2])
+    exact = every_layer(checkpoint.encoder, waves[:2], "after-norm", branches)
     with Compute("cpu", "bfloat16").autocast():
-        rough = every_layer(checkpoint.encoder, branches, "after-norm", waves[:2])
+        rough = every_layer(checkpoint.encoder, waves[:2], "after-norm", branches)
     for one, other in zip(exact, rough, strict=True):
         assert other.entropies == pytest.approx(one.entropies, rel=0.1) and other.entropies != one.entropies

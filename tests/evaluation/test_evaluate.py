@@ -34,7 +34,7 @@ def run(spoken, checkpoint):
     cell = Cell(model, ExitRule((2, 4), 0.0))
     examples = task.examples(manifest)
     found = [predict(upstream, cell, manifest.wave(index)) for index in range(len(manifest))]
-    features = Features(np.zeros((0, 7, 64)), np.ones(6, int), np.zeros((6, 6)))
+    features = Features(np.zeros((0, 7, 64)), np.ones(6, int))
     split = Split(features, np.array([layer for _, layer in found]), examples)
     scores = [task.score(said, example) for (said, _), example in zip(found, examples, strict=True)]
     return upstream, Outcome(cell, split, scores, {}), manifest

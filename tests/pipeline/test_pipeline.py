@@ -159,7 +159,7 @@ def test_noise_tables(nano):
 def test_clean_exits_are_those_of_the_evaluation(nano):
     """The study stops clean recordings where the grid's own evaluation stops them."""
     tested = [row["id"] for row in table(nano / "manifests/asr/test.csv")]
-    with np.load(nano / "features/asr/test/states.npz") as file:
+    with np.load(nano / "entropies/asr/test/entropies.npz") as file:
         entropies = file["entropies"]
     tau = {row["rho"]: float(row["tau"]) for row in table(nano / "tables/thresholds.csv") if row["task"] == "asr"}
     candidates = {
@@ -245,7 +245,8 @@ def test_efficiency_counts_every_job(nano, tmp_path):
     assert {
         "embedded_speech",
         "branches",
-        "features",
+        "states",
+        "entropies",
         "evaluation",
         "tables",
     } <= uses.keys()  # the store's and the run's

@@ -70,7 +70,7 @@ def test_another_run_shares_what_is_equal(project, nano):
     assert set(jobs) == {"calibration", "links", "resolved_config", "examples"} | HEADS | NOISE
     project.run("--", "results/other/store.csv", overlay=overlay)
     other = nano.parent / "other"
-    for name in ("branches", "targets", "features/asr/train", "corpora/speech"):
+    for name in ("branches", "targets", "states/asr/train", "entropies/asr/train", "corpora/speech"):
         assert (other / name).is_symlink() and (other / name).samefile(nano / name)
     shutil.rmtree(other)
     assert not project.would_run()

@@ -20,7 +20,7 @@ from daisy.downstream.settings import DownstreamSettings
 from daisy.errors import DaisyError
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.method import FULL, Method
-from daisy.features.settings import FeaturesSettings
+from daisy.features.settings import EntropiesSettings, StatesSettings
 from daisy.noise.settings import StudySettings
 from daisy.report.settings import AblationSettings, ExamplesSettings
 from daisy.workflow.config import SCHEMA
@@ -74,9 +74,13 @@ def test_settings_are_what_their_stages_read(tmp_path):
     assert (study.floor, study.floors) == (3, (1, 6))
     heard = stage.settings(ExamplesSettings, run.examples("se").settings).systems
     assert [item.name for item in heard] == ["Full model", "DAISY ρ 1, avg"]
-    features = run.context.store.at(run.upstream.features["sid", "test"])
-    kept = stage.settings(FeaturesSettings, features.settings)
-    assert kept.pooled and kept.storage == "float32" and kept.compute.precision == "float32"
+    kept = run.context.store.at(run.frozen.folders["after-norm", "sid", "test"])
+    stored = stage.settings(StatesSettings, kept.settings)
+    assert stored.view.pooled and stored.storage == "float32" and stored.compute.precision == "float32"
+    measured = run.context.store.at(run.upstream.measured["sid", "test"])
+    assert stage.settings(EntropiesSettings, measured.settings).compute.precision == "float32"
+    # States depend on the frozen model alone, entropies on its branches.
+    assert set(kept.inputs) == {"manifest", "hubert"} and set(measured.inputs) == {"manifest", "upstream"}
 
 
 def test_every_stage_knows_its_code(tmp_path):
@@ -91,21 +95,23 @@ def test_thresholds_and_streams(tmp_path):
     run = flow(tmp_path, tasks={"asr": {"keep_states": ["train"]}})
     assert run.models.threshold("asr", FULL) == []
     assert run.models.threshold("asr", Method("daisy", 0.76)) == [f"{run.context.home}/calibration/asr/rho0.76.json"]
-    assert run.upstream.streams("asr", "train") == [] and run.upstream.streams("sid", "train", "dev") == []
-    assert run.upstream.streams("asr", "train", "dev") == [run.upstream.file] == run.noise.streams("asr")
+    frozen, daisy = run.frozen, Method("daisy", 0.76)
+    assert frozen.model("asr", "train") == [] == frozen.model("sid", "train", "dev")
+    assert frozen.model("asr", "train", "dev") == [run.context.checkpoint] == run.noise.model("asr")
+    assert len(frozen.states("asr", "train", daisy)) == 1 and frozen.states("asr", "dev", daisy) == []
+    assert run.noise.states_of("asr", daisy) == [] and len(run.noise.entropies("asr", daisy)) == 1
+    assert run.noise.entropies("asr", FULL) == run.upstream.entropies("asr", "train", FULL) == []
     assert run.noise.downstream("asr", "full")[0].endswith("downstream/asr/seed1337/full/model.safetensors")
 
 
-def test_a_variant_takes_over_the_states_of_the_run(tmp_path):
+def test_a_variant_has_branches_and_entropies_of_its_own(tmp_path):
     run = flow(tmp_path, ablation={"layers": [9, 12], "clusters": [16, 20], "head": True, "tasks": ["sid"], "rho": 0.9})
     assert list(run.ablation.models) == ["head", "layer12-c16", "layer12-c20", "layer9-c16"]
     same, other = run.models_of("layer12-c16").upstream, run.models_of("layer9-c16").upstream
     # The variant of the run's own targets is the run's own model.
     assert same.branches == run.upstream.branches != other.branches
-    key = other.features["sid", "train"].rpartition("-")[2]
-    assert run.upstream.same_states(key, "sid", "train") == [run.upstream.states("sid", "train")]
-    own = run.upstream.features["sid", "train"].rpartition("-")[2]
-    assert run.upstream.same_states(own, "sid", "train") == []
+    assert same.measured == {key: run.upstream.measured[key] for key in same.measured}
+    assert not set(other.measured.values()) & set(run.upstream.measured.values())
     assert list(run.methods)[-1] == "daisy-rho0.9" and run.rho("rho0.9") == 0.9
     assert "daisy-rho0.9" not in run.context.methods
     table = stage.settings(AblationSettings, run.ablation.table.settings)
