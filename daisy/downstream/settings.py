@@ -13,6 +13,10 @@ Fusion = Literal["dynamic", "dynamic-s"]
 for every exit layer."""
 
 
+Batches = Literal["similar", "fixed", "shuffled"]
+"""What comes into a batch together, see `daisy.downstream.train.order`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class DownstreamSettings:
     """Config of `daisy.downstream.train`.
@@ -34,6 +38,7 @@ class DownstreamSettings:
         floor: No utterance stops below this layer. The layers of the training exits are the candidates at
             inference, so the floor reaches there too.
         accumulate: Parts of a batch that run one after the other, for less memory.
+        batches: What comes into a batch together.
         compute: Where, and how precisely; dev sets are scored in float32.
     """
 
@@ -52,4 +57,5 @@ class DownstreamSettings:
     save_every: int
     floor: int = 1
     accumulate: int = 1
+    batches: Batches = "similar"
     compute: Compute = Compute()
