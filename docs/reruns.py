@@ -121,6 +121,8 @@ EDITS = (
     ),
     Edit("`thresholds.rho`: one less", CONFIG | {"bundle", "noise_tables"} | PAGES, {"thresholds": {"rho": [1.0]}}),
     Edit("`tasks.asr.learning_rate`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"learning_rate": 0.001}}}),
+    Edit("`tasks.asr.batches`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"batches": "fixed"}}}),
+    Edit("`tasks.asr.options.end_marks`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"options": {"end_marks": True}}}}),
     Edit("`tasks.sid.options.projection`", CONFIG | HEADS, {"tasks": {"sid": {"options": {"projection": 64}}}}),
     Edit("`tasks.sid.q`", CONFIG | {"bundle"} | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
     Edit("`tasks.ss: null`: a task less", CONFIG | {"bundle", "links"} | PAGES, {"tasks": {"ss": None}}),

@@ -17,6 +17,9 @@ for every exit layer."""
 Granularity = Literal["utterance", "batch"]
 """Who exits while a model is trained: every utterance by itself, or all of a forward pass together."""
 
+Batches = Literal["similar", "fixed", "shuffled"]
+"""What comes into a batch together, see `daisy.downstream.train.order`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DownstreamSettings:
@@ -41,6 +44,7 @@ class DownstreamSettings:
             inference, so the floor reaches there too.
         accumulate: Parts of a batch that run one after the other, for less memory.
         granularity: Who exits in training, if exits are by entropy.
+        batches: What comes into a batch together.
         compute: Where, and how precisely; dev sets are scored in float32.
     """
 
@@ -61,4 +65,5 @@ class DownstreamSettings:
     floor: int = 1
     accumulate: int = 1
     granularity: Granularity = "utterance"
+    batches: Batches = "similar"
     compute: Compute = Compute()

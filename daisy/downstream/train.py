@@ -26,7 +26,7 @@ from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.downstream.exits import EachItsOwn, TrainingExits, WholeBatch
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.downstream.scoring import scores
-from daisy.downstream.settings import DownstreamSettings
+from daisy.downstream.settings import Batches, DownstreamSettings
 from daisy.downstream.split import Split, load_split
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule, all_candidates
@@ -41,20 +41,37 @@ from daisy.training.loop import Loop, check_finite
 from daisy.training.resume import Resumable
 from daisy.training.workers import Workers, start_workers
 
+POOL = 16
+"""Batches that are divided by length together, if `order` looks for utterances of similar length."""
 
-def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]:
-    """Batches without end: in every epoch each utterance once, beside others of similar length."""
-    pool = 16 * batch_size
-    epoch = 0
-    while True:
-        shuffled = generator(seed, "order", epoch).permutation(len(frames))
-        groups: list[list[int]] = []
-        for start in range(0, len(shuffled), pool):
-            part = sorted(shuffled[start : start + pool].tolist(), key=lambda index: (frames[index], index))
-            groups += [part[place : place + batch_size] for place in range(0, len(part), batch_size)]
+
+def order(frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "similar") -> Iterator[list[int]]:
+    """Batches without end: in every epoch each utterance once, and the batches in an order of the epoch's own.
+
+    Args:
+        frames: (utterances,) frames of each.
+        batch_size: Utterances in a batch; the last one that is cut may have fewer.
+        seed: Of the order.
+        batches: What comes into a batch together. ``similar``: utterances of similar length, of a part of the data
+            that every epoch draws. ``fixed``: neighbours in the order of length, the longest first, the same in all
+            epochs (MiniSUPERB's ASR). ``shuffled``: whatever comes (MiniSUPERB's other tasks).
+    """
+
+    def cut(indices: list[int], size: int) -> list[list[int]]:
+        return [indices[place : place + size] for place in range(0, len(indices), size)]
+
+    # Where lengths are equal, as those of states that are averaged over time, a draw decides.
+    longest_first = np.lexsort((generator(seed, "equal").permutation(len(frames)), -frames)).tolist()
+    for epoch in itertools.count():
+        shuffled = generator(seed, "order", epoch).permutation(len(frames)).tolist()
+        if batches == "similar":
+            parts = cut(shuffled, POOL * batch_size)
+            sorted_parts = [sorted(part, key=lambda index: (frames[index], index)) for part in parts]
+            groups = [group for part in sorted_parts for group in cut(part, batch_size)]
+        else:
+            groups = cut(longest_first if batches == "fixed" else shuffled, batch_size)
         for place in generator(seed, "batches", epoch).permutation(len(groups)):
             yield groups[place]
-        epoch += 1
 
 
 class Trainer:
@@ -91,7 +108,8 @@ class Trainer:
 
     def batches(self) -> Iterator[list[int]]:
         """The training's batches, without end."""
-        return order(self.train.features.frames, self.settings.batch_size, self.settings.seed)
+        chosen = self.settings
+        return order(self.train.features.frames, chosen.batch_size, chosen.seed, chosen.batches)
 
     def step(self, indices: Sequence[int], step: int) -> float:
         """One update; the mean loss of the whole batch."""

@@ -63,6 +63,7 @@ class Models:
             # A floor concerns exits by entropy alone.
             floor=config.thresholds.floor if method.by_entropy else 1,
             accumulate=chosen.accumulate,
+            batches=chosen.batches,
             compute=self._context.compute,
         )
         return job("daisy.downstream.train", settings, [task])

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from daisy.common.compute import Compute
-from daisy.downstream.settings import Fusion, Granularity
+from daisy.downstream.settings import Batches, Fusion, Granularity
 from daisy.hubert.config import Position
 
 Part = Literal["train", "dev", "test"]
@@ -153,6 +153,7 @@ class TaskSection:
 
     steps: int
     batch_size: int
+    batches: Batches
     accumulate: int
     optimizer: Literal["adam", "adamw"]
     learning_rate: float
