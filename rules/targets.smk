@@ -91,6 +91,7 @@ rule labels:
 rule targets:
     input:
         manifest=of("manifest", "train.tsv"),
+        checkpoint=ancient(flow.context.checkpoint),
         labels=lambda wildcards: [
             file for rank in range(SHARDS) for file in of("labels", f"train_{rank}_{SHARDS}.km")(wildcards)
         ],
@@ -111,6 +112,6 @@ rule targets:
     shell:
         stage(
             "targets.join",
-            "--manifest {input.manifest} --labels {input.labels} --out {output.labels} "
-            "--dictionary {output.dictionary}",
+            "--manifest {input.manifest} --checkpoint {input.checkpoint:q} --labels {input.labels} "
+            "--out {output.labels} --dictionary {output.dictionary}",
         )

@@ -34,7 +34,7 @@ def describe(path: Path) -> dict[str, Any]:
         "front_end_norm": "layer" if config.layer_norm_front_end else "group",
         "normalises_waveform": config.normalize,
         "frame_seconds": config.hop / 16_000,
-        "pretraining_classes": None if checkpoint.head is None else len(checkpoint.head.label_embs_concat),
+        "pretraining_classes": None if checkpoint.head is None else checkpoint.head.classes,
         "branches": None if branches is None else {"classes": branches.shape[1], "position": checkpoint.position},
         "calibrations": {
             task: {"rule": item.rule, "rho": sorted(item.counts)} for task, item in checkpoint.calibrations.items()

@@ -26,18 +26,35 @@ from daisy.hubert.formats.content import Content, layer_count, plain
 
 
 class PretrainingHead(nn.Module):
-    """HuBERT's own head: a projection, compared with one embedding per class by cosine similarity."""
+    """HuBERT's own head: a projection, compared with one embedding per class by cosine similarity.
+
+    Classes are fairseq's: the entries of its dictionary, of which the first four are the special symbols ``<s>``,
+    ``<pad>``, ``</s>`` and ``<unk>``, and the cluster that a ``dict.km.txt`` names in its line n (from 0) is the class
+    n + 4. fairseq's loss sets every frame's target against all of them alike.
+
+    Args:
+        projection: D to the embeddings' width.
+        embeddings: (classes, width).
+        target_glu: What the embeddings go through first, in a model that was trained with it.
+    """
 
     label_embs_concat: Tensor
 
-    def __init__(self, projection: nn.Linear, embeddings: Tensor) -> None:
+    def __init__(self, projection: nn.Linear, embeddings: Tensor, target_glu: nn.Sequential | None = None) -> None:
         super().__init__()
         self.final_proj = projection
         self.register_buffer("label_embs_concat", embeddings)
+        self.target_glu = target_glu
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, those included that never win."""
+        return len(self.label_embs_concat)
 
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) to (..., classes): cosine similarities, of which the largest names the class."""
-        return F.linear(F.normalize(self.final_proj(states), dim=-1), F.normalize(self.label_embs_concat, dim=-1))
+        embeddings = self.label_embs_concat if self.target_glu is None else self.target_glu(self.label_embs_concat)
+        return F.linear(F.normalize(self.final_proj(states), dim=-1), F.normalize(embeddings, dim=-1))
 
 
 @dataclasses.dataclass
@@ -194,7 +211,11 @@ def _head(state: dict[str, Tensor]) -> PretrainingHead | None:
         return None
     projection = nn.Linear(weight.shape[1], weight.shape[0])
     projection.load_state_dict({"weight": weight, "bias": state["final_proj.bias"]})
-    return PretrainingHead(projection, embeddings).eval().requires_grad_(False)
+    target_glu = None
+    if "target_glu.0.weight" in state:
+        target_glu = nn.Sequential(nn.Linear(len(weight), 2 * len(weight)), nn.GLU())
+        target_glu.load_state_dict({name: state[f"target_glu.{name}"] for name in ("0.weight", "0.bias")})
+    return PretrainingHead(projection, embeddings, target_glu).eval().requires_grad_(False)
 
 
 def _branches(state: dict[str, Tensor], shape: HubertConfig) -> Branches | None:

@@ -124,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "learning_rate": config["optimization"]["lr"][0],
         "warmup": config["lr_scheduler"]["warmup_updates"],
         "seed": config["common"]["seed"],
+        # fairseq's vocabulary begins with four special symbols, which are no clusters.
         "classes": len(state["label_embs_concat"]) - 4,
     }
-    # fairseq's vocabulary ends with four special symbols, which are no classes.
     kept = {"model": config["model"], "task": _without_paths(config["task"]), "training": training}
     write_file(arguments.out, state, {CONFIG_KEY: kept})
     write_text(arguments.card, card(arguments.out, arguments.log, arguments.manifest, description))

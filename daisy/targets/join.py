@@ -26,7 +26,7 @@ def lines_of(manifest: Manifest, shards: Sequence[Path]) -> Iterator[str]:
 
 
 def join(manifest: Manifest, shards: Sequence[Path], out: Path, classes: int) -> np.ndarray:
-    """Write all labels to one file, a line at a time; how often every class occurs.
+    """Write all labels to one file, a line at a time; how often each of `classes` occurs, if only never.
 
     Raises:
         DaisyError: if a line holds anything but numbers of classes, or a shard does not fit the manifest.
@@ -38,13 +38,19 @@ def join(manifest: Manifest, shards: Sequence[Path], out: Path, classes: int) ->
                 found = np.bincount(np.array(line.split(), dtype=np.int64), minlength=len(counts))
             except ValueError as error:
                 raise DaisyError(f"label {number} of {out.name}: {error}", file=out, fix="Make them again") from None
-            if classes and len(found) > classes:
+            if len(found) > classes:
                 problem = f"utterance {number} has the class {len(found) - 1}, but there are {classes}"
-                raise DaisyError(problem, file=out, fix="Make the labels again with these centroids")
-            found[: len(counts)] += counts
-            counts = found
+                raise DaisyError(problem, file=out, fix="Make the labels again with this model and these centroids")
+            counts += found
             file.write(line + "\n")
     return counts
+
+
+def _of_head(checkpoint: Path | None) -> int:
+    """The number of classes of a checkpoint's pre-training head."""
+    from daisy.targets.head import load_with_head
+
+    return load_with_head(checkpoint)[1].classes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,11 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--labels", type=Path, nargs="+", required=True, help="labels (.km), part by part")
+    parser.add_argument("--checkpoint", type=Path, help="HuBERT whose head made them (needed where classes is 0)")
     parser.add_argument("--out", type=Path, required=True, help="output: all labels (.km)")
     parser.add_argument("--dictionary", type=Path, required=True, help="output: id and count of every class")
     arguments = parser.parse_args(argv)
     settings = stage.settings(JoinSettings, arguments.settings)
-    counts = join(read_manifest(arguments.manifest), arguments.labels, arguments.out, settings.classes)
+    classes = settings.classes or _of_head(arguments.checkpoint)
+    counts = join(read_manifest(arguments.manifest), arguments.labels, arguments.out, classes)
     write_dictionary(arguments.dictionary, counts)
     rare = int((counts == 0).sum())
     print(f"targets: {counts.sum():,} frames of {len(counts)} classes" + (f", {rare} of them never" if rare else ""))

@@ -16,7 +16,6 @@ from daisy.common.batches import batches
 from daisy.common.compute import BATCH, Compute, memory
 from daisy.common.progress import Progress
 from daisy.corpora.utterances import Manifest, read_manifest
-from daisy.errors import DaisyError
 from daisy.hubert.products import Linear
 from daisy.targets.centroids import read_centroids
 from daisy.targets.km import write_labels
@@ -42,30 +41,30 @@ def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tens
 
 
 def head_labels(
-    manifest: Manifest, checkpoint: Path, batch_seconds: float, compute: Compute
+    manifest: Manifest, checkpoint: Path | None, batch_seconds: float, compute: Compute
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (index, (T,) classes) by the checkpoint's own pre-training head.
+    """Yield (index, (T,) classes) by the checkpoint's own pre-training head, over unmasked audio.
+
+    A class is a place in fairseq's dictionary, as in the authors' `HuBERT-Finetuning-Target`: 0 to 3 are its special
+    symbols, which may win like any other class, and cluster n of the pre-training's ``.km`` is n + 4.
 
     Raises:
         DaisyError: if the checkpoint has no such head.
     """
-    from daisy.hubert.checkpoint import load
+    from daisy.targets.head import load_with_head
 
-    model = load(checkpoint)
-    if model.head is None:
-        raise DaisyError(
-            "the checkpoint has no pre-training head", file=checkpoint, fix="Use targets.kind: kmeans instead"
-        )
+    model, head = load_with_head(checkpoint)
     device = compute.place()
     model.to(device)
     for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
         with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
             waves = [manifest.wave(index).to(device) for index in batch]
             frames = model.encoder.output(waves, model.encoder.config.layers)
-            x = frames.states
-            if model.encoder.config.pre_norm:
-                x = model.encoder.encoder.layer_norm(x)
-            best = model.head(x).argmax(-1)
+            with torch.autocast(device.type, enabled=False):  # a label needs all digits
+                x = frames.states.float()
+                if model.encoder.config.pre_norm:
+                    x = model.encoder.encoder.layer_norm(x)
+                best = head(x).argmax(-1)
         yield from zip(batch, frames.packing.split(best), strict=True)
 
 

@@ -66,7 +66,7 @@ class JoinSettings:
     """Config of `daisy.targets.join`.
 
     Attributes:
-        classes: C, where it is known; 0 for as many as occur.
+        classes: C, where it is known; 0 for the classes of the checkpoint's pre-training head.
     """
 
     classes: int = 0

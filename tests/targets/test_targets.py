@@ -92,8 +92,8 @@ def join(manifest: Path, lines: list[str], classes: int) -> np.ndarray:
     return targets.join(targets.read_manifest(manifest), [path], manifest.parent / "out.km", classes)
 
 
-def test_unknown_numbers_of_classes(manifest):
-    assert join(manifest, ["0 3", "1", "2", "2", "2", "7"], 0).tolist() == [1, 1, 3, 1, 0, 0, 0, 1]
+def test_classes_that_no_frame_has_are_counted_too(manifest):
+    assert join(manifest, ["0 3", "1", "2", "2", "2", "7"], 10).tolist() == [1, 1, 3, 1, 0, 0, 0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(

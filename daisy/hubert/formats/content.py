@@ -16,8 +16,8 @@ from daisy.hubert.formats.source import Source
 EXTRAS_KEY = "daisy"
 """The key of what no other program knows: in safetensors' header and in the published format."""
 
-HEAD = ("label_embs_concat", "final_proj.weight", "final_proj.bias")
-"""The weights of the pre-training head."""
+HEAD = ("label_embs_concat", "final_proj.weight", "final_proj.bias", "target_glu.0.weight", "target_glu.0.bias")
+"""The weights of the pre-training head; the last two only where the model was trained with `target_glu`."""
 
 
 @dataclasses.dataclass(frozen=True)
