@@ -119,6 +119,7 @@ rule report_page:
         summaries=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],
         dropped=flow.corpora.left_out,
         history=f"{flow.upstream.branches}/history.csv",
+        beside=[f"{folder}/{name}.csv" for folder in flow.beside for name in ("grid", "entropy")],
         # Exits depend on no downstream weights, so one seed shows them all.
         exits=expand(
             results("downstream/{task}/seed{seed}/{method}/exits.json"),
@@ -144,10 +145,11 @@ rule report_page:
         tables=folder("tables"),
         figures=folder("figures"),
         card=f"--card {flow.card}" if flow.card else "",
+        beside=f"--beside {' '.join(flow.beside)}" if flow.beside else "",
     shell:
         stage(
             "report.page",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
             "--summaries {input.summaries} --dropped {input.dropped} --history {input.history} "
-            "--exits {input.exits} {params.card} --examples {input.examples} --out {output}",
+            "--exits {input.exits} {params.card} {params.beside} --examples {input.examples} --out {output}",
         )

@@ -16,6 +16,7 @@ from daisy.exits.candidates import mean_exit
 from daisy.exits.cell import GridCell
 from daisy.exits.method import INPUT, Method, rho_text
 from daisy.report import html
+from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.grid import cells_of, input_of, metrics_of, rows_of, tasks_of
 from daisy.report.wording import cell_label, decimals, metric_label, task_title
 
@@ -289,3 +290,23 @@ def branch_section(history: Path) -> dict[str, Any]:
     numbers = ["Accuracy (%)", *(html.number(f"{mean:.1f}", best=mean == max(means)) for mean in means)]
     tables = [html.table(("Accuracy per layer, a full bar is 100%",), [[drawn]]), html.table(header, [numbers])]
     return html.section("Branch accuracy", text, tables)
+
+
+def published_section(rows: Sequence[AgainstPublishedRow]) -> dict[str, Any]:
+    """The rows as a part of the report."""
+    lines = [
+        [
+            task_title(row.task),
+            html.number(f"{row.max_plus_min:.2f}"),
+            html.number(f"{row.published:.2f}"),
+            html.number(f"{row.difference:+.2f}"),
+        ]
+        for row in rows
+    ]
+    return html.section(
+        "Entropies against the published thresholds",
+        "The largest and the smallest mean entropy of a layer, added, in nats. What the authors had is inferred from "
+        "the thresholds that they shipped: nobody has confirmed it, and these four numbers are all that is known of "
+        "their Fig. 2. A large difference says that targets, branches or data are not theirs.",
+        [html.table(("Task", "This run", "Published (inferred)", "Difference"), lines)],
+    )

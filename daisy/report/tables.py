@@ -15,7 +15,8 @@ from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import INPUT, Method
-from daisy.report.settings import Nothing
+from daisy.report.against_published import AgainstPublishedRow, against_published
+from daisy.report.settings import TablesSettings
 
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -166,13 +167,12 @@ def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
-    parser = stage.parser(__doc__, settings=False)
-    parser.add_argument("--settings", default="{}", help="an empty JSON object: this stage has no settings")
+    parser = stage.parser(__doc__)
     parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task, method and seed")
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
-    stage.settings(Nothing, arguments.settings)
+    settings = stage.settings(TablesSettings, arguments.settings)
     trained = seed_rows(arguments.evaluations)
     grid, exits = grid_rows(trained), exit_rows(arguments.evaluations)
     candidates = candidate_rows(arguments.evaluations)
@@ -185,6 +185,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_table(CandidateRow, arguments.out / "candidates.csv", candidates)
     write_table(EntropyRow, arguments.out / "entropy.csv", entropies)
     write_table(ThresholdRow, arguments.out / "thresholds.csv", thresholds)
+    if settings.against_published:
+        compared = against_published(entropies)
+        write_table(AgainstPublishedRow, arguments.out / "against_published.csv", compared)
+        for row in compared:
+            print(
+                f"{row.task}: max + min of the mean entropies {row.max_plus_min:.2f} nats, "
+                f"published (inferred) {row.published:.2f}, difference {row.difference:+.2f}"
+            )
 
 
 if __name__ == "__main__":

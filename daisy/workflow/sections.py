@@ -209,6 +209,8 @@ class ReportSection:
     """``report``."""
 
     examples: Examples
+    against_published: bool
+    beside: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

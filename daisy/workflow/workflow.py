@@ -10,7 +10,7 @@ from typing import Any
 
 from daisy.exits.method import FULL, Method, rho_name
 from daisy.library.settings import BundleSettings
-from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System
+from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System, TablesSettings
 from daisy.tasks.registry import TASKS
 from daisy.workflow.ablation import Ablation
 from daisy.workflow.context import Context, Job, job
@@ -69,7 +69,8 @@ class Workflow:
     @property
     def tables(self) -> list[str]:
         """The tables of results, `grid.csv` first."""
-        return [self.context.results(f"tables/{name}.csv") for name in TABLES]
+        asked = ("against_published",) if self.config.report.against_published else ()
+        return [self.context.results(f"tables/{name}.csv") for name in (*TABLES, *asked)]
 
     @property
     def figures(self) -> list[str]:
@@ -117,7 +118,7 @@ class Workflow:
     @property
     def gathering(self) -> Job:
         """Every evaluation in a few tables."""
-        return job("daisy.report.tables", Nothing())
+        return job("daisy.report.tables", TablesSettings(self.config.report.against_published))
 
     @property
     def drawing(self) -> Job:
@@ -169,7 +170,14 @@ class Workflow:
     @property
     def page(self) -> Job:
         """The report."""
-        return job("daisy.report.page", ReportSettings(self.config.run, tuple(self.noise.tasks)), self.context.tasks)
+        settings = ReportSettings(self.config.run, tuple(self.noise.tasks), self.config.report.against_published)
+        return job("daisy.report.page", settings, self.context.tasks)
+
+    @property
+    def beside(self) -> list[str]:
+        """The folders of tables of other runs that are compared with this one, of those that are there."""
+        folders = [f"{self.config.results}/{name}/tables" for name in self.config.report.beside]
+        return [folder for folder in folders if os.path.exists(f"{folder}/grid.csv")]
 
     @property
     def card(self) -> str:
