@@ -42,6 +42,10 @@ MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
 RECORDINGS = {"command_speech", "noise_recordings", "enhancement_mixtures", "dump_features"}
 
 
+ABSOLUTE = {"asr": 0.5, "sid": 0.8, "se": {0.76: 1.2, 1.0: 1.6}, "ss": 1.1}
+"""Thresholds in nats."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Edit:
     """An edit, and what it must rerun.
@@ -119,11 +123,32 @@ EDITS = (
         CONFIG | {"calibration"} | HEADS | NOISE,
         {"thresholds": {"rho": [0.76, 1.0, 0.5]}},
     ),
+    Edit(
+        "`thresholds.rule: absolute`, with a number per task",
+        CONFIG | {"calibration"} | HEADS | NOISE | PLAYED,
+        {
+            "thresholds": {
+                "rule": "absolute",
+                "absolute": {"asr": 0.5, "sid": 0.8, "se": {0.76: 1.2, 1.0: 1.6}, "ss": 1.1},
+            }
+        },
+    ),
+    Edit(
+        "`downstream.baseline_states: s3prl`",
+        CONFIG | {"states", "noise_states", "links", "downstream"} | SCORES | NOISE | PLAYED,
+        {"downstream": {"baseline_states": "s3prl"}},
+    ),
+    Edit("`downstream.granularity: batch`", CONFIG | HEADS | NOISE | PLAYED, {"downstream": {"granularity": "batch"}}),
     Edit("`thresholds.rho`: one less", CONFIG | {"bundle", "noise_tables"} | PAGES, {"thresholds": {"rho": [1.0]}}),
     Edit("`tasks.asr.learning_rate`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"learning_rate": 0.001}}}),
     Edit("`tasks.asr.batches`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"batches": "fixed"}}}),
     Edit("`tasks.asr.options.end_marks`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"options": {"end_marks": True}}}}),
     Edit("`tasks.sid.options.projection`", CONFIG | HEADS, {"tasks": {"sid": {"options": {"projection": 64}}}}),
+    Edit(
+        "`tasks.sid.options.normalise`",
+        CONFIG | {"states", "links"} | HEADS,
+        {"tasks": {"sid": {"options": {"normalise": "mean"}}}},
+    ),
     Edit("`tasks.sid.q`", CONFIG | {"bundle"} | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
     Edit("`tasks.ss: null`: a task less", CONFIG | {"bundle", "links"} | PAGES, {"tasks": {"ss": None}}),
     Edit(
@@ -140,6 +165,8 @@ EDITS = (
         CONFIG | {"noisy_speech", "noise_states", "noise_entropies", "links"} | NOISE,
         {"noise": {"snr_db": [10, 5]}},
     ),
+    Edit("`report.beside`: a run that is not there yet", CONFIG, {"report": {"beside": ["other"]}}),
+    Edit("`report.against_published`", CONFIG | PAGES, {"report": {"against_published": True}}),
     Edit("`report.examples.seconds`", CONFIG | PLAYED, {"report": {"examples": {"seconds": 3.0}}}),
     Edit("code of `daisy/targets/kmeans.py`", CLUSTERS, code=("daisy/targets/kmeans.py", "", "OTHER = 1\n")),
     Edit(

@@ -167,7 +167,8 @@ def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
-    parser = stage.parser(__doc__)
+    parser = stage.parser(__doc__, settings=False)
+    parser.add_argument("--settings", default="{}", help="the stage's config values, as one JSON object")
     parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task, method and seed")
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")

@@ -69,6 +69,16 @@ CROSS_CHECKS = [
     ({"thresholds": {"rho": []}}, ["thresholds.rho"]),
     ({"thresholds": {"rho": [1.0, 1.0]}}, ["thresholds.rho"]),
     ({"thresholds": {"rule": "absolute"}}, ["absolute", "asr", "thresholds.absolute.asr"]),
+    (
+        {
+            "thresholds": {
+                "rule": "absolute",
+                "absolute": dict.fromkeys(("asr", "se", "sid", "ss"), {0.7: 1.0, 1.0: 2.0}),
+            }
+        },
+        ["thresholds.absolute.asr", "rho 0.76"],
+    ),
+    ({"thresholds": {"absolute": {"asr": "low"}}}, ["thresholds.absolute.asr", "'low'"]),
     ({"thresholds": {"floor": 13}}, ["thresholds.floor", "13", "1 to 12"]),
     ({"downstream": {"methods": ["daisy"]}}, ["full"]),
     ({"downstream": {"methods": ["daisy", "full", "layer14"]}}, ["downstream.methods", "14", "1 to 12"]),

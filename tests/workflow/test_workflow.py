@@ -20,7 +20,8 @@ from daisy.downstream.settings import DownstreamSettings
 from daisy.errors import DaisyError
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.method import FULL, Method
-from daisy.features.settings import EntropiesSettings, StatesSettings
+from daisy.features.settings import CalibrationSettings, EntropiesSettings, StatesSettings
+from daisy.library.settings import BundleSettings
 from daisy.noise.settings import StudySettings
 from daisy.report.settings import AblationSettings, ExamplesSettings
 from daisy.workflow.config import SCHEMA
@@ -167,3 +168,62 @@ def test_outputs_of_other_versions_are_named(tmp_path):
     assert found[-1].changes == {"numpy": ("0.1", now["numpy"]), "nothing-of-the-kind": ("1", "none")}
     assert str(found[-1]).startswith(f"branches-{key}: numpy 0.1 → {now['numpy']}")
     assert summary(found).startswith("2 jobs' outputs were made with other versions") and summary([]) == ""
+
+
+def published(tmp_path: Path, *names: str, **changes: Any) -> Workflow:
+    """The workflow of the configs at the paper's scale, on the embedded model."""
+    here = {"results": str(tmp_path / "results"), "cache": str(tmp_path / "cache")}
+    model = {"upstream": {"checkpoint": "daisy/models/hubert_tiny.safetensors"}}
+    return Workflow(laid_over(config("config"), *map(config, names), here, model, changes), ROOT)
+
+
+def test_the_authors_run_shares_the_states_of_the_frozen_model(tmp_path):
+    paper, authors = published(tmp_path, "paper"), published(tmp_path, "paper", "authors")
+    assert (paper.config.run, authors.config.run) == ("paper", "authors")
+    assert paper.corpora.manifests == authors.corpora.manifests
+    shared = {key: folder for key, folder in paper.frozen.folders.items() if key[1] != "sid"}
+    assert shared and all(authors.frozen.folders[key] == folder for key, folder in shared.items())
+    # SID's states are normalised before their mean in the one, and behind it in the other.
+    assert paper.frozen.folders["s3prl", "sid", "test"] != authors.frozen.folders["s3prl", "sid", "test"]
+    assert paper.upstream.targets != authors.upstream.targets and paper.upstream.branches != authors.upstream.branches
+    labels = authors.context.store.at(authors.context.store.at(authors.upstream.targets).inputs["labels"])
+    assert json.loads(labels.settings)["kind"] == "head" and "centroids" not in labels.inputs
+
+
+def test_shipped_thresholds_stand_as_they_are(tmp_path):
+    run = published(tmp_path, "paper", "authors")
+    given = {
+        (task, rho): stage.settings(CalibrationSettings, run.models.calibration(task, rho).settings)
+        for task in run.context.tasks
+        for rho in (0.7, 0.76, 1.0)
+    }
+    shipped = {("asr", 0.7): 0.5145, ("sid", 0.7): 0.7595, ("se", 1.0): 1.655, ("ss", 1.0): 1.13}
+    for (task, rho), settings in given.items():
+        assert settings.rule == "absolute" and settings.absolute is not None
+        scale = next(scale for name, scale in shipped if name == task)
+        assert settings.absolute == pytest.approx(shipped[task, scale] / scale * rho, abs=1e-9)
+    for key, tau in shipped.items():
+        assert given[key].absolute == tau
+    assert stage.settings(BundleSettings, run.bundle.settings).absolute["asr"]["0.7"] == 0.5145
+
+
+def test_who_reads_which_states(tmp_path):
+    run = published(tmp_path, "paper", "authors")
+    daisy, six = run.methods["daisy-rho0.7"], run.methods["layer6"]
+    assert run.frozen.kinds == ["before-norm", "s3prl"]
+    for method, states, granularity in ((daisy, "before-norm", "batch"), (six, "s3prl", "utterance")):
+        trained = stage.settings(DownstreamSettings, run.models.downstream("sid", method, 1).settings)
+        assert (trained.states, trained.granularity) == (states, granularity)
+    assert trained.accumulate == 4 and trained.options["normalise"] == "frames"
+    assert {"states/sid/train", "states-s3prl/sid/train"} <= run.frozen.links.keys()
+    assert run.models.runs(six) == run.context.checkpoint != run.models.runs(daisy) == run.upstream.file
+
+
+def test_another_run_stands_beside_as_soon_as_it_is_there(tmp_path):
+    assert published(tmp_path, "paper", "authors").beside == []
+    tables = tmp_path / "results/paper/tables"
+    tables.mkdir(parents=True)
+    (tables / "grid.csv").touch()
+    run = published(tmp_path, "paper", "authors")
+    assert run.beside == [str(tables)] and any(path.endswith("against_published.csv") for path in run.tables)
+    assert not any(path.endswith("against_published.csv") for path in flow(tmp_path).tables)
