@@ -147,7 +147,7 @@ def test_transformers(shape, waves, tmp_path):
     for wave, states in zip(waves, ours, strict=True):
         with torch.no_grad():
             theirs = model(normalised(wave, shape)[None], output_hidden_states=True).hidden_states
-        # In pre-norm models transformers norms the last state, which fairseq does not.
+        # In pre-norm models some versions of transformers norm the last state, and none of fairseq does.
         for k in range(1, LAYERS + (shape == "base")):
             assert difference(states[k], theirs[k][0]) < TOLERANCE
 
