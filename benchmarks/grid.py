@@ -33,9 +33,10 @@ from daisy.corpora.utterances import Manifest, Utterance
 from daisy.downstream.cells import Cell, build_cells
 from daisy.downstream.model import Downstream
 from daisy.downstream.split import load_split
-from daisy.evaluation import evaluate
+from daisy.evaluation.outcomes import run_cells
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.candidates import STRATEGIES
+from daisy.exits.cell import GridCell
 from daisy.exits.method import DAISY, FULL, Method
 from daisy.exits.rule import ExitRule, all_candidates, histogram
 from daisy.features import entropies as measuring
@@ -98,10 +99,10 @@ def one_task(
     def measured() -> None:
         measuring.measure(model, manifest, asked, "entropies")
 
-    def score(methods: list[list[Cell]]) -> None:
+    def score(methods: list[dict[GridCell, Cell]]) -> None:
         split = load_split(task, manifest, load_features(out), np.full(len(manifest), layers))
         for cells in methods:
-            evaluate.run_cells(cells, split, entropies, settings, options.threads)
+            run_cells(cells, split, entropies, settings, {}, options.threads)
 
     full, rest = methods[-1:], methods[:-1]
     features()
@@ -113,7 +114,7 @@ def one_task(
     yield row(taken, "grid", "full pass", task=name, **size)
 
 
-def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cell]]:
+def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[dict[GridCell, Cell]]:
     """The cells of every method: three thresholds, half the depth, all of it."""
     layers = entropies.shape[1]
     methods = []
@@ -121,6 +122,6 @@ def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cel
     for model, share in zip(models, SHARES, strict=False):
         tau = float(np.quantile(entropies, share))
         counts = histogram(ExitRule(all_candidates(1, layers), tau).layers(entropies), layers)
-        methods.append([*build_cells(model, DAISY, strategies, {"counts": counts, "tau": tau}).values()])
+        methods.append(build_cells(model, DAISY, strategies, {"counts": counts, "tau": tau}))
     half = Method("layer", layer=max(1, layers // 2))
-    return methods + [[*build_cells(*pair, {}, {}).values()] for pair in zip(models[-2:], (half, FULL), strict=True)]
+    return methods + [build_cells(*pair, {}, {}) for pair in zip(models[-2:], (half, FULL), strict=True)]

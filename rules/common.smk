@@ -8,6 +8,7 @@ from pathlib import Path
 
 from daisy.workflow import slurm_status as status_checks
 from daisy.errors import DaisyError
+from daisy.exits.method import TASK_EXITS
 from daisy.workflow.slurm_orphans import end_orphans
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
@@ -95,6 +96,11 @@ def model_folder(wildcards):
 def trained(wildcards):
     """The training of a path's downstream model."""
     return models(wildcards).downstream(wildcards.task, method(wildcards), int(wildcards.seed))
+
+
+def topline_evaluation(wildcards):
+    """The evaluation of the full model, where the path's own wants an oracle; none elsewhere."""
+    return models(wildcards).topline_evaluation(wildcards.task, method(wildcards), wildcards.seed)
 
 
 def evaluated(wildcards):

@@ -11,6 +11,7 @@ rule evaluation:
         downstream=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
         exits=lambda wildcards: f"{model_folder(wildcards)}/exits.json",
         topline=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
+        topline_evaluation=topline_evaluation,
     output:
         results("evaluation/{task}/seed{seed}/{method}.json"),
     log:
@@ -24,6 +25,7 @@ rule evaluation:
     params:
         states=option("states"),
         entropies=option("entropies"),
+        topline_evaluation=option("topline_evaluation"),
         settings=lambda wildcards: evaluated(wildcards).settings,
         code=lambda wildcards: evaluated(wildcards).code,
     shell:
@@ -31,5 +33,5 @@ rule evaluation:
             "evaluation.evaluate",
             "--upstream {input.upstream:q} --manifest {input.manifest} {params.states} {params.entropies} "
             "--downstream {input.downstream} --exits {input.exits} --topline {input.topline} "
-            "--out {output} --threads 1 --processes {threads}",
+            "{params.topline_evaluation} --out {output} --threads 1 --processes {threads}",
         )

@@ -89,7 +89,7 @@ def _build(kind: Any, value: Any, name: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return {key: _build(parts[1], item, f"{name}.{key}") for key, item in value.items()}
     for part in parts if origin in (typing.Union, types.UnionType) else ():
-        if typing.get_origin(part) is dict and isinstance(value, dict):
+        if isinstance(value, dict) and (typing.get_origin(part) is dict or dataclasses.is_dataclass(part)):
             return _build(part, value, name)
     if not _fits(kind, value):
         raise DaisyError(f"{name} is {value!r}, not {_words(kind)}", fix="Correct its value")

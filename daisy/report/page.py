@@ -22,18 +22,16 @@ from daisy.report import html, provenance
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.beside import Run, beside_section, read_run
 from daisy.report.claims import Claim, claims
-from daisy.report.grid import rows_of, tasks_of
+from daisy.report.exit_sections import histogram_section, published_section, threshold_section
+from daisy.report.grid import daisy_of, rows_of, tasks_of
 from daisy.report.noise_grid import NoiseResults, read_noise
 from daisy.report.noise_section import NOISE_FIGURES, noise_section
 from daisy.report.sections import (
     branch_section,
     example_section,
     grid_section,
-    histogram_section,
-    published_section,
     seed_section,
     side_by_side_section,
-    threshold_section,
 )
 from daisy.report.settings import ReportSettings
 from daisy.report.wording import task_title
@@ -159,7 +157,7 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
         result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
     elif not own:
         result.append("The recordings are of real voices.")
-    if sum(row.cell.method.by_entropy for row in rows_of(results.grid, tasks[0])) > 1:
+    if len(daisy_of(rows_of(results.grid, tasks[0]))) > 1:
         result.append(
             "Where a claim asks for some DAISY cell, the cell is picked by the test set itself, which favours DAISY."
         )

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
+from daisy.hubert.branches import frame_entropy
 from daisy.tasks.base import Head, Metric, Score, Task
 from daisy.tasks.bilstm import BiLSTM
 
@@ -54,6 +55,16 @@ def warped(features: Tensor, lengths: Tensor, window: int) -> Tensor:
     return torch.stack(rows)
 
 
+def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
+    """(B, T, D) frames, `stride` of them beside each other: (B, ceil(T / stride), stride * D)."""
+    if stride == 1:
+        return features
+    batch, total, dim = features.shape
+    valid = torch.arange(total, device=features.device) < lengths.to(features.device)[:, None]
+    features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % stride))
+    return features.reshape(batch, -1, stride * dim)
+
+
 class CharacterHead(Head):
     """A projection, bidirectional LSTM layers, and log-probabilities of characters per step.
 
@@ -72,11 +83,7 @@ class CharacterHead(Head):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""
-        batch, total, dim = features.shape
-        if self.stride > 1:
-            valid = torch.arange(total, device=features.device) < lengths.to(features.device)[:, None]
-            features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % self.stride))
-            features = features.reshape(batch, -1, self.stride * dim)
+        features = side_by_side(features, lengths, self.stride)
         out = self.lstm(self.projection(features), steps(lengths, self.stride))
         return self.classifier(self.dropout(out)).log_softmax(-1)
 
@@ -85,6 +92,23 @@ class CharacterHead(Head):
         linear = self.projection.weight.numel() + self.classifier.weight.numel()
         count = -(-frames // self.stride)
         return count * linear + self.lstm.macs(count)
+
+
+class CharacterExit(Head):
+    """Log-probabilities of characters per step of `stride` frames, by one linear layer."""
+
+    def __init__(self, dim: int, stride: int, characters: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.classifier = nn.Linear(dim * stride, characters + 1)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""
+        return self.classifier(side_by_side(features, lengths, self.stride)).log_softmax(-1)
+
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations of the linear layer."""
+        return -(-frames // self.stride) * self.classifier.weight.numel()
 
 
 class SpeechRecognition(Task):
@@ -118,6 +142,17 @@ class SpeechRecognition(Task):
         return CharacterHead(
             dim, o["projection"], o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.symbols)
         )
+
+    def exit_head(self, dim: int) -> CharacterExit:
+        """A fresh linear head for CTC."""
+        return CharacterExit(dim, self.options["stride"], len(self.symbols))
+
+    def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
+        """The entropy over characters and the blank, the mean over an utterance's steps (B,)."""
+        count = steps(lengths, self.options["stride"]).to(output.device)
+        valid = torch.arange(output.shape[1], device=output.device) < count[:, None]
+        # Log-probabilities are logits of the same posterior.
+        return torch.where(valid, frame_entropy(output), 0).sum(1) / count
 
     def example(self, manifest: Manifest, index: int) -> str:
         """The transcript. A character that training has not seen counts as an error of recognition.

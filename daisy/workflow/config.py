@@ -11,7 +11,8 @@ import jsonschema
 import yaml
 
 from daisy.errors import DaisyError
-from daisy.exits.method import DAISY, FULL, Method
+from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
+from daisy.tasks.registry import TASKS
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
 
@@ -98,6 +99,7 @@ def check(config: Mapping[str, Any]) -> None:
     if unknown:
         raise DaisyError(f"ablation.tasks: the run has no task {unknown[0]!r}", fix="Leave it out, or add it to tasks")
     _check_noise(config)
+    _check_exits(config, methods)
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
 
@@ -169,6 +171,21 @@ def _check_noise(config: Mapping[str, Any]) -> None:
         raise DaisyError(
             f"noise.kinds names {missing[0]!r}, which is not prepared",
             fix="Add it to data.noise.kinds, or name a corpus that has it in data.corpora.noise",
+        )
+
+
+def _check_exits(config: Mapping[str, Any], methods: list[Method]) -> None:
+    strange = [task for task in config["evaluation"]["oracle"] if task not in TASKS]
+    if strange:
+        raise DaisyError(f"evaluation.oracle: there is no task {strange[0]!r}", fix=f"Use {', '.join(TASKS)}")
+    if TASK_EXITS not in methods:
+        return
+    able = [task for task in config["tasks"] if TASKS[task].exits is not None]
+    lacking = [task for task in able if "task_exits" not in config["tasks"][task]]
+    if lacking:
+        raise DaisyError(
+            f"downstream.methods names task-ee, but tasks.{lacking[0]} does not say how to train its exits",
+            fix=f"Add tasks.{lacking[0]}.task_exits with steps and learning_rate",
         )
 
 

@@ -36,7 +36,7 @@ class Frozen:
 
     def kind(self, method: Method) -> States:
         """The tensors that a method reads: the branches' own, or s3prl's for a baseline, if the config wants that."""
-        s3prl = self._context.config.downstream.baseline_states == "s3prl" and not method.by_entropy
+        s3prl = self._context.config.downstream.baseline_states == "s3prl" and not method.adaptive
         return "s3prl" if s3prl else self._context.config.branches.position
 
     def keeps(self, task: str, part: str) -> bool:

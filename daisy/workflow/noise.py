@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daisy.exits.method import Method
+from daisy.exits.method import TASK_EXITS, Method
 from daisy.hubert.config import States
 from daisy.noise.settings import NoiseTasks, NoisySettings, StudySettings
 from daisy.workflow.context import Context, Job, job
@@ -55,8 +55,9 @@ class NoiseStudy:
         return self._models.frozen.add(f"noise_states-{WER_TASK}", kind, WER_TASK, "noise", self.recordings[WER_TASK])
 
     def methods(self, task: str) -> list[Method]:
-        """Every method has a word error rate; for the exits of the other tasks DAISY is enough."""
-        return list(self._context.methods.values()) if task == WER_TASK else self._context.daisy
+        """Every method of the paper has a word error rate; for the exits of the other tasks DAISY is enough."""
+        every = [method for method in self._context.methods.values() if method != TASK_EXITS]
+        return every if task == WER_TASK else self._context.daisy
 
     def evaluation(self, task: str, method: Method) -> Job:
         """What one method makes of a task's noisy recordings."""

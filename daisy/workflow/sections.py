@@ -148,8 +148,16 @@ class DownstreamSection:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskExitsSection:
+    """``tasks.<name>.task_exits``."""
+
+    steps: int
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskSection:
-    """``tasks.<name>``; `options` are the task's own."""
+    """``tasks.<name>``; `options` are the task's own, and `task_exits` is for the tasks that can have them."""
 
     steps: int
     batch_size: int
@@ -162,6 +170,7 @@ class TaskSection:
     q: float
     keep_states: tuple[Part, ...]
     options: dict[str, Any]
+    task_exits: TaskExitsSection | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +192,7 @@ class EvaluationSection:
     bootstrap_draws: int
     timed_recordings: int
     timing_rounds: int
+    oracle: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

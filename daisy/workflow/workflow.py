@@ -108,6 +108,11 @@ class Workflow:
         """The spelling of every scale in paths."""
         return [rho_name(rho) for rho in self.config.thresholds.rho]
 
+    @property
+    def task_methods(self) -> list[tuple[str, str]]:
+        """Every task with the name of each of its methods."""
+        return [(task, method.name) for task in self.context.tasks for method in self.context.methods_of(task)]
+
     # Stages of the run's folder
 
     @property

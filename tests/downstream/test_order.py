@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from daisy.downstream.train import order
+from daisy.downstream.trainer import order
 
 FRAMES = np.random.default_rng(0).integers(30, 60, 53)
 SIZE = 8

@@ -15,7 +15,7 @@ from daisy.downstream.split import Split
 from daisy.downstream.system import Cell, predict
 from daisy.errors import DaisyError
 from daisy.evaluation.bootstrap import interval
-from daisy.evaluation.evaluate import Outcome, check_equal
+from daisy.evaluation.outcomes import Outcome, check_equal
 from daisy.exits.rule import ExitRule
 from daisy.features.kept import Features
 from daisy.hubert.early_exit import EarlyExitHubert
