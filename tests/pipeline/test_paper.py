@@ -124,7 +124,8 @@ def test_the_whole_paper_fits_on_a_disk_of_150_gb(project, overlay, tmp_path):
         published[corpus][split] = defaults[corpus][split]
     sizes = planned(project, base)
     # 10 h of 13 states of 768 half-precision numbers, 50 times a second, are 36 GB, and 1,400 mixtures 21 GB, all
-    # of it twice, since baselines read states of their own; 1% of 960 h at one layer are 5.3 GB. Mixtures and their sources, of 1,400, 1,000 and 3,000, are 4 GB.
+    # of it twice, since baselines read states of their own; 1% of 960 h at one layer are 5.3 GB. Mixtures
+    # and their sources, of 1,400, 1,000 and 3,000, are 4 GB.
     assert 2 * 57 < sizes["states"] < 2 * 70 and 5 < sizes["dump_features"] < 6 and 4 < sizes["published_corpus"] < 5
     assert sum(sizes.values()) < 150
     text = project.daisy("plan", "--configfile", CONFIG, "base.yaml").stdout

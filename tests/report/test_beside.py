@@ -9,7 +9,7 @@ from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow, GridRow
 from daisy.report.against_published import AgainstPublishedRow, against_published
 from daisy.report.beside import Run, beside_section, read_run
-from daisy.report.sections import published_section
+from daisy.report.exit_sections import published_section
 
 
 def row(task, method, value, rho=None, strategy=None):
