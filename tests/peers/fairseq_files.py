@@ -85,6 +85,8 @@ def initial(shape: str, data: Path, path: Path, waves: list[Tensor], **more: obj
         for parameter in model.parameters():  # biases and norms start at 0 and 1, where a mix-up would not show
             if parameter.ndim == 1:
                 parameter += 0.05 * torch.randn_like(parameter)
+        if model.target_glu is None:
+            model.final_proj.bias += 2  # so that all frames are on one side, and nothing on the other ever wins
         states = [model.extract_features(normalised(wave, shape)[None], mask=False)[0][0] for wave in waves]
         projected = model.final_proj(torch.cat(states))
         places = torch.linspace(0, len(projected) - 1, CLUSTERS + 4).long()
@@ -101,9 +103,9 @@ def initial(shape: str, data: Path, path: Path, waves: list[Tensor], **more: obj
         "cfg": plain,
         "model": model.state_dict(),
         "criterion": None,
-        "optimizer_history": [{"num_updates": 0}],
+        "optimizer_history": [{"optimizer_name": "FairseqAdam", "lr_scheduler_state": {}, "num_updates": 0}],
         "task_state": task.state_dict(),
-        "extra_state": {},
+        "extra_state": {"train_iterator": {"epoch": 1}},
     }
     checkpoint_utils.torch_persistent_save(content, str(path))
     return model
