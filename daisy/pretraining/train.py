@@ -1,0 +1,321 @@
+"""Train a HuBERT to predict classes of masked frames: HuBERT's own pre-training, in a loop of the project's.
+
+It goes on where an earlier run was ended, to the bit: order, cuts, masks and augmentation follow from the seed and the
+step's number; weights, optimiser and torch's random numbers are saved. It needs torch, numpy and soundfile alone,
+unless it starts from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daisy.common import stage
+from daisy.common.audio import SAMPLE_RATE
+from daisy.common.compute import Compute
+from daisy.common.contents import digest
+from daisy.common.files import atomic, write_csv
+from daisy.common.seeds import generator
+from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.errors import DaisyError
+from daisy.hubert.config import HubertConfig
+from daisy.pretraining.augment import augment
+from daisy.pretraining.masked import MEASURES, Pretrainer, span_mask
+from daisy.pretraining.settings import ModelSettings, TrainSettings
+from daisy.targets.km import read_labels
+from daisy.training.loop import Loop, check_finite
+from daisy.training.resume import Resumable
+
+STEP = SAMPLE_RATE // 4
+"""Lengths are rounded down to multiples of this before they are compared, so that who shares a batch varies."""
+
+_SHAPE = HubertConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What a step takes: waves (B, N), labels (B, T) and the mask (B, T)."""
+
+    waves: Tensor
+    labels: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(*(value.to(device, non_blocking=True) for value in (self.waves, self.labels, self.mask)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Recordings with a class per frame.
+
+    Attributes:
+        manifest: The recordings.
+        labels: (T,) of each.
+        settings: Of the training.
+        tracks: Recordings of noise; None for none.
+    """
+
+    manifest: Manifest
+    labels: Sequence[np.ndarray]
+    settings: TrainSettings
+    tracks: Manifest | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Samples of each recording that a batch takes at most."""
+        samples = np.array([item.samples for item in self.manifest.utterances])
+        return np.minimum(samples, round(self.settings.max_seconds * SAMPLE_RATE))
+
+    def groups(self, *names: str | int) -> list[list[int]]:
+        """Every recording once, in batches of nearly one length, which are drawn for an epoch that `names` name."""
+        lengths, chance = self.lengths, generator(self.settings.seed, "order", *names)
+        shuffled = chance.permutation(len(lengths))
+        bound = self.settings.batch_seconds * SAMPLE_RATE
+        result: list[list[int]] = []
+        for index in shuffled[np.argsort(lengths[shuffled] // STEP, kind="stable")]:
+            if not result or (len(result[-1]) + 1) * lengths[result[-1][0]] > bound:
+                result.append([])
+            result[-1].append(int(index))
+        return [result[place] for place in chance.permutation(len(result))]
+
+    def order(self) -> Iterator[list[int]]:
+        """Batches without end, epoch by epoch."""
+        epoch = 0
+        while True:
+            yield from self.groups(epoch)
+            epoch += 1
+
+    def batch(self, group: Sequence[int], changed: bool, *names: str | int) -> Batch:
+        """Read recordings, cut to the length of the shortest, augmented if `changed`; `names` name the draws."""
+        chance = generator(self.settings.seed, "batch", *names)
+        samples = int(min(self.lengths[index] for index in group))
+        frames = _SHAPE.frames(samples)
+        waves, labels = [], []
+        for index in group:
+            begin = int(chance.integers((self.manifest.utterances[index].samples - samples) // _SHAPE.hop + 1))
+            waves.append(self.manifest.wave(index).numpy()[begin * _SHAPE.hop :][:samples])
+            labels.append(self.labels[index][begin : begin + frames])
+        if changed:
+            waves = augment(waves, self.settings.augment, chance, self._track if self.tracks else None)
+        mask = span_mask(len(group), frames, self.settings, chance)
+        return Batch(*(torch.from_numpy(np.stack(list(part))) for part in (waves, labels, mask)))
+
+    def _track(self, chance: np.random.Generator) -> np.ndarray:
+        assert self.tracks is not None
+        return self.tracks.wave(int(chance.integers(len(self.tracks)))).numpy()
+
+
+class Ahead:
+    """Batches of an order, with those that come next prepared by threads meanwhile.
+
+    Args:
+        order: Groups without end.
+        prepare: Makes the batch of a step's number, from 1, and its group.
+        done: Steps of earlier runs, whose batches nobody needs.
+        count: Batches beforehand.
+    """
+
+    def __init__(
+        self, order: Iterator[list[int]], prepare: Callable[[int, list[int]], Batch], done: int, count: int
+    ) -> None:
+        self._order, self._prepare, self._done, self._count = order, prepare, done, count
+        self._pool = ThreadPoolExecutor(max(1, count))
+        self._ready: dict[int, Future[Batch]] = {}
+
+    def __iter__(self) -> Iterator[list[int]]:
+        waiting: list[list[int]] = []
+        for step, group in enumerate(self._order, start=1):
+            if step > self._done:
+                self._ready[step] = self._pool.submit(self._prepare, step, group)
+            waiting.append(group)
+            if len(waiting) > self._count:
+                yield waiting.pop(0)
+
+    def take(self, step: int) -> Batch:
+        """The batch of a step; once."""
+        return self._ready.pop(step).result()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def able(compute: Compute) -> Compute:
+    """The same, in float32 on a CPU without products in bfloat16, where those take ten times as long."""
+    lacking = compute.place().type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dataclasses.replace(compute, precision="float32") if lacking else compute
+
+
+def rate_at(step: int, settings: TrainSettings) -> float:
+    """The learning rate of a step, from 1."""
+    rising, falling = step / max(1, settings.warmup), (settings.steps - step) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * max(0.0, min(rising, falling, 1.0))
+
+
+@torch.no_grad()
+def validate(model: Pretrainer, data: Data, device: torch.device) -> dict[str, float]:
+    """`MEASURES` over all frames of the recordings as they are, under masks that are always the same."""
+    model.eval()
+    sums, count = torch.zeros(len(MEASURES)), 0
+    for number, group in enumerate(data.groups("valid")):
+        batch = data.batch(group, False, "valid", number).to(device)
+        with able(data.settings.compute).autocast():
+            _, means = model(batch.waves, batch.labels, batch.mask)
+        sums += means.cpu() * batch.labels.numel()
+        count += batch.labels.numel()
+    model.train()
+    return dict(zip((f"valid_{name}" for name in MEASURES), (sums / count).tolist(), strict=True))
+
+
+class Training:
+    """A model in training.
+
+    Args:
+        model: The model, on its device.
+        data: To train on.
+        dev: To validate on.
+    """
+
+    def __init__(self, model: Pretrainer, data: Data, dev: Data) -> None:
+        self.model, self.data, self.dev, self.settings = model, data, dev, data.settings
+        self.compute = able(self.settings.compute)
+        self.device = self.compute.place()
+        parameters = [value for value in model.parameters() if value.requires_grad]
+        rate, betas, decay = self.settings.learning_rate, self.settings.betas, self.settings.weight_decay
+        self.optimizer = torch.optim.AdamW(parameters, rate, betas, 1e-6, decay, fused=True)
+        self.history: list[dict[str, float]] = []
+        self.window: list[list[float]] = []
+
+    def update(self, step: int, batch: Batch) -> tuple[dict[str, float], str]:
+        """Do a step; what `daisy.training.loop.Loop` wants of it."""
+        settings, batch = self.settings, batch.to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_at(step, settings)
+        with self.compute.autocast():
+            loss, means = self.model(batch.waves, batch.labels, batch.mask)
+        check_finite(loss.item(), step, "learning_rate")
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimizer.step()
+        values = dict(zip(("loss", *MEASURES), [loss.item(), *means.tolist()], strict=True))
+        self.window.append(list(values.values()))
+        if step % settings.log_every == 0 or step == settings.steps:
+            self._log(step, list(values))
+        return values, f"loss {loss.item():.3f}, of masked frames {values['masked_accuracy']:.1%} right"
+
+    def _log(self, step: int, names: Sequence[str]) -> None:
+        row = {"step": step, **dict(zip(names, np.mean(self.window, axis=0).tolist(), strict=True))}
+        self.window = []
+        due = step % self.settings.validate_every == 0 or step == self.settings.steps
+        self.history.append({**row, **(validate(self.model, self.dev, self.device) if due else {})})
+
+    def run(self, state: Path, fingerprint: dict[str, Any]) -> Resumable:
+        """Train to the end; the saved state, to be removed once results are written."""
+        settings = self.settings
+        saved = Resumable(state, {"model": self.model, "optimizer": self.optimizer}, fingerprint)
+        done, extra = saved.restore()
+        self.history, self.window = extra.get("history", []), extra.get("window", [])
+        ahead = Ahead(self.data.order(), lambda step, group: self.data.batch(group, True, step), done, settings.ahead)
+        self.model.train()
+        try:
+            Loop("pre-training", settings.steps, settings.save_every, "batch_seconds", saved).run(
+                iter(ahead),
+                lambda step, _: self.update(step, ahead.take(step)),
+                lambda: {"history": self.history, "window": self.window},
+                done,
+            )
+        finally:
+            ahead.close()
+        return saved
+
+
+def write_checkpoint(path: Path, model: Pretrainer, shape: ModelSettings, results: dict[str, float]) -> None:
+    """Write a file like fairseq's, which everything here reads; `results` are the last row of the history."""
+    settings = model.settings
+    convolutions = f"[({shape.channels},10,5)] + [({shape.channels},3,2)] * 4 + [({shape.channels},2,2)] * 2"
+    config = {
+        "model": {
+            "_name": "hubert",
+            "label_rate": SAMPLE_RATE // _SHAPE.hop,
+            "extractor_mode": "default",
+            "conv_feature_layers": convolutions,
+            "encoder_layers": shape.layers,
+            "encoder_embed_dim": shape.dim,
+            "encoder_ffn_embed_dim": shape.ffn_dim,
+            "encoder_attention_heads": shape.heads,
+            "final_dim": shape.final_dim,
+            "untie_final_proj": True,
+            "mask_prob": settings.mask_prob,
+            "mask_length": settings.mask_length,
+        },
+        "task": {"_name": "hubert_pretraining", "sample_rate": SAMPLE_RATE, "normalize": False},
+        "training": {
+            "updates": settings.steps,
+            "max_tokens": round(settings.batch_seconds * SAMPLE_RATE),
+            "learning_rate": settings.learning_rate,
+            "warmup": settings.warmup,
+            "seed": settings.seed,
+            "classes": settings.classes,
+            "results": results,
+        },
+    }
+    with atomic(path) as temporary:
+        torch.save({"args": None, "cfg": config, "model": model.weights()}, temporary)
+
+
+def read_data(manifest: Path, labels: Path, settings: TrainSettings, tracks: Path | None = None) -> Data:
+    """Recordings with their labels, checked against each other, and noise."""
+    found = read_manifest(manifest)
+    classes = read_labels(labels, [_SHAPE.frames(item.samples) for item in found.utterances])
+    highest = max(int(item.max(initial=0)) for item in classes)
+    if highest >= settings.classes:
+        raise DaisyError(f"the class {highest} of {settings.classes}", file=labels, fix="Correct the number of classes")
+    return Data(found, classes, settings, read_manifest(tracks) if tracks else None)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    parser = stage.parser(__doc__, threads=True)
+    parser.add_argument("--model", default="{}", help="the model's shape, as one JSON object")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, required=True, help="a class per frame (.km)")
+    parser.add_argument("--dev-manifest", type=Path, required=True)
+    parser.add_argument("--dev-labels", type=Path, required=True)
+    parser.add_argument("--noise", type=Path, help="manifest of recordings of noise, for augmentation")
+    parser.add_argument("--checkpoint", type=Path, help="HuBERT of the same shape to start from (default: fresh)")
+    parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
+    parser.add_argument("--out", type=Path, required=True, help="output: a checkpoint like fairseq's (.pt)")
+    parser.add_argument("--history", type=Path, required=True, help="output: losses and accuracies")
+    arguments = parser.parse_args(argv)
+    settings = stage.settings(TrainSettings, arguments.settings)
+    shape = stage.settings(ModelSettings, arguments.model)
+    stage.use_threads(arguments.threads)
+    torch.manual_seed(settings.seed)
+    model = Pretrainer(shape, settings)
+    if arguments.checkpoint:
+        from daisy.hubert.checkpoint import load, state_dict
+
+        model.start_from(state_dict(load(arguments.checkpoint)))
+    data = read_data(arguments.manifest, arguments.labels, settings, arguments.noise)
+    dev = read_data(arguments.dev_manifest, arguments.dev_labels, settings)
+    training = Training(model.to(settings.compute.place()), data, dev)
+    inputs = [arguments.manifest, arguments.labels, arguments.dev_labels, arguments.noise, arguments.checkpoint]
+    wanted = {"settings": dataclasses.asdict(settings), "model": dataclasses.asdict(shape)}
+    saved = training.run(arguments.state, {**wanted, "inputs": [digest(path) for path in inputs if path]})
+    header = list(dict.fromkeys(name for row in training.history for name in row))
+    write_csv(arguments.history, header, training.history)
+    write_checkpoint(arguments.out, model, shape, training.history[-1])
+    saved.finish()
+
+
+if __name__ == "__main__":
+    stage.run(main)
