@@ -190,7 +190,9 @@ class Training:
         self.device = self.compute.place()
         parameters = [value for value in model.parameters() if value.requires_grad]
         rate, betas, decay = self.settings.learning_rate, self.settings.betas, self.settings.weight_decay
-        self.optimizer = torch.optim.AdamW(parameters, rate, betas, 1e-6, decay, fused=True)
+        # Not fused: torch's fused ones leave no mark on the weights that they change, and what `daisy.hubert.products`
+        # keeps of them would be old at the next validation.
+        self.optimizer = torch.optim.AdamW(parameters, rate, betas, 1e-6, decay)
         self.history: list[dict[str, float]] = []
         self.window: list[list[float]] = []
 
