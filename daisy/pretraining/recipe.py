@@ -71,7 +71,7 @@ class Recipe:
         cache: Where packages lie.
         recordings: Manifests of real speech, which join the synthetic speech where targets are clusters.
         probes: A name, a manifest to train probes on and one to test them on, beside the synthetic speech.
-        noise: A manifest of noise for augmentation.
+        noise: The table of a corpus of noise, for augmentation.
         threads: CPU threads.
     """
 
@@ -92,12 +92,12 @@ class Recipe:
         self.threads = ["--threads", str(threads)]
         self._before = ""
 
-    def stage(self, name: str, settings: Any, inputs: Sequence[Path], run: Callable[[], None]) -> None:
+    def stage(self, name: str, settings: Any, inputs: Sequence[Path], output: Path, run: Callable[[], None]) -> None:
         """Run a stage unless it was done with the same settings and inputs, after the same stages."""
         mark = self.folder / "done" / f"{name}.json"
         known = [self._before, settings, [digest(path) for path in inputs]]
         self._before = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        if mark.exists() and read_json(mark) == self._before:
+        if mark.exists() and output.exists() and read_json(mark) == self._before:
             print(f"{name}: done before")
             return
         print(f"{name}: begins", flush=True)
@@ -109,7 +109,7 @@ class Recipe:
         given = {"seed": self.settings.seed, **self.settings.speech}
         wanted = stage.build(SpeechSettings, given, "recipe.speech")
         arguments = ["--settings", stage.text(wanted), "--cache", str(self.cache), "--out", str(self.folder / "speech")]
-        self.stage("speech", given, [], lambda: speech.main([*arguments, *self.threads]))
+        self.stage("speech", given, [], self.probes[0][2], lambda: speech.main([*arguments, *self.threads]))
         previous: Path | None = None
         for number, iteration in enumerate(self.settings.iterations, start=1):
             previous = self._iteration(number, iteration, previous)
@@ -126,7 +126,7 @@ class Recipe:
             classes, parts = iteration.clusters, {part: folder / f"{part}.tsv" for part in ("train", "dev")}
             given = dataclasses.asdict(dataclasses.replace(iteration, train={}))
             work = self._clusters(iteration, previous, folder)
-            self.stage(f"clusters-{number}", given, self.recordings, work)
+            self.stage(f"clusters-{number}", given, self.recordings, folder / "dev.km", work)
         own = {"seed": self.settings.seed, "compute": dataclasses.asdict(self.settings.compute), "classes": classes}
         wanted = stage.build(TrainSettings, {**own, **iteration.train}, f"recipe.iterations[{number - 1}].train")
         out, start = folder / "checkpoint.pt", None if iteration.fresh else previous
@@ -141,7 +141,7 @@ class Recipe:
         words = [word for name, value in arguments.items() if value is not None for word in (f"--{name}", str(value))]
         described = [dataclasses.asdict(wanted), dataclasses.asdict(self.settings.model)]
         noise = [self.noise] if self.noise else []
-        self.stage(f"train-{number}", described, noise, lambda: train.main([*words, *self.threads]))
+        self.stage(f"train-{number}", described, noise, out, lambda: train.main([*words, *self.threads]))
         for name, first, second in self.probes:
             self._probe(number, name, first, second, out)
         return out
@@ -177,7 +177,7 @@ class Recipe:
         manifests = ["--train", str(first), "--test", str(second), "--device", self.settings.compute.device]
         inputs = [] if name == "synthetic" else [first, second]
         work = lambda: probe.main([*words, *manifests, *self.threads])  # noqa: E731
-        self.stage(f"probe-{number}-{name}", dataclasses.asdict(wanted), inputs, work)
+        self.stage(f"probe-{number}-{name}", dataclasses.asdict(wanted), inputs, out, work)
 
     def _export(self, checkpoint: Path) -> None:
         """Weights and card, with the probes of the last iteration."""
@@ -195,7 +195,7 @@ class Recipe:
                 )
             write_text(text, text.read_text(encoding="utf-8") + "".join(tables))
 
-        self.stage("export", dataclasses.asdict(described), [], run)
+        self.stage("export", dataclasses.asdict(described), [], out, run)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/debian"), help="folder for downloaded packages")
     parser.add_argument("--recordings", type=Path, nargs="*", default=[], help="manifests of real speech")
     parser.add_argument("--probe", nargs=3, action="append", default=[], metavar=("NAME", "TRAIN", "TEST"))
-    parser.add_argument("--noise", type=Path, help="manifest of noise, for augmentation")
+    parser.add_argument("--noise", type=Path, help="table of a corpus of noise, for augmentation")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (default: all)")
     arguments = parser.parse_args(argv)
     settings = read_settings(arguments.config, arguments.set)

@@ -23,7 +23,8 @@ from daisy.common.compute import Compute
 from daisy.common.contents import digest
 from daisy.common.files import atomic, write_csv
 from daisy.common.seeds import generator
-from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.corpora.table import read_table
+from daisy.corpora.utterances import Manifest, Utterance, read_manifest
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.pretraining.augment import augment
@@ -274,6 +275,18 @@ def write_checkpoint(path: Path, model: Pretrainer, shape: ModelSettings, result
         torch.save({"args": None, "cfg": config, "model": model.weights()}, temporary)
 
 
+def read_tracks(table: Path) -> Manifest:
+    """The training part of a corpus of noise, of which `table` tells; its audio lies beside it.
+
+    Raises:
+        DaisyError: if it has none.
+    """
+    found = [item for item in read_table(table) if item.split == "train"]
+    if not found:
+        raise DaisyError("no noise to train with", file=table, fix="Give recordings the split train")
+    return Manifest(table.parent / "audio", tuple(Utterance(item.id, item.path, item.samples) for item in found))
+
+
 def read_data(manifest: Path, labels: Path, settings: TrainSettings, tracks: Path | None = None) -> Data:
     """Recordings with their labels, checked against each other, and noise."""
     found = read_manifest(manifest)
@@ -281,7 +294,7 @@ def read_data(manifest: Path, labels: Path, settings: TrainSettings, tracks: Pat
     highest = max(int(item.max(initial=0)) for item in classes)
     if highest >= settings.classes:
         raise DaisyError(f"the class {highest} of {settings.classes}", file=labels, fix="Correct the number of classes")
-    return Data(found, classes, settings, read_manifest(tracks) if tracks else None)
+    return Data(found, classes, settings, read_tracks(tracks) if tracks else None)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -292,7 +305,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, required=True, help="a class per frame (.km)")
     parser.add_argument("--dev-manifest", type=Path, required=True)
     parser.add_argument("--dev-labels", type=Path, required=True)
-    parser.add_argument("--noise", type=Path, help="manifest of recordings of noise, for augmentation")
+    parser.add_argument("--noise", type=Path, help="table of a corpus of noise, for augmentation")
     parser.add_argument("--checkpoint", type=Path, help="HuBERT of the same shape to start from (default: fresh)")
     parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
     parser.add_argument("--out", type=Path, required=True, help="output: a checkpoint like fairseq's (.pt)")

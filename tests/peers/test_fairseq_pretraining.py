@@ -1,4 +1,4 @@
-"""The masked prediction of `daisy.pretraining` against fairseq's: mask, loss, gradients, and weights after a few steps."""
+"""The masked prediction of `daisy.pretraining` against fairseq's: mask, loss, gradients, a few steps."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_synthetic_speech import NOVELS, Readers
 
+from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
 from daisy.pretraining import export, probe, recipe, speech, texts, train
@@ -17,7 +18,7 @@ TINY = """
 speech: {hours: 0.015, voices: {flite/slt: 2, flite/rms: 1, pico/us: 1}, shard: 4, dev_every: 4}
 model: {layers: 2, dim: 16, ffn_dim: 32, heads: 1, channels: 8, final_dim: 8}
 iterations:
-  - train: &train {steps: 6, warmup: 2, learning_rate: 0.001, batch_seconds: 8, log_every: 2}
+  - train: &train {steps: 6, warmup: 2, learning_rate: 0.001, batch_seconds: 8, log_every: 2, augment: {noise: 0.0}}
   - {layer: 1, clusters: 7, utterances: 1.0, share: 1.0, train: {<<: *train, steps: 4}}
 probe: {steps: 3, batch_size: 4, recordings: 12}
 card: {title: Tiny, tool: a test, targets: two tones, data: tones, licence: none, made_by: hand}
@@ -68,6 +69,10 @@ def test_recipe_makes_a_model_once(folder, called, monkeypatch):
     run(folder, "iterations.1.train.steps=5")
     assert called == ["train", "probe", "export"]
     called.clear()
+    (folder / "out/hubert.safetensors").unlink()
+    run(folder, "iterations.1.train.steps=5")
+    assert called == ["export"]
+    called.clear()
     run(folder, "iterations.1.train.steps=5", "card.title=Other")
     assert called == ["export"] and (folder / "out/hubert.md").read_text().startswith("# Other")
 
@@ -89,8 +94,13 @@ def test_recipe_goes_on_after_a_fault(folder, called, monkeypatch):
 
 def test_real_speech_and_further_probes(folder, called, spoken):
     manifest = str(spoken / "train.tsv")
-    run(folder, more=["--recordings", manifest, "--probe", "real", manifest, manifest, "--noise", manifest])
-    assert called.count("probe") == 4
+    (spoken / "audio").symlink_to(spoken)
+    parts = ("train", "test")
+    write_table(spoken / "noise.csv", [Recording(str(n), n, "", split=part) for n, part in enumerate(parts)])
+    with pytest.raises(DaisyError, match="promises|manifest says"):
+        run(folder, "iterations.0.train.augment.noise=1.0", more=["--noise", str(spoken / "noise.csv")])
+    run(folder, more=["--recordings", manifest, "--probe", "real", manifest, manifest])
+    assert called.count("probe") == 4 and called.count("speech") == 1
     assert "speaker1" in (folder / "out/2/train.csv").read_text()
     assert "(real, " in (folder / "out/hubert.md").read_text()
 
