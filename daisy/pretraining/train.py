@@ -37,6 +37,9 @@ from daisy.training.resume import Resumable
 STEP = SAMPLE_RATE // 4
 """Lengths are rounded down to multiples of this before they are compared, so that who shares a batch varies."""
 
+LONGER = 1.25
+"""So many times as long as its shortest recording may one of a batch be, of which the rest is cut away."""
+
 _SHAPE = HubertConfig()
 
 
@@ -82,7 +85,8 @@ class Data:
         bound = self.settings.batch_seconds * SAMPLE_RATE
         result: list[list[int]] = []
         for index in shuffled[np.argsort(lengths[shuffled] // STEP, kind="stable")]:
-            if not result or (len(result[-1]) + 1) * lengths[result[-1][0]] > bound:
+            shortest = lengths[result[-1][0]] if result else 0
+            if lengths[index] > LONGER * shortest or (len(result[-1]) + 1) * shortest > bound:
                 result.append([])
             result[-1].append(int(index))
         return [result[place] for place in chance.permutation(len(result))]

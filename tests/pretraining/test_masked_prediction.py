@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,7 @@ def test_every_recording_is_in_every_epoch(speech):
     assert len({str(order) for order in orders}) > 1
     lengths = data.lengths
     assert all(len(group) == 1 or len(group) * min(lengths[group]) <= 4 * 16_000 for group in orders[0])
+    assert all(max(lengths[group]) <= 1.25 * lengths[group[0]] for group in orders[0])
 
 
 def train(folder: Path, name: str, settings: TrainSettings) -> Path:
@@ -210,3 +213,11 @@ def test_what_is_trained_on_is_learnt(speech):
 def test_labels_beyond_the_classes_are_refused(speech):
     with pytest.raises(DaisyError, match="of 4"):
         train(speech, "one", plain(classes=4))
+
+
+@pytest.mark.parametrize("module", ["train", "speech"])
+def test_a_bare_machine_is_enough(module):
+    """Torch, numpy and soundfile are all that is imported where speech is made and a model trained from scratch."""
+    known = ("safetensors", "yaml", "sklearn", "scipy", "torchaudio", "av", "snakemake", "threadpoolctl", "tensorboard")
+    program = f"import sys; sys.modules.update(dict.fromkeys({known!r})); import daisy.pretraining.{module}"
+    subprocess.run([sys.executable, "-c", program], check=True)
