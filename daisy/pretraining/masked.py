@@ -37,7 +37,6 @@ def span_mask(batch: int, frames: int, settings: TrainSettings, chance: np.rando
     Every recording has as many masked frames as the one with the fewest; `chance` is drawn from in fairseq's order.
     """
     length = settings.mask_length
-    chance.random()  # fairseq draws a number of spans for all, and uses it only where nothing says what is padding
     chosen = []
     for _ in range(batch):
         spans = max(2, int(settings.mask_prob * frames / length + chance.random()))

@@ -8,6 +8,7 @@ unless it starts from a checkpoint.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,9 @@ STEP = SAMPLE_RATE // 4
 
 LONGER = 1.25
 """So many times as long as its shortest recording may one of a batch be, of which the rest is cut away."""
+
+EPSILON = 1e-6
+"""Adam's."""
 
 _SHAPE = HubertConfig()
 
@@ -197,7 +201,7 @@ class Training:
         rate, betas, decay = self.settings.learning_rate, self.settings.betas, self.settings.weight_decay
         # Not fused: torch's fused ones leave no mark on the weights that they change, and what `daisy.hubert.products`
         # keeps of them would be old at the next validation.
-        self.optimizer = torch.optim.AdamW(parameters, rate, betas, 1e-6, decay)
+        self.optimizer = torch.optim.AdamW(parameters, rate, betas, EPSILON, decay)
         self.history: list[dict[str, float]] = []
         self.window: list[list[float]] = []
 
@@ -206,6 +210,7 @@ class Training:
         settings, batch = self.settings, batch.to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, settings)
+            group["eps"] = EPSILON / math.sqrt(1 - settings.betas[1] ** step)  # fairseq's is not divided by that
         with self.compute.autocast():
             loss, means = self.model(batch.waves, batch.labels, batch.mask)
         check_finite(loss.item(), step, "learning_rate")
