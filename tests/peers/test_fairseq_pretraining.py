@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from daisy.corpora.utterances import Manifest
+from daisy.pretraining.data import Batch, Data
 from daisy.pretraining.masked import Pretrainer, span_mask
 from daisy.pretraining.settings import ModelSettings, TrainSettings
-from daisy.pretraining.train import Batch, Data, Training
+from daisy.pretraining.train import Training
 
 SHAPE = ModelSettings(layers=3, dim=48, ffn_dim=96, heads=4, channels=32, final_dim=24)
 SPECIAL = 4

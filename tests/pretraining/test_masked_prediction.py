@@ -19,9 +19,10 @@ from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load, state_dict
 from daisy.hubert.every_layer import every_layer
 from daisy.pretraining.augment import augment, room
+from daisy.pretraining.data import read_data
 from daisy.pretraining.masked import Pretrainer, span_mask
 from daisy.pretraining.settings import AugmentSettings, ModelSettings, TrainSettings
-from daisy.pretraining.train import Training, able, main, rate_at, read_data, write_checkpoint
+from daisy.pretraining.train import Training, able, main, rate_at, write_checkpoint
 
 SHAPE = ModelSettings(layers=2, dim=32, ffn_dim=64, heads=2, channels=16, final_dim=16)
 SETTINGS = TrainSettings(12, 3, 0.003, 10, batch_seconds=4, save_every=2, log_every=3, validate_every=6, ahead=2)
