@@ -64,7 +64,7 @@ def states_of(checkpoint: Path, manifest: Manifest, compute: Compute) -> list[Te
     for batch in batches([item.samples for item in manifest.utterances], 40.0):
         waves = [manifest.wave(index).to(compute.place()) for index in batch]
         with torch.inference_mode(), compute.autocast():
-            layers = every_layer(encoder, None, "after-norm", waves)
+            layers = every_layer(encoder, waves, "after-norm")
         for index, item in zip(batch, layers, strict=True):
             result[index] = item.states.half().cpu()
     return result
