@@ -8,7 +8,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 BENCH ?=
 RESULTS ?= results/mini
 
-.PHONY: demo plan efficiency bench bench-slurm test test-peers test-slurm lint format docs pretrain pretrain-phones clean help
+.PHONY: demo plan efficiency bench bench-slurm test test-peers test-s3prl test-slurm lint format docs pretrain pretrain-phones clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pi
 
 test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio and transformers, in an environment of its own
 	@$(VENV)-peers/bin/python -m pytest tests/peers
+
+test-s3prl: $(VENV)-s3prl/.ready  ## A training by s3prl's own runner on DAISY's states, in an environment of its own
+	@$(VENV)-s3prl/bin/python -m pytest tests/s3prl
 
 test-slurm: $(VENV)/.ready-dev  ## The nano run on a throw-away Slurm cluster of this machine, and through failures
 	@$(RUN) python -m pytest tests/slurm -rs
@@ -78,4 +81,9 @@ $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.ready
 $(VENV)-peers/.ready: pyproject.toml envs/peers.txt
 	test -x $(VENV)-peers/bin/pip || $(PYTHON) -m venv $(VENV)-peers
 	$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check --requirement envs/peers.txt --editable .
+	@touch $@
+
+$(VENV)-s3prl/.ready: pyproject.toml envs/s3prl.txt
+	test -x $(VENV)-s3prl/bin/pip || $(PYTHON) -m venv $(VENV)-s3prl
+	$(VENV)-s3prl/bin/pip install --quiet --disable-pip-version-check --requirement envs/s3prl.txt --editable .
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,31 @@ from torch import Tensor, nn
 from daisy.downstream.fusion import LayerSum
 from daisy.downstream.settings import Fusion
 from daisy.features.seen import normalise
+from daisy.hubert.early_exit import Granularity
 from daisy.library.model import load
+
+
+@dataclasses.dataclass(frozen=True)
+class UpstreamSettings:
+    """What the file behind s3prl's ``--upstream_model_config`` may say. Without the first five, nothing stops early.
+
+    Attributes:
+        rho: The scale of the task's threshold.
+        strategy: ``avg``, ``min-max`` or ``threshold``.
+        task: Whose calibration.
+        threshold: In nats, every layer a candidate.
+        layer: From 1, always there.
+        granularity: Whether every utterance exits for itself or the whole batch at once.
+        fusion: Whether all exits share the scalars by which states are weighed.
+    """
+
+    rho: float | None = None
+    strategy: str | None = None
+    task: str | None = None
+    threshold: float | None = None
+    layer: int | None = None
+    granularity: Granularity = "utterance"
+    fusion: Fusion = "dynamic"
 
 
 class DaisyUpstream(nn.Module):
@@ -20,14 +45,23 @@ class DaisyUpstream(nn.Module):
 
     Args:
         checkpoint: Any checkpoint that `daisy.load` reads.
-        stopping: Where utterances may stop: the keyword arguments of `daisy.library.model.Daisy`'s call.
+        fusion: How a `DaisyFeaturizer` of it sums its states.
+        granularity: Who exits, as in the call of `daisy.library.model.Daisy`.
+        stopping: Where utterances may stop, as there.
     """
 
-    def __init__(self, checkpoint: str | Path, **stopping: Any) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        *,
+        fusion: Fusion = "dynamic",
+        granularity: Granularity = "utterance",
+        **stopping: Any,
+    ) -> None:
         super().__init__()
         self.model = load(checkpoint)
         self.model.exits(**stopping)  # so that a contradictory request fails here
-        self.stopping = stopping
+        self.fusion, self.granularity, self.stopping = fusion, granularity, stopping
         # s3prl moves its upstreams as modules; the frozen encoder's weights follow.
         self.encoder, self.branches = self.model.checkpoint.encoder, self.model.checkpoint.branches
 
@@ -46,7 +80,7 @@ class DaisyUpstream(nn.Module):
             all K + 1 of them, as s3prl's own `Featurizer` has it, gives those zeros a share of the weight;
             `DaisyFeaturizer` does not. ``exit_layer``: per utterance k.
         """
-        out = self.model(list(wavs), **self.stopping)
+        out = self.model(list(wavs), granularity=self.granularity, **self.stopping)
         longest = max(states.shape[1] for states in out.features)
         hidden = out.features[0].new_zeros(self.model.layers + 1, len(wavs), longest, self.model.dim)
         for row, states in enumerate(out.features):
@@ -62,17 +96,16 @@ class DaisyFeaturizer(nn.Module):
     is s3prl's `Featurizer` with ``normalize=True``.
 
     Args:
-        upstream: Whose states it weighs.
-        kind: Whether all exits share their scalars.
+        upstream: Whose states it weighs; its `fusion` says whether all exits share their scalars.
 
     Attributes:
         output_dim: D.
         downsample_rate: Samples per frame: the model's hop, which is 320 for every published HuBERT.
     """
 
-    def __init__(self, upstream: DaisyUpstream, kind: Fusion = "dynamic") -> None:
+    def __init__(self, upstream: DaisyUpstream) -> None:
         super().__init__()
-        self.fusion = LayerSum(upstream.model.layers, kind)
+        self.fusion = LayerSum(upstream.model.layers, upstream.fusion)
         self.output_dim = upstream.model.dim
         self.downsample_rate = upstream.get_downsample_rates("hidden_states")
         self._frames = upstream.model.config.frames

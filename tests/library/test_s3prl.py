@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from models import large_shaped
+from runners import arguments
 from torch import nn
 
 import daisy
+from daisy.corpora.utterances import read_manifest
 from daisy.downstream.fusion import LayerSum
+from daisy.downstream.model import Downstream
+from daisy.downstream.split import load_split
+from daisy.features import states as feature_states
+from daisy.features.kept import load_features
 from daisy.features.seen import seen
 from daisy.features.settings import View
 from daisy.hubert.checkpoint import save
 from daisy.library.s3prl import DaisyFeaturizer, DaisyUpstream
+from daisy.tasks.asr import SpeechRecognition
 
 
 @pytest.fixture
@@ -37,8 +46,8 @@ def spread(scalars: nn.Parameter) -> None:
 
 @pytest.mark.parametrize("kind", ["dynamic", "dynamic-s"])
 def test_mixed_exits_as_downstream_models_see_them(path, waves, mixed, kind):
-    upstream = DaisyUpstream(path, **mixed)
-    featurizer = DaisyFeaturizer(upstream, kind)
+    upstream = DaisyUpstream(path, fusion=kind, **mixed)
+    featurizer = DaisyFeaturizer(upstream)
     spread(featurizer.fusion.scalars)
     fusion = LayerSum(upstream.model.layers, kind)
     fusion.load_state_dict(featurizer.fusion.state_dict())
@@ -49,6 +58,50 @@ def test_mixed_exits_as_downstream_models_see_them(path, waves, mixed, kind):
         expected = fusion(seen(View("after-norm"), states)[None], torch.tensor([k]))[0]
         assert features.shape == expected.shape == (states.shape[1], featurizer.output_dim)
         assert torch.allclose(features, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "dynamic-s"])
+def test_features_are_those_of_daisys_own_downstream_models(spoken, path, mixed, kind):
+    """Through the stage that keeps features on disk, and the batches that a training makes of them."""
+    upstream = DaisyUpstream(path, fusion=kind, **mixed)
+    featurizer = DaisyFeaturizer(upstream)
+    spread(featurizer.fusion.scalars)
+    manifest = read_manifest(spoken / "train.tsv")
+    waves = [manifest.wave(index) for index in range(len(manifest))]
+    result = upstream(waves)
+    exits = np.array(result["exit_layer"])
+    assert len(set(exits)) > 1
+    settings = {"view": {"states": "after-norm"}, "storage": "float32", "batch_seconds": 9.0}
+    files = {"checkpoint": spoken / "daisy.pt", "manifest": spoken / "train.tsv", "out": spoken / "states.npy"}
+    feature_states.main(arguments(settings, **files))
+    task = SpeechRecognition({"projection": 4, "hidden": 4, "layers": 1, "dropout": 0.0, "stride": 1}, "ab ")
+    own = Downstream(task, upstream.model.layers, upstream.model.dim, kind)
+    own.fusion.load_state_dict(featurizer.fusion.state_dict())
+    split = load_split(task, manifest, load_features(spoken / "states.npy"), exits)
+    states, layers, frames, _ = split.batch(range(len(manifest)))
+    for found, expected, count in zip(featurizer(waves, result), own.fusion(states, layers), frames, strict=True):
+        torch.testing.assert_close(found, expected[:count], rtol=1e-4, atol=1e-5)
+
+
+def test_batch_mates_change_nothing(path, waves, mixed):
+    upstream = DaisyUpstream(path, **mixed)
+    featurizer = DaisyFeaturizer(upstream)
+    spread(featurizer.fusion.scalars)
+    for together, wave in zip(featurizer(waves, upstream(waves)), waves, strict=True):
+        (alone,) = featurizer([wave], upstream([wave]))
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_may_exit_together(path, waves, mixed):
+    together = DaisyUpstream(path, granularity="batch", **mixed)(waves)["exit_layer"]
+    assert len(set(together)) == 1 and len(set(DaisyUpstream(path, **mixed)(waves)["exit_layer"])) > 1
+
+
+def test_the_rate_follows_the_model(tmp_path):
+    model = large_shaped()
+    save(tmp_path / "large.safetensors", model, "safetensors")
+    upstream = DaisyUpstream(tmp_path / "large.safetensors")
+    assert DaisyFeaturizer(upstream).downsample_rate == model.encoder.config.hop == 20
 
 
 def test_nothing_behind_an_exit_or_an_end_counts(path, waves, mixed):
@@ -67,8 +120,8 @@ def test_nothing_behind_an_exit_or_an_end_counts(path, waves, mixed):
 
 @pytest.mark.parametrize("kind", ["dynamic", "dynamic-s"])
 def test_scalars_learn_up_to_the_exit(path, waves, kind):
-    upstream = DaisyUpstream(path, layer=3)
-    featurizer = DaisyFeaturizer(upstream, kind)
+    upstream = DaisyUpstream(path, layer=3, fusion=kind)
+    featurizer = DaisyFeaturizer(upstream)
     torch.cat(featurizer(waves, upstream(waves))).square().sum().backward()
     gradient = featurizer.fusion.scalars.grad
     row = gradient[2] if kind == "dynamic-s" else gradient
@@ -95,8 +148,8 @@ def test_without_early_exit_it_is_s3prls_normalised_sum(path, waves):
 
 @pytest.mark.parametrize("kind", ["dynamic", "dynamic-s"])
 def test_what_s3prls_runner_reads(path, kind):
-    upstream = DaisyUpstream(path)
-    featurizer = DaisyFeaturizer(upstream, kind)
+    upstream = DaisyUpstream(path, fusion=kind)
+    featurizer = DaisyFeaturizer(upstream)
     assert featurizer.output_dim == upstream.model.dim
     assert featurizer.downsample_rate == upstream.model.config.hop
     assert [float(weight) for weight in featurizer.weights] == [0.0] * (upstream.model.layers + 1)

@@ -1,4 +1,4 @@
-"""The launcher of s3prl's `run_downstream.py`, with a stand-in for s3prl that calls as its runner does."""
+"""The launcher of s3prl's `run_downstream.py`, with a stand-in for s3prl; `make test-s3prl` has the real one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import types
 
 import pytest
 import torch
+from project import GOLDEN
 from torch import nn
 
 from daisy.common.torchaudio_shim import torchaudio
@@ -25,6 +26,17 @@ class Featurizer(nn.Module):
     def __init__(self, upstream, feature_selection, upstream_device, layer_selection, normalize):
         super().__init__()
         self.seen = (upstream, feature_selection, upstream_device, layer_selection, normalize)
+
+
+@pytest.fixture(autouse=True)
+def torchaudio_as_it_was(monkeypatch):
+    """What the launcher adds to it is gone after a test."""
+    monkeypatch.setattr(torchaudio, "load", torchaudio.load)
+    monkeypatch.setattr(torchaudio, "set_audio_backend", None, raising=False)
+    monkeypatch.setattr(torchaudio, "sox_effects", None, raising=False)
+    monkeypatch.delattr(torchaudio, "set_audio_backend")
+    monkeypatch.setitem(sys.modules, "torchaudio.sox_effects", None)
+    del sys.modules["torchaudio.sox_effects"]
 
 
 @pytest.fixture
@@ -46,8 +58,6 @@ def s3prl(monkeypatch, tmp_path):
     root, runner = modules["s3prl"], modules["s3prl.downstream.runner"]
     runner.Featurizer = Featurizer
     monkeypatch.setattr(sys, "argv", ["before"])
-    monkeypatch.setattr(torchaudio, "set_audio_backend", None, raising=False)  # put back as it was afterwards
-    monkeypatch.delattr(torchaudio, "set_audio_backend")
     torch.save({"Args": argparse.Namespace(seed=3)}, tmp_path / "states-1.ckpt")
 
     def main():
@@ -66,8 +76,8 @@ def s3prl(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("kind", ["dynamic", "dynamic-s"])
 def test_launcher(s3prl, path, waves, tmp_path, kind):
-    (tmp_path / "stopping.yaml").write_text("layer: 2\n")
-    s3prl_run.main(["-u", "daisy_local", "-k", path, "-g", str(tmp_path / "stopping.yaml"), "--fusion", kind])
+    (tmp_path / "stopping.yaml").write_text(f"layer: 2\nfusion: {kind}\n")
+    s3prl_run.main(["-u", "daisy_local", "-k", path, "-g", str(tmp_path / "stopping.yaml")])
     upstream, featurizer = s3prl.made
     assert isinstance(featurizer, DaisyFeaturizer) and featurizer.fusion.kind == kind
     result = upstream(waves)
@@ -91,6 +101,12 @@ def test_keys_of_s3prls_config_win(path, tmp_path):
     assert set(s3prl_run.daisy_local(path).stopping.values()) == {None}
 
 
+def test_how_exits_are_shared_is_said_with_stopping(path, tmp_path):
+    (tmp_path / "stopping.yaml").write_text("layer: 2\ngranularity: batch\nfusion: dynamic-s\n")
+    upstream = s3prl_run.daisy_local(path, str(tmp_path / "stopping.yaml"))
+    assert (upstream.granularity, DaisyFeaturizer(upstream).fusion.kind) == ("batch", "dynamic-s")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -111,17 +127,43 @@ def test_bad_stopping(path, tmp_path, text, message):
 def test_no_part_of_the_states(path, changed):
     upstream = s3prl_run.daisy_local(path)
     with pytest.raises(DaisyError, match="-s or -l selects a part"):
-        s3prl_run.make_featurizer(upstream, kind="dynamic", other=Featurizer, **{**CALLED_AS, **changed})
+        s3prl_run.make_featurizer(upstream, other=Featurizer, **{**CALLED_AS, **changed})
+
+
+def test_the_entry_alone_brings_the_featurizer(s3prl, path):
+    """As when s3prl itself finds it in a `hubconf.py`."""
+    runner = sys.modules["s3prl.downstream.runner"]
+    upstream = s3prl_run.daisy_local(path)
+    once = runner.Featurizer
+    assert s3prl_run.daisy_local(path) and runner.Featurizer is once
+    assert isinstance(once(upstream=upstream, normalize=False, **CALLED_AS), DaisyFeaturizer)
+    assert isinstance(once(upstream=nn.Linear(1, 1), normalize=False, **CALLED_AS), Featurizer)
+
+
+def test_what_torchaudio_lacks(waves):
+    for _ in range(2):
+        s3prl_run.complete(torchaudio)
+    torchaudio.set_audio_backend("sox_io")
+    from torchaudio.sox_effects import apply_effects_file
+
+    with pytest.raises(RuntimeError, match="no sox_effects"):
+        apply_effects_file("a.wav", [["norm"]])
+    wave, rate = torchaudio.load(sorted(GOLDEN.glob("*.wav"))[0])
+    assert rate == 16_000 and wave.shape == (1, len(waves[0])) and torch.equal(wave[0], waves[0])
 
 
 def test_no_fine_tuning():
     with pytest.raises(DaisyError, match="frozen"):
         s3prl_run.main(["-m", "train", "-u", "daisy_local", "-f"])
-    assert s3prl_run.arguments(["-u", "hubert", "-f"]) == ("dynamic", ["-u", "hubert", "-f"])
+
+
+def test_others_may_be_fine_tuned(s3prl, monkeypatch):
+    monkeypatch.setattr(s3prl.run_downstream, "main", lambda: None)
+    s3prl_run.main(["-u", "hubert", "-f"])
+    assert sys.argv == ["run_downstream.py", "-u", "hubert", "-f"]
 
 
 def test_without_s3prl(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3prl", None)
-    monkeypatch.setattr(torchaudio, "set_audio_backend", print, raising=False)
     with pytest.raises(DaisyError, match="Install s3prl"):
         s3prl_run.main(["-u", "daisy_local"])

@@ -34,7 +34,7 @@ def test_container_installs_the_project_itself():
     assert re.findall(r"pip install (?:--\S+ )*(.*)", recipe) == ["/opt/daisy"], "packages belong into pyproject.toml"
 
 
-@pytest.mark.parametrize("name", ["fairseq.txt", "peers.txt"])
+@pytest.mark.parametrize("name", ["fairseq.txt", "peers.txt", "s3prl.txt"])
 def test_other_environments_agree_with_the_project(name):
     lines = [line.split("#")[0].strip() for line in (ROOT / "envs" / name).read_text().splitlines()]
     wanted = [Requirement(line) for line in lines if line]
