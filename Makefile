@@ -8,7 +8,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 BENCH ?=
 RESULTS ?= results/mini
 
-.PHONY: demo plan efficiency bench bench-slurm test test-peers test-slurm lint format docs pretrain clean help
+.PHONY: demo plan efficiency bench bench-slurm test test-peers test-slurm lint format docs pretrain pretrain-phones clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
 
 pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES)
+
+pretrain-phones: $(VENV)/.ready  ## Train a HuBERT on the phones of synthetic speech instead (hours on 2 cores; goes on if ended)
+	@$(RUN) snakemake pretrain_phones --cores $(CORES)
 
 clean:  ## Remove the results of `make demo`, but nothing that it shares with other runs
 	rm -rf results/mini

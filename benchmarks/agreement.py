@@ -39,7 +39,8 @@ from daisy.exits.candidates import STRATEGIES
 from daisy.exits.method import Method
 from daisy.exits.request import cell
 from daisy.exits.rule import ExitRule
-from daisy.features.kept import Features, normalise
+from daisy.features.kept import Features
+from daisy.features.seen import seen
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import every_layer
 from daisy.tasks.base import set_metric
@@ -81,7 +82,7 @@ def systems_of(model: Checkpoint, options: Options, folder: Path) -> dict[str, F
 
         def run(wave: Tensor) -> tuple[Tensor, list[float]]:
             with compute.autocast():
-                (item,) = every_layer(model.encoder, model.branches, model.position, [wave])
+                (item,) = every_layer(model.encoder, [wave], model.position, model.branches, model.position)
             return item.states.float(), item.entropies
 
         return run
@@ -113,7 +114,7 @@ def one_task(task: str, model: Checkpoint, systems: dict[str, Forward], run: Pat
     downstream, manifest = load_downstream(found[0]), read_manifest(run / f"manifests/{task}/test.tsv")
     chosen = sample(manifest, options.recordings, options.seed)
     manifest = dataclasses.replace(manifest, utterances=tuple(manifest.utterances[index] for index in chosen))
-    features = {name: features_of(forward, manifest, task) for name, forward in systems.items()}
+    features = {name: features_of(forward, manifest, downstream) for name, forward in systems.items()}
     rules = {strategy: ExitRule(*cell({task: calibration}, task, rho, strategy)) for strategy in STRATEGIES}
     for name in systems:
         for strategy, rule in rules.items():
@@ -121,19 +122,27 @@ def one_task(task: str, model: Checkpoint, systems: dict[str, Forward], run: Pat
             yield {"task": task, "rho": rho, "strategy": strategy, "system": name, **values}
 
 
-def features_of(forward: Forward, manifest: Manifest, task: str) -> Features:
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What one system gives for all recordings: their states, and (recordings, K) entropies."""
+
+    features: Features
+    entropies: np.ndarray
+
+
+def features_of(forward: Forward, manifest: Manifest, downstream: Downstream) -> Found:
     """States and entropies of all recordings by one system, in memory."""
     states, entropies = [], []
     for index in range(len(manifest)):
         every, values = forward(manifest.wave(index))
-        kept = normalise(every)
-        states.append((kept.mean(1, keepdim=True) if TASKS[task].pooled else kept).transpose(0, 1).numpy())
+        states.append(seen(downstream.view, every).numpy())
         entropies.append([*values[:-1], 0.0])
-    return Features(np.concatenate(states), np.array([len(item) for item in states]), np.array(entropies))
+    features = Features(np.concatenate(states), np.array([len(item) for item in states]))
+    return Found(features, np.array(entropies))
 
 
 def compared(
-    features: dict[str, Features],
+    features: dict[str, Found],
     name: str,
     rule: ExitRule,
     downstream: Downstream,
@@ -145,8 +154,8 @@ def compared(
     exact, found = (rule.layers(item.entropies) for item in (own, other))
     reference, measured = own.entropies[:, :-1], other.entropies[:, :-1]
     difference = np.abs(measured - reference) / np.maximum(reference, 1e-9)
-    exact_value = judged(downstream, own, exact, manifest, options)
-    value, low, high = judged(downstream, other, found, manifest, options)
+    exact_value = judged(downstream, own.features, exact, manifest, options)
+    value, low, high = judged(downstream, other.features, found, manifest, options)
     return {
         "recordings": len(manifest),
         "exits_equal": float(np.mean(exact == found)),

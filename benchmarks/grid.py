@@ -5,10 +5,11 @@ Table `grid`: a row per task. Columns:
 - `system`, `against`, `ratio`, `lowest`, `highest`, `ms`: see `benchmarks.clock`.
 - `task`; `recordings`, `seconds`: how many, and of how much audio; `cells`: of the grid, baselines included.
 
-Systems: `full pass` is the features of all layers with entropies (the feature stage), the full model's downstream
-model on them, its scores and intervals; `grid` is the same features once, and from them nine cells (three thresholds,
-three strategies), the fixed exit at half the depth, and the full model. Weights are random. Left out: starting Python,
-and the speed measurement of an evaluation, which runs the real model on a sample and is there to take time.
+Systems: `full pass` is the states of all layers (the stage of states), the full model's downstream
+model on them, its scores and intervals; `grid` is the same, with a pass of its own for entropies, and from them nine
+cells (three thresholds, three strategies), the fixed exit at half the depth, and the full model. Weights are random.
+Left out: starting Python, and the speed measurement of an evaluation, which runs the real model on a sample and is
+there to take time.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ from daisy.corpora.utterances import Manifest, Utterance
 from daisy.downstream.cells import Cell, build_cells
 from daisy.downstream.model import Downstream
 from daisy.downstream.split import load_split
-from daisy.evaluation import evaluate
+from daisy.evaluation.outcomes import run_cells
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.candidates import STRATEGIES
+from daisy.exits.cell import GridCell
 from daisy.exits.method import DAISY, FULL, Method
 from daisy.exits.rule import ExitRule, all_candidates, histogram
+from daisy.features import entropies as measuring
 from daisy.features.kept import load_features
-from daisy.features.settings import FeaturesSettings
-from daisy.features.states import write_features
+from daisy.features.settings import EntropiesSettings, StatesSettings, View
+from daisy.features.states import write_states
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.tasks.loading import task_class
@@ -82,7 +85,8 @@ def one_task(
 ) -> Iterator[Row]:
     """The row of a task."""
     layers, dim = options.shape.layers, options.shape.dim
-    kept = FeaturesSettings(pooled=False, storage="float32", batch_seconds=60.0, compute=options.compute("float32"))
+    kept = StatesSettings(View("after-norm"), "float32", 60.0, options.compute("float32"))
+    asked = EntropiesSettings(60.0, options.compute("float32"))
     settings = EvaluationSettings(Method("daisy", 1.0), {}, 1000, 0, 0, options.seed, options.seed)
     torch.manual_seed(options.seed)
     task = task_class(name)(HEADS[name], list("abdefosw "))
@@ -90,24 +94,27 @@ def one_task(
     methods = methods_of(models, entropies)
 
     def features() -> None:
-        write_features(model, manifest, kept, out)
+        write_states(model.encoder, manifest, kept, out)
 
-    def score(methods: list[list[Cell]]) -> None:
-        split = load_split(task, manifest, load_features(out), FULL)
+    def measured() -> None:
+        measuring.measure(model, manifest, asked, "entropies")
+
+    def score(methods: list[dict[GridCell, Cell]]) -> None:
+        split = load_split(task, manifest, load_features(out), np.full(len(manifest), layers))
         for cells in methods:
-            evaluate.run_cells(cells, split, settings, options.threads)
+            run_cells(cells, split, entropies, settings, {}, options.threads)
 
     full, rest = methods[-1:], methods[:-1]
     features()
-    works = {"features": features, "full": lambda: score(full), "rest": lambda: score(rest)}
+    works = {"features": features, "entropies": measured, "full": lambda: score(full), "rest": lambda: score(rest)}
     taken = take_turns(works, options.rounds("grid"))
     total(taken, "full pass", ["features", "full"])
-    total(taken, "grid", ["features", "full", "rest"])
+    total(taken, "grid", ["features", "entropies", "full", "rest"])
     size = {"recordings": len(manifest), "seconds": manifest.seconds, "cells": sum(map(len, methods))}
     yield row(taken, "grid", "full pass", task=name, **size)
 
 
-def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cell]]:
+def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[dict[GridCell, Cell]]:
     """The cells of every method: three thresholds, half the depth, all of it."""
     layers = entropies.shape[1]
     methods = []
@@ -115,6 +122,6 @@ def methods_of(models: list[Downstream], entropies: np.ndarray) -> list[list[Cel
     for model, share in zip(models, SHARES, strict=False):
         tau = float(np.quantile(entropies, share))
         counts = histogram(ExitRule(all_candidates(1, layers), tau).layers(entropies), layers)
-        methods.append([*build_cells(model, DAISY, strategies, {"counts": counts, "tau": tau}).values()])
+        methods.append(build_cells(model, DAISY, strategies, {"counts": counts, "tau": tau}))
     half = Method("layer", layer=max(1, layers // 2))
-    return methods + [[*build_cells(*pair, {}, {}).values()] for pair in zip(models[-2:], (half, FULL), strict=True)]
+    return methods + [build_cells(*pair, {}, {}) for pair in zip(models[-2:], (half, FULL), strict=True)]

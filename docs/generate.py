@@ -50,7 +50,9 @@ def kind(part: Mapping[str, Any]) -> str:
     """Type and range of a field, in words."""
     if "enum" in part:
         return " or ".join(f"`{value}`" for value in part["enum"])
-    name = str(part.get("type", "any"))
+    name = part.get("type", "any")
+    if isinstance(name, list):
+        return " or ".join(kind({**part, "type": item}) for item in name)
     if name == "array":
         return f"list of {kind(part['items'])}"
     if name == "object":

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from daisy.workflow import slurm_status as status_checks
 from daisy.errors import DaisyError
+from daisy.exits.method import TASK_EXITS
 from daisy.workflow.slurm_orphans import end_orphans
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
@@ -61,8 +63,24 @@ def stored_code(wildcards):
 
 
 def models(wildcards):
-    """The stages on the features of the run's own branches, or of a variant's."""
+    """The stages with the run's own branches, or of a variant's."""
     return flow.models_of(wildcards.get("variant", ""))
+
+
+def states_of(part):
+    """Input function: the states of a part that a path's method reads; none if they are not kept."""
+    return lambda wildcards: flow.frozen.states(wildcards.task, part, method(wildcards))
+
+
+def entropies_of(part):
+    """Input function: the entropies of a part; none if a path's method exits by no entropy."""
+    return lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, part, method(wildcards))
+
+
+def running(wildcards):
+    """Input function: the model that runs when a path's method is timed; the frozen one is old, whatever its time."""
+    path = models(wildcards).runs(method(wildcards))
+    return ancient(path) if path == flow.context.checkpoint else path
 
 
 def method(wildcards):
@@ -78,6 +96,11 @@ def model_folder(wildcards):
 def trained(wildcards):
     """The training of a path's downstream model."""
     return models(wildcards).downstream(wildcards.task, method(wildcards), int(wildcards.seed))
+
+
+def topline_evaluation(wildcards):
+    """The evaluation of the full model, where the path's own wants an oracle; none elsewhere."""
+    return models(wildcards).topline_evaluation(wildcards.task, method(wildcards), wildcards.seed)
 
 
 def evaluated(wildcards):
@@ -97,7 +120,7 @@ def folder(name):
 
 def option(name):
     """Parameter function: `--name` with the stage's input of that name, or nothing where it has none."""
-    return lambda wildcards, input: f"--{name} {input[name]}" if input[name] else ""
+    return lambda wildcards, input: f"--{name.replace('_', '-')} {shlex.quote(str(input[name]))}" if input[name] else ""
 
 
 def curves(wildcards, output):

@@ -4,13 +4,14 @@
 rule evaluation:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        upstream=lambda wildcards: models(wildcards).upstream.file,
+        upstream=running,
         manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
-        features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "test"),
-        entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "test"),
+        states=states_of("test"),
+        entropies=entropies_of("test"),
         downstream=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
         exits=lambda wildcards: f"{model_folder(wildcards)}/exits.json",
         topline=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
+        topline_evaluation=topline_evaluation,
     output:
         results("evaluation/{task}/seed{seed}/{method}.json"),
     log:
@@ -22,12 +23,15 @@ rule evaluation:
         "../envs/daisy.yaml"
     threads: workflow.resource_settings.cores or 1
     params:
+        states=option("states"),
+        entropies=option("entropies"),
+        topline_evaluation=option("topline_evaluation"),
         settings=lambda wildcards: evaluated(wildcards).settings,
         code=lambda wildcards: evaluated(wildcards).code,
     shell:
         stage(
             "evaluation.evaluate",
-            "--upstream {input.upstream} --manifest {input.manifest} --features {input.features} "
+            "--upstream {input.upstream:q} --manifest {input.manifest} {params.states} {params.entropies} "
             "--downstream {input.downstream} --exits {input.exits} --topline {input.topline} "
-            "--out {output} --threads 1 --processes {threads}",
+            "{params.topline_evaluation} --out {output} --threads 1 --processes {threads}",
         )

@@ -1,19 +1,18 @@
-"""Features: a task's recordings run through the frozen model once; their entropies calibrate its thresholds."""
+"""Features: a task's hidden states from the frozen model, and the branches' entropies, which calibrate its thresholds."""
 
 
-rule features:
+rule states:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        upstream=of("upstream", "daisy.pt"),
+        checkpoint=ancient(flow.context.checkpoint),
         manifest=of("manifest", "{part}.tsv"),
-        like=lambda wildcards: flow.upstream.same_states(wildcards.key, wildcards.task, wildcards.part),
     output:
-        states=store_path("features-{task}-{part}-{key}/states.npy"),
-        entropies=store_path("features-{task}-{part}-{key}/states.npz"),
+        states=store_path("states-{task}-{part}-{key}/states.npy"),
+        frames=store_path("states-{task}-{part}-{key}/frames.npy"),
     log:
-        store_path("logs/features-{task}-{part}-{key}.log"),
+        store_path("logs/states-{task}-{part}-{key}.log"),
     benchmark:
-        store_path("benchmarks/features-{task}-{part}-{key}.tsv")
+        store_path("benchmarks/states-{task}-{part}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     resources:
@@ -21,19 +20,39 @@ rule features:
     params:
         settings=stored_settings,
         code=stored_code,
-        like=option("like"),
     shell:
         stage(
             "features.states",
-            "--upstream {input.upstream} --manifest {input.manifest} {params.like} --out {output.states} "
-            "--threads {threads}",
+            "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --out {output.states} --threads {threads}",
+        )
+
+
+rule entropies:
+    input:
+        corpus=lambda wildcards: flow.corpora.table(wildcards.task),
+        upstream=of("upstream", "daisy.pt"),
+        manifest=of("manifest", "{part}.tsv"),
+    output:
+        store_path("entropies-{task}-{part}-{key}/entropies.npz"),
+    log:
+        store_path("logs/entropies-{task}-{part}-{key}.log"),
+    benchmark:
+        store_path("benchmarks/entropies-{task}-{part}-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    params:
+        settings=stored_settings,
+        code=stored_code,
+    shell:
+        stage(
+            "features.entropies",
+            "--upstream {input.upstream} --manifest {input.manifest} --out {output} --threads {threads}",
         )
 
 
 rule calibration:
     input:
-        features=lambda wildcards: models(wildcards).upstream.states(wildcards.task, "train"),
-        entropies=lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, "train"),
+        entropies=lambda wildcards: f"{models(wildcards).upstream.measured[wildcards.task, 'train']}/entropies.npz",
     output:
         results("calibration/{task}/{rho}.json"),
     log:
@@ -46,4 +65,4 @@ rule calibration:
         settings=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).settings,
         code=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).code,
     shell:
-        stage("features.calibrate", "--features {input.features} --out {output}")
+        stage("features.calibrate", "--entropies {input.entropies} --out {output}")

@@ -27,18 +27,18 @@ rule noisy_speech:
         stage("noise.noisy", "--manifest {input.manifest} --noise {input.noise} --out {params.out}")
 
 
-rule noise_features:
+rule noise_states:
     input:
         audio=of("manifest", "audio"),
         manifest=of("manifest", "noisy.tsv"),
-        upstream=of("upstream", "daisy.pt"),
+        checkpoint=ancient(flow.context.checkpoint),
     output:
-        states=store_path("noise_features-{task}-{key}/states.npy"),
-        entropies=store_path("noise_features-{task}-{key}/states.npz"),
+        states=store_path("noise_states-{task}-{key}/states.npy"),
+        frames=store_path("noise_states-{task}-{key}/frames.npy"),
     log:
-        store_path("logs/noise_features-{task}-{key}.log"),
+        store_path("logs/noise_states-{task}-{key}.log"),
     benchmark:
-        store_path("benchmarks/noise_features-{task}-{key}.tsv")
+        store_path("benchmarks/noise_states-{task}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     threads: 2
@@ -50,7 +50,31 @@ rule noise_features:
     shell:
         stage(
             "features.states",
-            "--upstream {input.upstream} --manifest {input.manifest} --out {output.states} --threads {threads}",
+            "--checkpoint {input.checkpoint:q} --manifest {input.manifest} --out {output.states} --threads {threads}",
+        )
+
+
+rule noise_entropies:
+    input:
+        audio=of("manifest", "audio"),
+        manifest=of("manifest", "noisy.tsv"),
+        upstream=of("upstream", "daisy.pt"),
+    output:
+        store_path("noise_entropies-{task}-{key}/entropies.npz"),
+    log:
+        store_path("logs/noise_entropies-{task}-{key}.log"),
+    benchmark:
+        store_path("benchmarks/noise_entropies-{task}-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    threads: 2
+    params:
+        settings=stored_settings,
+        code=stored_code,
+    shell:
+        stage(
+            "features.entropies",
+            "--upstream {input.upstream} --manifest {input.manifest} --out {output} --threads {threads}",
         )
 
 
@@ -58,11 +82,11 @@ rule noise_evaluation:
     input:
         manifest=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/noisy.tsv",
         conditions=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/conditions.csv",
-        features=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npy",
-        entropies=lambda wildcards: f"{flow.noise.features[wildcards.task]}/states.npz",
+        states=lambda wildcards: flow.noise.states_of(wildcards.task, method(wildcards)),
+        entropies=lambda wildcards: flow.noise.entropies(wildcards.task, method(wildcards)),
         exits=results(f"downstream/{{task}}/seed{flow.context.first_seed}/{{method}}/exits.json"),
         downstream=lambda wildcards: flow.noise.downstream(wildcards.task, wildcards.method),
-        upstream=lambda wildcards: flow.noise.streams(wildcards.task),
+        checkpoint=lambda wildcards: ancient(flow.noise.model(wildcards.task)),
     output:
         expand(results("noise/{{task}}/{{method}}/{name}.csv"), name=NOISE_RESULTS),
     log:
@@ -75,13 +99,15 @@ rule noise_evaluation:
         settings=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).settings,
         code=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).code,
         downstream=option("downstream"),
-        upstream=option("upstream"),
+        states=option("states"),
+        entropies=option("entropies"),
+        checkpoint=option("checkpoint"),
         out=output_folder,
     shell:
         stage(
             "noise.evaluate",
-            "--manifest {input.manifest} --conditions {input.conditions} --features {input.features} "
-            "--exits {input.exits} {params.downstream} {params.upstream} --out {params.out} --threads {threads}",
+            "--manifest {input.manifest} --conditions {input.conditions} {params.states} "
+            "{params.entropies} --exits {input.exits} {params.downstream} {params.checkpoint} --out {params.out} --threads {threads}",
         )
 
 

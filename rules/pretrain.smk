@@ -1,4 +1,4 @@
-"""Pre-training of the embedded HuBERT with fairseq: clusters of MFCC first, then of its own layer 6.
+"""Pre-training of the embedded HuBERT with fairseq: clusters of MFCC first, then of its own layer 6; or on phones.
 
 Run by `snakemake pretrain`, never by a reproduction: the weights are part of the package. fairseq lives
 in an environment of its own (envs/fairseq.txt), which the first rule makes.
@@ -162,3 +162,29 @@ rule pretrained_model:
             "--checkpoint {input.checkpoint} --log {input.log} --manifest {input.manifest} "
             "--out {output.checkpoint} --card {output.card}",
         )
+
+
+rule pretrain_phones:
+    input:
+        recipe=flow.context.resource("config/pretrain/phones.yaml"),
+        recordings=flow.corpora.manifest("speech", "train"),
+        noise=lambda wildcards: flow.corpora.table("noise"),
+        probes=lambda wildcards: [
+            flow.corpora.manifest(task, part) for task in ("asr", "sid") for part in ("train", "dev")
+        ],
+    output:
+        checkpoint=cache_path("pretrain/phones/hubert.safetensors"),
+        card=cache_path("pretrain/phones/hubert.md"),
+    log:
+        cache_path("logs/pretrain_phones.log"),
+    conda:
+        "../envs/daisy.yaml"
+    threads: 2
+    params:
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        debian=cache_path("debian"),
+        probes=lambda wildcards, input: "--probe asr {} {} --probe sid {} {}".format(*input.probes),
+    shell:
+        "nice -n 19 python -m daisy.pretraining.recipe --config {input.recipe} --folder {params.folder} "
+        "--cache {params.debian} --recordings {input.recordings} --noise {input.noise} {params.probes} "
+        "--threads {threads} 2>&1 | tee {log}"

@@ -19,12 +19,11 @@ rule resolved_config:
 
 rule tables:
     input:
-        evaluations=expand(
-            results("evaluation/{task}/seed{seed}/{method}.json"),
-            task=flow.context.tasks,
-            seed=flow.config.seeds,
-            method=flow.context.methods,
-        ),
+        evaluations=[
+            results(f"evaluation/{task}/seed{seed}/{method}.json")
+            for task, method in flow.task_methods
+            for seed in flow.config.seeds
+        ],
         calibrations=expand(results("calibration/{task}/{rho}.json"), task=flow.context.tasks, rho=flow.scales),
     output:
         report(
@@ -119,13 +118,12 @@ rule report_page:
         summaries=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],
         dropped=flow.corpora.left_out,
         history=f"{flow.upstream.branches}/history.csv",
-        # Exits depend on no downstream weights, so one seed shows them all.
-        exits=expand(
-            results("downstream/{task}/seed{seed}/{method}/exits.json"),
-            task=flow.context.tasks,
-            seed=flow.context.first_seed,
-            method=flow.context.methods,
-        ),
+        beside=[f"{folder}/{name}.csv" for folder in flow.beside for name in ("grid", "entropy")],
+        # Exits by the branches depend on no downstream weights, so one seed shows them all.
+        exits=[
+            results(f"downstream/{task}/seed{flow.context.first_seed}/{method}/exits.json")
+            for task, method in flow.task_methods
+        ],
     output:
         report(
             results("report.html"),
@@ -144,10 +142,11 @@ rule report_page:
         tables=folder("tables"),
         figures=folder("figures"),
         card=f"--card {flow.card}" if flow.card else "",
+        beside=f"--beside {' '.join(flow.beside)}" if flow.beside else "",
     shell:
         stage(
             "report.page",
             "--tables {params.tables} --figures {params.figures} --config {input.config} "
             "--summaries {input.summaries} --dropped {input.dropped} --history {input.history} "
-            "--exits {input.exits} {params.card} --examples {input.examples} --out {output}",
+            "--exits {input.exits} {params.card} {params.beside} --examples {input.examples} --out {output}",
         )

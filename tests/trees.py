@@ -149,7 +149,7 @@ def all_of_them(parent: Path) -> dict[str, dict[str, object]]:
             "list": str(faces / "mini_veri_test_class.txt"),
             "list_sha256": list_sha256(faces),
         },
-        "voicebank-demand": {"root": str(voicebank_demand(parent)), "train": 6},
-        "libri2mix": {"root": str(libri2mix(parent, speech)), "dev": 4},
+        "voicebank-demand": {"root": str(voicebank_demand(parent)), "train": 6, "dev": 5},
+        "libri2mix": {"root": str(libri2mix(parent, speech)), "train": 5, "dev": 4},
         "musan": {"root": str(musan(parent))},
     }

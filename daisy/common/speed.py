@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+
+Name = TypeVar("Name", bound=Hashable)
+Item = TypeVar("Item")
 
 
 def take_turns(
-    works: Mapping[str, Callable[[], object]], rounds: int, tick: Callable[[], float] = time.perf_counter
-) -> dict[str, list[float]]:
+    works: Mapping[Name, Callable[[], object]], rounds: int, tick: Callable[[], float] = time.perf_counter
+) -> dict[Name, list[float]]:
     """Seconds of each work in each round; one more round beforehand warms up.
 
     The order turns with each round, so that a drift of the machine's speed meets all of them.
@@ -24,7 +27,7 @@ def take_turns(
         tick: The clock.
     """
     names = list(works)
-    taken: dict[str, list[float]] = {name: [] for name in names}
+    taken: dict[Name, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
@@ -37,16 +40,16 @@ def take_turns(
 
 
 def interleaved(
-    systems: Mapping[str, Callable[[Tensor], object]], waves: Sequence[Tensor], rounds: int
-) -> dict[str, float]:
+    systems: Mapping[Name, Callable[[Item], object]], waves: Sequence[Item], rounds: int
+) -> dict[Name, float]:
     """Seconds that each system takes for all recordings, loading excluded.
 
     Every recording goes through all systems, which take turns, before the next. The median over rounds
     counts, recording by recording.
 
     Args:
-        systems: What to time, by name; each takes a recording (samples,).
-        waves: The recordings, in memory.
+        systems: What to time, by name; each takes a recording.
+        waves: The recordings (samples,), or what stands for each of them in memory.
         rounds: Timed runs of each system on each recording.
 
     Returns:

@@ -88,6 +88,9 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         return [_build(parts[0], item, f"{name}[{place}]") for place, item in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return {key: _build(parts[1], item, f"{name}.{key}") for key, item in value.items()}
+    for part in parts if origin in (typing.Union, types.UnionType) else ():
+        if isinstance(value, dict) and (typing.get_origin(part) is dict or dataclasses.is_dataclass(part)):
+            return _build(part, value, name)
     if not _fits(kind, value):
         raise DaisyError(f"{name} is {value!r}, not {_words(kind)}", fix="Correct its value")
     return value

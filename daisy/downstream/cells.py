@@ -1,4 +1,4 @@
-"""The cells of an evaluation: a trained model, and where its utterances may stop, by strategy or at a fixed exit."""
+"""The cells of an evaluation: a trained model, and where its utterances may stop, by entropies or at a fixed exit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from daisy.downstream.model import Downstream
+from daisy.downstream.model import TaskModel
 from daisy.exits.candidates import candidate_layers
-from daisy.exits.method import Method
+from daisy.exits.cell import GridCell
+from daisy.exits.method import TASK_EXITS, Method
 from daisy.exits.rule import ExitRule
+from daisy.hubert.judge import Judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +21,12 @@ class Cell:
     Attributes:
         model: The downstream model.
         rule: Where an utterance stops.
+        judge: Whose entropies tell; None for the exit branches of the upstream.
     """
 
-    model: Downstream
+    model: TaskModel
     rule: ExitRule
+    judge: Judge | None = None
 
 
 def exit_rules(
@@ -39,7 +43,7 @@ def exit_rules(
     Raises:
         DaisyError: if the model lacks the method's layer, or a strategy is unknown.
     """
-    if not method.by_entropy:
+    if not method.adaptive:
         return {None: ExitRule((method.exit(layers),))}
     return {
         strategy: ExitRule(candidate_layers(strategy, trained["counts"], q), trained["tau"])
@@ -47,9 +51,23 @@ def exit_rules(
     }
 
 
+def by_scale(method: Method, trained: Mapping[str, Any]) -> dict[Method, Mapping[str, Any]]:
+    """What a training wrote about its exits, by the method with its scale: one of them but for a task's own exits."""
+    if method != TASK_EXITS:
+        return {method: trained}
+    return {Method(method.kind, float(item["rho"])): item for item in trained["scales"]}
+
+
 def build_cells(
-    model: Downstream, method: Method, strategies: Mapping[str, float], trained: Mapping[str, Any]
-) -> dict[str | None, Cell]:
-    """The cells of a method's trained model, by strategy; see `exit_rules`."""
-    rules = exit_rules(method, model.layers, strategies, trained)
-    return {strategy: Cell(model, rule) for strategy, rule in rules.items()}
+    model: TaskModel,
+    method: Method,
+    strategies: Mapping[str, float],
+    trained: Mapping[str, Any],
+    judge: Judge | None = None,
+) -> dict[GridCell, Cell]:
+    """The cells of a method's trained model; see `exit_rules`."""
+    return {
+        GridCell(scaled, strategy): Cell(model, rule, judge)
+        for scaled, exits in by_scale(method, trained).items()
+        for strategy, rule in exit_rules(scaled, model.layers, strategies, exits).items()
+    }

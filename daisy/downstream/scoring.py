@@ -8,7 +8,7 @@ import torch
 
 from daisy.common.batches import groups
 from daisy.common.forked import forked
-from daisy.downstream.model import Downstream
+from daisy.downstream.model import TaskModel
 from daisy.downstream.split import Split
 from daisy.tasks.base import Score, Task
 
@@ -25,7 +25,7 @@ twice as long for twelve, so that more would only be harder to share out."""
 
 
 def scores(
-    model: Downstream,
+    model: TaskModel,
     split: Split,
     indices: Sequence[int] | None = None,
     *,
@@ -50,7 +50,7 @@ def scores(
 
 
 def judge(
-    model: Downstream, split: Split, wanted: Iterable[tuple[int, int]], judged: Judged, processes: int = 1
+    model: TaskModel, split: Split, wanted: Iterable[tuple[int, int]], judged: Judged, processes: int = 1
 ) -> None:
     """Add to `judged` what it lacks of some scores.
 
@@ -63,7 +63,7 @@ def judge(
             to one.
     """
     model.eval()
-    device = model.fusion.scalars.device
+    device = model.device
     local = device.type == "cpu"
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in judged]
     frames = [int(split.features.frames[index]) for index, _ in missing]

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from daisy.common.cached import KEPT_SECONDS, Cached
 from daisy.corpora.utterances import Manifest
-from daisy.errors import DaisyError
-from daisy.exits.method import Method
-from daisy.exits.rule import ExitRule, all_candidates
 from daisy.features.kept import Features
 from daisy.tasks.base import Task
 from daisy.tasks.registry import TASKS
@@ -40,34 +37,15 @@ class Split:
         return padded, layers, frames, [self.examples[i] for i in indices]
 
 
-def load_split(
-    task: Task, manifest: Manifest, features: Features, method: Method, tau: float | None = None, floor: int = 1
-) -> Split:
-    """Join a manifest with its features, and find every utterance's exit layer.
+def load_split(task: Task, manifest: Manifest, features: Features, exits: np.ndarray) -> Split:
+    """Join a manifest with its features and exits.
 
     Args:
         task: What makes examples of the recordings.
         manifest: The recordings.
         features: Their features.
-        method: How utterances get their exits; with all candidates, if it is by entropy.
-        tau: The threshold in nats, which exits by entropy need.
-        floor: No utterance stops by entropy below this layer.
-
-    Raises:
-        DaisyError: if the features are of another manifest, or the model lacks the floor or the method's layer.
+        exits: (recordings,) where each stops.
     """
-    if len(features) != len(manifest):
-        raise DaisyError(
-            f"features of {len(features)} utterances for {len(manifest)} recordings",
-            file=manifest.root,
-            fix="Run the feature stage again",
-        )
-    layers = features.entropies.shape[1]
-    if method.by_entropy:
-        assert tau is not None
-        exits = ExitRule(all_candidates(floor, layers), tau).layers(features.entropies)
-    else:
-        exits = np.full(len(features), method.exit(layers))
     keep = manifest.seconds <= KEPT_SECONDS
     waves = Cached(manifest.wave, len(manifest), keep=keep) if TASKS[task.name].waves else ()
     return Split(features, exits, task.examples(manifest), waves)

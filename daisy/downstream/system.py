@@ -8,18 +8,22 @@ import torch
 from torch import Tensor
 
 from daisy.downstream.cells import Cell
-from daisy.features.kept import normalise
+from daisy.features.seen import seen
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.tasks.registry import TASKS
 
 
 @torch.inference_mode()
 def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, int]:
     """Run one recording (samples,) through upstream and downstream: the prediction and the exit layer."""
-    (item,) = upstream.run([wave.to(upstream.device)], candidates=cell.rule.candidates, tau=cell.rule.tau)
-    states = normalise(item.states).transpose(0, 1)
-    if TASKS[cell.model.task.name].pooled:
-        states = states.mean(0, keepdim=True)
+    view, rule = cell.model.view, cell.rule
+    (item,) = upstream.run(
+        [wave.to(upstream.device)],
+        candidates=rule.candidates,
+        tau=rule.tau,
+        states=view.states,
+        judge=cell.judge,
+    )
+    states = seen(view, item.states)
     frames = torch.tensor([len(states)])
     output = cell.model(states[None], torch.tensor([item.layer], device=states.device), frames)
     return cell.model.task.predict(output, frames, [wave])[0], item.layer
@@ -28,13 +32,16 @@ def predict(upstream: EarlyExitHubert, cell: Cell, wave: Tensor) -> tuple[Any, i
 def macs(upstream: EarlyExitHubert, cell: Cell, samples: int, layer: int) -> int:
     """Multiply-accumulate operations for a recording of `samples` samples that stops at `layer`.
 
-    Encoder, branches that were asked, and the downstream head; not the norms and the weighted sum.
+    Encoder, branches or heads that were asked, and the downstream head; not the norms and the weighted sum.
     """
     config = upstream.encoder.config
     frames = config.frames(samples)
-    total = config.macs(samples, layer) + cell.model.head.macs(frames)
+    total = config.macs(samples, layer) + cell.model.macs(frames)
     asked = sum(map(cell.rule.asks, range(1, layer + 1)))
-    if asked and upstream.branches is not None:
+    if asked and cell.judge is not None:
+        # Only a task's own heads judge in place of the branches, and one of them is the model's whole work.
+        total += asked * cell.model.macs(frames)
+    elif asked and upstream.branches is not None:
         _, classes, dim = upstream.branches.shape
         total += asked * frames * classes * dim
     return total

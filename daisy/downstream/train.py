@@ -6,135 +6,81 @@ exit layers of all training utterances are counted, and the histogram is an outp
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from daisy.common import stage
 from daisy.common.contents import digest
 from daisy.common.files import read_json, write_csv, write_json
 from daisy.common.seeds import generator
-from daisy.corpora.utterances import read_manifest
+from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.downstream.exits import EachItsOwn, TrainingExits, WholeBatch
 from daisy.downstream.model import Downstream, save_downstream
-from daisy.downstream.scoring import scores
 from daisy.downstream.settings import DownstreamSettings
 from daisy.downstream.split import Split, load_split
-from daisy.exits.rule import histogram
+from daisy.downstream.trainer import Trainer
+from daisy.errors import DaisyError
+from daisy.exits.rule import ExitRule, all_candidates
+from daisy.features.measured import load_measured
 from daisy.features.streamed import open_features
+from daisy.features.view import view_of
 from daisy.hubert.checkpoint import load
-from daisy.tasks.base import Task, set_metric
+from daisy.hubert.encoder import Hubert
+from daisy.tasks.base import Task
 from daisy.tasks.loading import task_class
-from daisy.training.loop import Loop, check_finite
+from daisy.training.loop import Loop
 from daisy.training.resume import Resumable
 from daisy.training.workers import Workers, start_workers
 
 
-def order(frames: np.ndarray, batch_size: int, seed: int) -> Iterator[list[int]]:
-    """Batches without end: in every epoch each utterance once, beside others of similar length."""
-    pool = 16 * batch_size
-    epoch = 0
-    while True:
-        shuffled = generator(seed, "order", epoch).permutation(len(frames))
-        groups: list[list[int]] = []
-        for start in range(0, len(shuffled), pool):
-            part = sorted(shuffled[start : start + pool].tolist(), key=lambda index: (frames[index], index))
-            groups += [part[place : place + batch_size] for place in range(0, len(part), batch_size)]
-        for place in generator(seed, "batches", epoch).permutation(len(groups)):
-            yield groups[place]
-        epoch += 1
-
-
-class Trainer:
-    """One downstream training.
+def prepare(
+    task: Task,
+    manifest: Manifest,
+    states: Path | None,
+    entropies: Path | None,
+    encoder: Hubert | None,
+    tau: float | None,
+    settings: DownstreamSettings,
+) -> tuple[Split, TrainingExits]:
+    """A split for training, and where its utterances exit.
 
     Args:
-        model: What is trained.
-        train: The training split.
-        dev: The split by which the model is chosen.
+        task: The task.
+        manifest: The recordings.
+        states: Their states; None if the model makes them.
+        entropies: Their entropies; None for a fixed exit.
+        encoder: The frozen model, if it makes states.
+        tau: The threshold in nats; None for a fixed exit.
         settings: Config of the stage.
-        workers: The processes that train together.
+
+    Raises:
+        DaisyError: if files do not fit together, or the model lacks the method's layer or the floor.
     """
-
-    def __init__(
-        self, model: Downstream, train: Split, dev: Split, settings: DownstreamSettings, workers: Workers
-    ) -> None:
-        self.model, self.train, self.dev, self.settings, self.workers = model, train, dev, settings, workers
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        decay = {"weight_decay": 0.0} if settings.optimizer == "adamw" else {}
-        self.optimizer = kinds[settings.optimizer](model.parameters(), settings.learning_rate, fused=True, **decay)
-        self.device = model.fusion.scalars.device
-        self.history: list[dict[str, Any]] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_value: float | None = None
-        self.losses: list[float] = []
-
-    def step(self, indices: Sequence[int], step: int) -> float:
-        """One update; the mean loss of the whole batch."""
-        self.model.train()
-        if self.settings.schedule == "linear":
-            # A function of the step alone: there is no state to resume.
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
-        self.optimizer.zero_grad()
-        loss, _ = self.workers.backward(indices, self.settings.accumulate, len, self.loss, self.model.parameters())
-        check_finite(loss, step, f"tasks.{self.settings.task}.learning_rate")
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        check_finite(float(norm), step, f"tasks.{self.settings.task}.learning_rate")
-        self.optimizer.step()
-        return loss
-
-    def loss(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """The mean loss of some utterances; nothing else is reported."""
-        states, exits, frames, examples = self.train.batch(indices)
-        with self.settings.compute.autocast():
-            output = self.model(states.to(self.device), exits.to(self.device), frames)
-        return self.model.task.loss(output.float(), frames, examples), torch.zeros(0)
-
-    def look_at_dev(self, step: int) -> None:
-        """Score the dev set, and keep the model if it is the best so far."""
-        metric = self.model.task.metrics[0]
-        value = set_metric(scores(self.model, self.dev), metric)
-        mean = sum(self.losses) / max(1, len(self.losses))
-        self.history.append({"step": step, "loss": mean, f"dev_{metric.name}": value})
-        self.losses = []
-        sign = 1 if metric.higher_is_better else -1
-        if self.best_value is None or sign * value > sign * self.best_value:
-            self.best_value, self.best = value, copy.deepcopy(self.model.state_dict())
-
-    def run(self, loop: Loop) -> None:
-        """Train to the last step, from where an earlier run stopped; the best model is loaded at the end."""
-        settings, metric = self.settings, self.model.task.metrics[0].name
-        done, extra = loop.saved.restore()
-        for name, value in extra.items():
-            setattr(self, name, value)
-
-        def update(step: int, indices: list[int]) -> tuple[dict[str, float], str]:
-            loss = self.step(indices, step)
-            self.losses.append(loss)
-            values = {"loss": loss}
-            if step % settings.dev_every == 0 or step == settings.steps:
-                self.look_at_dev(step)
-                values[f"dev_{metric}"] = self.history[-1][f"dev_{metric}"]
-            best = "" if self.best_value is None else f", best dev {metric} {self.best_value:.1f}"
-            return values, f"loss {loss:.3f}{best}"
-
-        names = ("history", "best", "best_value", "losses")
-        batches = order(self.train.features.frames, settings.batch_size, settings.seed)
-        loop.run(batches, update, lambda: {name: getattr(self, name) for name in names}, done)
-        self.model.load_state_dict(self.best)
+    features = open_features(states, manifest, encoder, view_of(task.name, task.options, settings.states))
+    layers, _ = features.shape
+    if not settings.method.by_entropy:
+        fixed = np.full(len(manifest), settings.method.exit(layers))
+        return load_split(task, manifest, features, fixed), EachItsOwn(fixed, layers)
+    if entropies is None or tau is None:
+        raise DaisyError("exits by entropy need entropies and a threshold", fix="Pass --train-entropies, --calibration")
+    measured = load_measured(entropies, len(manifest))
+    rule = ExitRule(all_candidates(settings.floor, layers), tau)
+    own = rule.layers(measured.entropies)
+    split = load_split(task, manifest, features, own)
+    together = settings.granularity == "batch"
+    return split, WholeBatch(measured, rule, settings.accumulate) if together else EachItsOwn(own, layers)
 
 
 def untrained(task: Task, shape: tuple[int, int], settings: DownstreamSettings, workers: Workers) -> Downstream:
     """The model before its first step, drawn by the seed; `shape` is (K, D) of the features."""
     torch.manual_seed(settings.seed)
-    model = Downstream(task, *shape, settings.fusion).to(settings.compute.place())
+    model = Downstream(task, *shape, settings.fusion, settings.states).to(settings.compute.place())
     if not workers.first:
         # Weights start alike in all processes; dropout must not.
         torch.manual_seed(generator(settings.seed, "worker", workers.rank).integers(2**31).item())
@@ -146,8 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__, threads=True)
     for split in ("train", "dev"):
         parser.add_argument(f"--{split}-manifest", type=Path, required=True)
-        parser.add_argument(f"--{split}-features", type=Path, required=True)
-    parser.add_argument("--upstream", type=Path, help="DAISY checkpoint (not needed where states are kept)")
+        parser.add_argument(f"--{split}-states", type=Path, help="made by the checkpoint where none are kept")
+        parser.add_argument(f"--{split}-entropies", type=Path, help="not needed for a fixed layer")
+    parser.add_argument("--checkpoint", type=Path, help="HuBERT (not needed where states are kept)")
     parser.add_argument("--calibration", type=Path, help="threshold (not needed for a fixed layer)")
     parser.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished training")
     parser.add_argument("--curves", type=Path, help="folder for TensorBoard")
@@ -162,17 +109,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     manifest = read_manifest(arguments.train_manifest)
     kind = task_class(settings.task)
     task = kind(settings.options, kind.learn_vocabulary(manifest))
-    upstream = load(arguments.upstream).to(settings.compute.place()) if arguments.upstream else None
-    train, dev = (
-        load_split(task, recordings, open_features(path, recordings, upstream), settings.method, tau, settings.floor)
-        for recordings, path in (
-            (manifest, arguments.train_features),
-            (read_manifest(arguments.dev_manifest), arguments.dev_features),
-        )
+    encoder = load(arguments.checkpoint).to(settings.compute.place()).encoder if arguments.checkpoint else None
+    train, exits = prepare(task, manifest, arguments.train_states, arguments.train_entropies, encoder, tau, settings)
+    dev, _ = prepare(
+        task,
+        read_manifest(arguments.dev_manifest),
+        arguments.dev_states,
+        arguments.dev_entropies,
+        encoder,
+        tau,
+        dataclasses.replace(settings, granularity="utterance"),
     )
     model = untrained(task, train.features.shape, settings, workers)
-    trainer = Trainer(model, train, dev, settings, workers)
-    inputs = (arguments.train_manifest, arguments.train_features.with_suffix(".npz"))
+    trainer = Trainer(model, train, dev, exits, settings, workers)
+    inputs = [path for path in (arguments.train_manifest, arguments.train_entropies) if path]
     saved = Resumable(
         arguments.state,
         {"model": model, "optimizer": trainer.optimizer},
@@ -184,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     workers.end()
     if not workers.first:
         return
-    counts = histogram(train.exits, model.layers)
+    batches = itertools.islice(trainer.batches(), settings.steps)
+    counts = exits.counts(list(batches))
     write_csv(arguments.history, list(trainer.history[0]), trainer.history)
     write_json(arguments.exits, {"task": settings.task, "tau": tau, "counts": counts})
     save_downstream(arguments.out, model.cpu())

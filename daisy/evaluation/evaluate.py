@@ -1,20 +1,20 @@
-"""Evaluate one trained method of a task on its test set: one cell per strategy, or one baseline.
+"""Evaluate one trained method of a task on its test set: a cell per strategy (and scale), or one baseline.
 
 What is predicted comes from the shared forward pass of the feature stage. Speed comes from real runs at
 batch 1, interleaved with the full model, on a seeded sample of the test set; those runs must stop at the
-same layers and score the same, or the stage fails.
+same layers and score the same, or the stage fails. Of DAISY's models an oracle makes a further cell.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from daisy.common import stage
 from daisy.common.audio import SAMPLE_RATE
@@ -22,55 +22,24 @@ from daisy.common.files import read_json, write_json
 from daisy.common.seeds import generator
 from daisy.common.speed import interleaved
 from daisy.corpora.utterances import Manifest, read_manifest
-from daisy.downstream.cells import Cell, build_cells
-from daisy.downstream.model import load_downstream
-from daisy.downstream.scoring import Judged, judge, scores, unprocessed
+from daisy.downstream.cells import Cell, build_cells, by_scale
+from daisy.downstream.model import TaskModel, load_downstream
+from daisy.downstream.scoring import Judged, unprocessed
 from daisy.downstream.split import Split, load_split
 from daisy.downstream.system import macs, predict
-from daisy.errors import DaisyError
-from daisy.evaluation.bootstrap import interval
+from daisy.downstream.task_exits import TaskExits, entropies, load_task_exits
+from daisy.evaluation.oracle import kept_scores, oracle, read_scores
+from daisy.evaluation.outcomes import Outcome, check_equal, run_cells, with_intervals
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.candidates import falls_back
-from daisy.exits.method import FULL, INPUT
+from daisy.exits.cell import GridCell
+from daisy.exits.method import FULL, INPUT, TASK_EXITS, Method
 from daisy.exits.rule import ExitRule, histogram
+from daisy.features.measured import load_measured
 from daisy.features.streamed import open_features
 from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.tasks.base import Score, Task, set_metric
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """A cell run over the whole test set from shared features."""
-
-    cell: Cell
-    split: Split
-    scores: list[Score]
-    values: dict[str, tuple[float, float, float]]
-
-
-def run_cells(cells: Sequence[Cell], split: Split, settings: EvaluationSettings, processes: int = 1) -> list[Outcome]:
-    """Predict and score the test set with the exits of each cell of one model, all of them at once."""
-    judged: Judged = {}
-    splits = [dataclasses.replace(split, exits=cell.rule.layers(split.features.entropies)) for cell in cells]
-    pairs = [pair for chosen in splits for pair in enumerate(chosen.exits.tolist())]
-    judge(cells[0].model, split, pairs, judged, processes)
-    outcomes = []
-    for cell, chosen in zip(cells, splits, strict=True):
-        scored = scores(cell.model, chosen, judged=judged)
-        outcomes.append(Outcome(cell, chosen, scored, with_intervals(cell.model.task, scored, settings)))
-    return outcomes
-
-
-def with_intervals(
-    task: Task, scored: Sequence[Score], settings: EvaluationSettings
-) -> dict[str, tuple[float, float, float]]:
-    """Every metric of a set of utterances, with the ends of its confidence interval."""
-    values = {}
-    for metric in task.metrics:
-        low, high = interval(scored, metric, draws=settings.draws, seed=settings.seed)
-        values[metric.name] = (set_metric(scored, metric), low, high)
-    return values
+from daisy.tasks.base import Task
 
 
 def sample(manifest: Manifest, count: int, seed: int) -> list[int]:
@@ -79,54 +48,74 @@ def sample(manifest: Manifest, count: int, seed: int) -> list[int]:
     return sorted(drawn.tolist())
 
 
-def check_equal(upstream: EarlyExitHubert, outcome: Outcome, manifest: Manifest, indices: Sequence[int]) -> None:
-    """Make sure that real runs stop and score as the shared features said.
+def measured_by(model: TaskModel, split: Split, path: Path | None) -> np.ndarray:
+    """(N, K) the entropies by which a method stops: the branches', or its own heads'; K is 0 for a fixed exit."""
+    if isinstance(model, TaskExits):
+        return entropies(model, split).numpy()
+    return load_measured(path, len(split.examples)).entropies if path else np.empty((len(split.examples), 0))
 
-    One recording in fifty may differ (at least one): an entropy within rounding of the threshold can
-    fall on either side of it.
 
-    Raises:
-        DaisyError: if more recordings differ.
-    """
-    different = []
-    task = outcome.cell.model.task
-    for index in indices:
-        prediction, layer = predict(upstream, outcome.cell, manifest.wave(index))
-        real, shared = task.score(prediction, outcome.split.examples[index]), outcome.scores[index]
-        same = all(math.isclose(real[name][0], shared[name][0], rel_tol=1e-3, abs_tol=1e-3) for name in real)
-        if layer != int(outcome.split.exits[index]) or not same:
-            different.append(manifest.utterances[index].id)
-    if len(different) > max(1, len(indices) // 50):
-        raise DaisyError(
-            f"{len(different)} of {len(indices)} recordings stop elsewhere or score otherwise in a run of the model "
-            f"than by the shared features, {different[0]} for one",
-            fix="Make the features again with this model and version; if it persists, report it as a fault",
-        )
+def outcomes_of(
+    model: TaskModel,
+    split: Split,
+    measured: np.ndarray,
+    trained: Mapping[str, Any],
+    settings: EvaluationSettings,
+    topline: Path | None,
+    processes: int,
+) -> dict[GridCell, Outcome]:
+    """Every cell of the method, and the oracle's if the full model's evaluation is given."""
+    judge = model if isinstance(model, TaskExits) else None
+    cells = build_cells(model, settings.method, settings.strategies, trained, judge)
+    judged: Judged = {}
+    outcomes = run_cells(cells, split, measured, settings, judged, processes)
+    if topline:
+        full = read_scores(topline, model.task.metrics[0], len(split.examples))
+        cell = next(iter(cells.values()))
+        key = GridCell(Method("oracle", settings.method.rho))
+        outcomes[key] = oracle(cell, split, full, judged, settings, processes)
+    return outcomes
+
+
+def timed(
+    upstream: EarlyExitHubert,
+    outcomes: Mapping[GridCell, Outcome],
+    topline: TaskModel,
+    waves: Mapping[int, Tensor],
+    rounds: int,
+) -> tuple[dict[GridCell, float], float]:
+    """Seconds that every cell takes for some recordings, and the full model beside them."""
+    full = Cell(topline, ExitRule((upstream.layers,)))
+
+    def run(outcome: Outcome | None, index: int) -> object:
+        return predict(upstream, outcome.at(index) if outcome else full, waves[index])
+
+    systems: dict[GridCell | None, Any] = {key: functools.partial(run, item) for key, item in outcomes.items()}
+    seconds = interleaved(systems | {None: functools.partial(run, None)}, list(waves), rounds)
+    beside = seconds.pop(None)
+    return {key: value for key, value in seconds.items() if key is not None}, beside
 
 
 def rows(
-    settings: EvaluationSettings,
     task: str,
-    outcomes: Mapping[str | None, Outcome],
+    outcomes: Mapping[GridCell, Outcome],
     manifest: Manifest,
     upstream: EarlyExitHubert,
-    seconds: Mapping[str, float],
+    seconds: Mapping[GridCell, float],
+    full_seconds: float,
     timed_seconds: float,
 ) -> list[dict[str, Any]]:
-    """The method's rows of the grid: one per strategy and metric."""
+    """The method's rows of the grid: one per cell and metric."""
     result = []
-    for strategy, outcome in outcomes.items():
+    for key, outcome in outcomes.items():
         exits = outcome.split.exits.tolist()
-        work = sum(macs(upstream, outcome.cell, manifest.utterances[i].samples, k) for i, k in enumerate(exits))
-        taken = seconds[str(strategy)]
+        work = sum(macs(upstream, outcome.at(i), manifest.utterances[i].samples, k) for i, k in enumerate(exits))
         for metric in outcome.cell.model.task.metrics:
             value, low, high = outcome.values[metric.name]
             result.append(
                 {
                     "task": task,
-                    "method": settings.method.row,
-                    "rho": settings.method.rho,
-                    "strategy": strategy,
+                    **named(key),
                     "metric": metric.name,
                     "value": value,
                     "ci_low": low,
@@ -135,13 +124,18 @@ def rows(
                     "n_utterances": len(exits),
                     "mean_exit_layer": sum(exits) / len(exits),
                     "macs_per_second": work / manifest.seconds,
-                    "rtf": taken / timed_seconds,
-                    "speedup_vs_full": seconds["full"] / taken,
+                    "rtf": seconds[key] / timed_seconds,
+                    "speedup_vs_full": full_seconds / seconds[key],
                     "candidates": list(outcome.cell.rule.candidates),
-                    "tau": outcome.cell.rule.tau if settings.method.by_entropy else None,
+                    "tau": outcome.cell.rule.tau if key.method.adaptive else None,
                 }
             )
     return result
+
+
+def named(key: GridCell) -> dict[str, Any]:
+    """A cell in the columns of a table."""
+    return {"method": key.method.row, "rho": key.method.rho, "strategy": key.strategy}
 
 
 def input_rows(task: Task, split: Split, settings: EvaluationSettings, processes: int) -> list[dict[str, Any]]:
@@ -174,15 +168,31 @@ def input_rows(task: Task, split: Split, settings: EvaluationSettings, processes
     ]
 
 
+def finish(
+    grid: Sequence[dict[str, Any]], exits: Mapping[Method, Mapping[str, Any]], settings: EvaluationSettings
+) -> None:
+    """Note in every row whether its candidates are a fallback, and tell of it."""
+    for row in grid:
+        strategy = row["strategy"]
+        counts = exits[Method.parse(row["method"], row["rho"])]["counts"] if strategy else []
+        row["fallback"] = bool(strategy) and falls_back(strategy, counts, settings.strategies[strategy])
+        print(
+            f"{row['task']} {row['method']} {row['rho'] or ''} {strategy or ''}: {row['metric']} "
+            f"{row['value']:.2f}, mean exit {row['mean_exit_layer']:.2f}, {row['speedup_vs_full']:.2f}x"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
-    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
+    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint; HuBERT does for a fixed exit")
     parser.add_argument("--manifest", type=Path, required=True, help="the test set")
-    parser.add_argument("--features", type=Path, required=True, help="its features")
+    parser.add_argument("--states", type=Path, help="its states; made by the model where none are kept")
+    parser.add_argument("--entropies", type=Path, help="its entropies (not needed for a fixed exit)")
     parser.add_argument("--downstream", type=Path, required=True, help="the downstream model to evaluate")
     parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
     parser.add_argument("--topline", type=Path, required=True, help="the downstream model of the full upstream")
+    parser.add_argument("--topline-evaluation", type=Path, help="the full model's evaluation, for an oracle")
     parser.add_argument("--out", type=Path, required=True, help="output: rows of the grid, exits per layer")
     parser.add_argument("--processes", type=int, default=1, help="how many score the test set (default: 1)")
     arguments = parser.parse_args(argv)
@@ -191,38 +201,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = settings.compute.place()
     checkpoint, manifest = load(arguments.upstream).to(device), read_manifest(arguments.manifest)
     upstream = EarlyExitHubert(checkpoint)
-    model, topline = (load_downstream(path).to(device) for path in (arguments.downstream, arguments.topline))
+    load_trained = load_task_exits if settings.method == TASK_EXITS else load_downstream
+    model, topline = load_trained(arguments.downstream).to(device), load_downstream(arguments.topline).to(device)
     trained = read_json(arguments.exits)
-    features = open_features(arguments.features, manifest, checkpoint)
-    split = load_split(model.task, manifest, features, FULL)
-    systems = build_cells(model, settings.method, settings.strategies, trained)
-    outcomes = dict(zip(systems, run_cells(list(systems.values()), split, settings, arguments.processes), strict=True))
+    features = open_features(arguments.states, manifest, checkpoint.encoder, model.view)
+    split = load_split(model.task, manifest, features, np.full(len(manifest), model.layers))
+    measured = measured_by(model, split, arguments.entropies)
+    outcomes = outcomes_of(model, split, measured, trained, settings, arguments.topline_evaluation, arguments.processes)
     indices = sample(manifest, settings.timed, settings.seed)
     for outcome in outcomes.values():
         check_equal(upstream, outcome, manifest, indices)
-    timed = {str(key): outcome.cell for key, outcome in outcomes.items()}
-    timed["full"] = Cell(topline, ExitRule((upstream.layers,)))
-    waves = [manifest.wave(index) for index in indices]
-    timing = {name: functools.partial(predict, upstream, cell) for name, cell in timed.items()}
-    seconds = interleaved(timing, waves, settings.rounds)
-    audio = sum(len(wave) for wave in waves) / SAMPLE_RATE
-    grid = rows(settings, model.task.name, outcomes, manifest, upstream, seconds, audio)
-    for row in grid:
-        q = settings.strategies.get(row["strategy"], 0.0) if row["strategy"] else 0.0
-        row["fallback"] = row["strategy"] is not None and falls_back(row["strategy"], trained["counts"], q)
-        print(
-            f"{row['task']} {row['method']} {row['rho'] or ''} {row['strategy'] or ''}: {row['metric']} "
-            f"{row['value']:.2f}, mean exit {row['mean_exit_layer']:.2f}, {row['speedup_vs_full']:.2f}x"
-        )
+    waves = {index: manifest.wave(index) for index in indices}
+    seconds, full_seconds = timed(upstream, outcomes, topline, waves, settings.rounds)
+    audio = sum(map(len, waves.values())) / SAMPLE_RATE
+    grid = rows(model.task.name, outcomes, manifest, upstream, seconds, full_seconds, audio)
+    finish(grid, by_scale(settings.method, trained), settings)
+    exits = [
+        {**named(key), "counts": histogram(outcome.split.exits, upstream.layers)} for key, outcome in outcomes.items()
+    ]
+    result = {"task": model.task.name, "method": settings.method.row, "rho": settings.method.rho, "exits": exits}
     if settings.method == FULL:
         grid += input_rows(model.task, split, settings, arguments.processes)
-    grid = [{**row, "seed": settings.training_seed} for row in grid]
-    exits = [
-        {"strategy": key, "counts": histogram(outcome.split.exits, upstream.layers)}
-        for key, outcome in outcomes.items()
-    ]
-    named = {"task": model.task.name, "method": settings.method.row, "rho": settings.method.rho}
-    write_json(arguments.out, {**named, "rows": grid, "exits": exits})
+        result |= kept_scores(model.task, outcomes[GridCell(FULL)].scores)
+    write_json(arguments.out, {**result, "rows": [{**row, "seed": settings.training_seed} for row in grid]})
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ class CellRow:
 
     Attributes:
         task: The task's name.
-        method: ``daisy``, ``full``, ``layerN``, or ``input``: the recordings as they are, with 0 for all that a
-            model would cost.
+        method: ``daisy``, ``full``, ``layerN``, ``task-ee``, ``oracle``, or ``input``: the recordings as they are, with
+            0 for all that a model would cost.
         rho: The threshold's scale; None for a baseline.
-        strategy: How candidate layers were chosen; None for a baseline.
+        strategy: How candidate layers were chosen; None for a baseline and an oracle.
     """
 
     task: str
@@ -101,22 +101,20 @@ class ThresholdRow:
     """A threshold in nats, and the rule that gave it: ``thresholds.csv``."""
 
     task: str
+    method: str
     rho: float
     tau: float
     rule: str
 
-
-@dataclasses.dataclass(frozen=True)
-class CandidateRow:
-    """Candidate layers, separated by spaces; whether ``threshold`` fell back: ``candidates.csv``."""
-
-    task: str
-    rho: float
-    strategy: str
-    candidates: str
-    fallback: bool
-
     @property
     def cell(self) -> GridCell:
-        """What the row is about."""
-        return GridCell(Method("daisy", self.rho), self.strategy)
+        """The method that stops by it, without a choice of candidates."""
+        return GridCell(Method.parse(self.method, self.rho))
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateRow(CellRow):
+    """Candidate layers, separated by spaces; whether ``threshold`` fell back: ``candidates.csv``."""
+
+    candidates: str
+    fallback: bool

@@ -6,7 +6,7 @@ Data alone, since every checkpoint may hold some: what follows from them is `dai
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -17,21 +17,24 @@ class Calibration:
     Attributes:
         rule: How a threshold follows from rho: ``midrange`` or ``absolute``.
         mean_entropy: E_bar_k for k = 1..K on the task's training set, in nats.
-        absolute: The task's threshold in nats, for the rule ``absolute``.
+        absolute: The task's threshold in nats at every rho, for the rule ``absolute``.
         q: The share that the strategy ``threshold`` asks of a layer.
         counts: For every calibrated rho, how many training utterances stopped at layers 1..K.
     """
 
     rule: str
     mean_entropy: tuple[float, ...]
-    absolute: float | None
+    absolute: dict[float, float] | None
     q: float
     counts: dict[float, tuple[int, ...]]
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         counts = {str(rho): list(values) for rho, values in sorted(self.counts.items())}
-        return {**dataclasses.asdict(self), "mean_entropy": list(self.mean_entropy), "counts": counts}
+        given = sorted((self.absolute or {}).items())
+        absolute = {str(rho): tau for rho, tau in given} or None
+        plain = {"mean_entropy": list(self.mean_entropy), "absolute": absolute, "counts": counts}
+        return {**dataclasses.asdict(self), **plain}
 
 
 def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
@@ -45,10 +48,18 @@ def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
         try:
             counts = {float(rho): tuple(int(n) for n in numbers) for rho, numbers in item["counts"].items()}
             mean = tuple(float(number) for number in item["mean_entropy"])
-            calibration = Calibration(str(item["rule"]), mean, item.get("absolute"), float(item["q"]), counts)
+            absolute = _absolute(item.get("absolute"), counts)
+            calibration = Calibration(str(item["rule"]), mean, absolute, float(item["q"]), counts)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the calibration of {task} is malformed ({error})") from None
         if {len(mean), *map(len, counts.values())} != {layers}:
             raise ValueError(f"the calibration of {task} is for {len(mean)} layers, the model has {layers}")
         result[task] = calibration
     return result
+
+
+def _absolute(value: Any, scales: Iterable[float]) -> dict[float, float] | None:
+    """Thresholds at every scale; older files have one number, which they multiplied by the scale."""
+    if isinstance(value, int | float):
+        return {rho: rho * value for rho in scales}
+    return value and {float(rho): float(tau) for rho, tau in value.items()}

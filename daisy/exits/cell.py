@@ -8,7 +8,7 @@ from typing import Any
 from daisy.exits.candidates import STRATEGIES
 from daisy.exits.method import Kind, Method
 
-ORDER: tuple[Kind, ...] = ("full", "layer", "daisy", "input")
+ORDER: tuple[Kind, ...] = ("full", "layer", "daisy", "task-ee", "oracle", "input")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class GridCell:
 
     Attributes:
         method: How exits come about.
-        strategy: How DAISY's candidate layers are chosen; None for every other method.
+        strategy: How candidate layers are chosen, where exits follow entropies; None for every other method.
     """
 
     method: Method
@@ -28,7 +28,7 @@ class GridCell:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Sort key: full, fixed layers by their number, DAISY by scale and strategy, then the input."""
+        """Sort key: full, fixed layers by number, DAISY and task exits by scale and strategy, oracle, input."""
         place = STRATEGIES.index(self.strategy) if self.strategy in STRATEGIES else len(STRATEGIES)
         kind, layer, rho = ORDER.index(self.method.kind), self.method.layer or 0, self.method.rho or 0.0
         return kind, layer, rho, place, self.strategy or ""

@@ -1,21 +1,27 @@
 """Methods: how an utterance gets its exit layer, and what that is called in paths, tables and figures.
 
 A method is ``daisy`` at one scale of the threshold (exits by entropy), ``full`` (all layers), ``layerN`` (always the
-first N layers), or ``input``, the method of table rows that judge recordings as they are. Trainings depend on this
-module: the words of figures and reports are in `daisy.report.wording`, the order of tables in `daisy.exits.cell`.
+first N layers), or ``task-ee``: exits by the entropy of heads that were trained for the task, one per layer; they are
+trained without a scale, and judged at each. Two more occur in tables alone: ``oracle``, DAISY's model at the exits of
+who knows the answer, and ``input``, the recordings as they are. Trainings depend on this module: the words of figures
+and reports are in `daisy.report.wording`, the order of tables in `daisy.exits.cell`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import typing
 from typing import Literal
 
 from daisy.common.for_people import for_people
 from daisy.errors import DaisyError
 
-Kind = Literal["full", "layer", "daisy", "input"]
-FIX = "Use daisy, full, or layer and a number"
+Kind = Literal["full", "layer", "daisy", "task-ee", "oracle", "input"]
+SCALED = ("daisy", "task-ee", "oracle")
+"""The kinds that have a scale, or stand for all scales."""
+
+FIX = "Use daisy, full, layer and a number, or task-ee"
 
 
 def rho_name(rho: float) -> str:
@@ -36,7 +42,7 @@ class Method:
 
     Attributes:
         kind: What decides.
-        rho: The scale of the threshold; of ``daisy`` alone.
+        rho: The scale of the threshold; of ``daisy``, ``task-ee`` and ``oracle`` alone.
         layer: The layer of every exit; of ``layer`` alone.
 
     Raises:
@@ -48,8 +54,9 @@ class Method:
     layer: int | None = None
 
     def __post_init__(self) -> None:
-        known = self.kind in ("full", "layer", "daisy", "input")
-        if not known or (self.kind == "layer") != bool(self.layer) or (self.rho is not None and self.kind != "daisy"):
+        known = self.kind in typing.get_args(Kind)
+        scaled = self.rho is not None
+        if not known or (self.kind == "layer") != bool(self.layer) or (scaled and self.kind not in SCALED):
             raise DaisyError(f"no method: {self.kind!r} with the scale {self.rho} and the layer {self.layer}", fix=FIX)
 
     @classmethod
@@ -63,12 +70,12 @@ class Method:
         Raises:
             DaisyError: if there is no such method.
         """
-        if name in ("full", "input", "daisy"):
+        if name in typing.get_args(Kind) and name != "layer":
             return cls(name, rho)  # type: ignore[arg-type]
         if match := re.fullmatch(r"layer([1-9]\d*)", name):
             return cls("layer", rho, int(match[1]))
-        if match := re.fullmatch(r"daisy-rho(\d+(\.\d+)?(e[+-]\d+)?)", name):
-            return cls("daisy", float(match[1]))
+        if match := re.fullmatch(rf"({'|'.join(SCALED)})-rho(\d+(\.\d+)?(e[+-]\d+)?)", name):
+            return cls(match[1], float(match[2]))  # type: ignore[arg-type]
         raise DaisyError(f"the method {name!r} is unknown", fix=FIX)
 
     @property
@@ -89,14 +96,26 @@ class Method:
     @property
     @for_people
     def in_words(self) -> str:
-        """The method as figures and reports write it, DAISY with its scale if it has one."""
-        known = {"full": "full model", "layer": f"first {self.layer} layers", "input": "unprocessed input"}
-        return known.get(self.kind, "DAISY") + ("" if self.rho is None else f" ρ {rho_text(self.rho)}")
+        """The method as figures and reports write it, with its scale if it has one."""
+        known = {
+            "full": "full model",
+            "layer": f"first {self.layer} layers",
+            "daisy": "DAISY",
+            "task-ee": "task exits",
+            "oracle": "oracle",
+            "input": "unprocessed input",
+        }
+        return known[self.kind] + ("" if self.rho is None else f" ρ {rho_text(self.rho)}")
 
     @property
     def by_entropy(self) -> bool:
-        """Whether utterances exit by their entropies."""
+        """Whether utterances exit by the entropies of the exit branches."""
         return self.kind == "daisy"
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether every utterance exits where entropies say: of the exit branches, or of a task's own exits."""
+        return self.kind in ("daisy", "task-ee")
 
     def exit(self, layers: int) -> int:
         """The one layer of every exit, in a model of `layers` layers.
@@ -112,5 +131,5 @@ class Method:
         return layers if self.layer is None else self.layer
 
 
-DAISY, FULL, INPUT = Method("daisy"), Method("full"), Method("input")
-"""DAISY whatever its scale, the topline, and the recordings as they are."""
+DAISY, TASK_EXITS, FULL, INPUT = Method("daisy"), Method("task-ee"), Method("full"), Method("input")
+"""DAISY and a task's own exits whatever their scale, the topline, and the recordings as they are."""

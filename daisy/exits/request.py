@@ -28,7 +28,7 @@ def cell(
             f"rho {rho:g} is not calibrated for {task} (calibrated: {known})",
             fix="Use one of these, or pass threshold= in nats",
         )
-    absolute = {} if calibration.absolute is None else {task: calibration.absolute}
+    absolute = (calibration.absolute or {}).get(rho)
     tau = threshold_for(calibration.rule, task, rho, calibration.mean_entropy, absolute)
     return candidate_layers(strategy, calibration.counts[rho], calibration.q), tau
 

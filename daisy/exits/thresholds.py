@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from daisy.errors import DaisyError
 
@@ -22,25 +22,26 @@ def midrange(mean_entropy: Sequence[float], rho: float) -> float:
     return rho * (max(mean_entropy) + min(mean_entropy)) / 2
 
 
-def threshold_for(
-    rule: str, task: str, rho: float, mean_entropy: Sequence[float], absolute: Mapping[str, float]
-) -> float:
+def threshold_for(rule: str, task: str, rho: float, mean_entropy: Sequence[float], absolute: float | None) -> float:
     """The threshold of a task.
 
     Args:
-        rule: ``midrange``, or ``absolute`` for `absolute[task] * rho`, as the published code scales it.
+        rule: ``midrange``, or ``absolute`` for a number of the config, used as it stands: the published code compares
+            entropies with its setting `u_threshold`, and scales nothing.
         task: The task's name.
         rho: The scale.
         mean_entropy: E_bar_k for k = 1..K, in nats.
-        absolute: A threshold in nats per task.
+        absolute: The config's threshold in nats for this task and scale, if it has one.
 
     Raises:
-        DaisyError: if `absolute` lacks the task or the rule is unknown.
+        DaisyError: if the config has none, or the rule is unknown.
     """
     if rule == "midrange":
         return midrange(mean_entropy, rho)
     if rule != "absolute":
         raise DaisyError(f"the threshold rule {rule!r} is unknown", fix="Use midrange or absolute")
-    if task not in absolute:
-        raise DaisyError(f"no absolute threshold for the task {task}", fix=f"Set thresholds.absolute.{task}")
-    return rho * absolute[task]
+    if absolute is None:
+        raise DaisyError(
+            f"no absolute threshold for the task {task} at rho {rho:g}", fix=f"Set thresholds.absolute.{task}"
+        )
+    return absolute

@@ -8,18 +8,18 @@ from pathlib import Path
 from daisy.common import stage
 from daisy.common.files import write_json
 from daisy.exits.thresholds import threshold_for
-from daisy.features.kept import load_features
+from daisy.features.measured import load_measured
 from daisy.features.settings import CalibrationSettings
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--features", type=Path, required=True, help="features of the training set")
+    parser.add_argument("--entropies", type=Path, required=True, help="entropies of the training set")
     parser.add_argument("--out", type=Path, required=True, help="output: mean entropy per layer, and tau")
     arguments = parser.parse_args(argv)
     settings = stage.settings(CalibrationSettings, arguments.settings)
-    mean = load_features(arguments.features).entropies.mean(axis=0).tolist()
+    mean = load_measured(arguments.entropies).entropies.mean(axis=0).tolist()
     tau = threshold_for(settings.rule, settings.task, settings.rho, mean, settings.absolute)
     write_json(
         arguments.out,

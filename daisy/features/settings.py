@@ -6,24 +6,52 @@ import dataclasses
 from typing import Literal
 
 from daisy.common.compute import Compute
+from daisy.hubert.config import States
 
 
 @dataclasses.dataclass(frozen=True)
-class FeaturesSettings:
+class View:
+    """What a downstream model sees of an utterance's hidden states.
+
+    Attributes:
+        states: Which tensors they are.
+        pooled: Whether each state's mean over time stands for all its frames (SID).
+        normalise: What of a pooled state is layer-normalised: every one of its ``frames``, or their ``mean``. Of a
+            state that is not pooled, every frame is.
+    """
+
+    states: States
+    pooled: bool = False
+    normalise: Literal["frames", "mean"] = "frames"
+
+
+@dataclasses.dataclass(frozen=True)
+class StatesSettings:
     """Config of `daisy.features.states`.
 
     Attributes:
-        pooled: Keep the mean over time of each normalised state instead of all frames (SID).
+        view: What is kept.
         storage: Number format on the disk. `float32` where results must equal a run of the model itself.
         batch_seconds: Audio in one forward pass.
-        keep: Whether the states are kept on the disk; otherwise they are streamed when they are needed.
         compute: Where; evaluation compares with runs of the model itself, so that the precision is float32.
     """
 
-    pooled: bool
+    view: View
     storage: Literal["float16", "float32"]
     batch_seconds: float
-    keep: bool = True
+    compute: Compute = Compute()
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropiesSettings:
+    """Config of `daisy.features.entropies`.
+
+    Attributes:
+        batch_seconds: Audio in one forward pass.
+        compute: Where, in float32: rounding moves an entropy across a threshold now and then.
+    """
+
+    batch_seconds: float
     compute: Compute = Compute()
 
 
@@ -35,10 +63,10 @@ class CalibrationSettings:
         task: The task's name.
         rule: ``midrange`` or ``absolute``.
         rho: The scale.
-        absolute: A threshold in nats per task, for the rule ``absolute``.
+        absolute: The threshold in nats, for the rule ``absolute``.
     """
 
     task: str
     rule: str
     rho: float
-    absolute: dict[str, float]
+    absolute: float | None = None

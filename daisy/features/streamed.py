@@ -10,12 +10,15 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
-from daisy.features.kept import Features, load_features, normalise
-from daisy.hubert.checkpoint import Checkpoint
+from daisy.features.kept import Features, load_features
+from daisy.features.seen import seen
+from daisy.features.settings import View
+from daisy.hubert.encoder import Hubert
 from daisy.hubert.every_layer import every_layer
 
 
@@ -24,48 +27,59 @@ class Streamed(Features):
     """Features whose states come from the model.
 
     Attributes:
-        model: The frozen HuBERT that made the entropies.
+        encoder: The frozen HuBERT.
         manifest: The recordings.
+        view: What a downstream model sees of the states.
     """
 
-    model: Checkpoint
+    encoder: Hubert
     manifest: Manifest
+    view: View
 
     def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
         """(T, layers + 1, D) float32 of some utterances."""
-        waves = [self.manifest.wave(index).to(self.model.device) for index in indices]
-        runs = every_layer(self.model.encoder, None, self.model.position, waves, layers)
-        return [
-            self._pooled(index, normalise(item.states)).transpose(0, 1)
-            for index, item in zip(indices, runs, strict=True)
-        ]
-
-    def _pooled(self, index: int, states: Tensor) -> Tensor:
-        return states if states.shape[1] == self.frames[index] else states.mean(1, keepdim=True)
+        device = self.encoder.layer_norm.weight.device
+        # An utterance may be wanted at several exits at once.
+        unique = list(dict.fromkeys(indices))
+        waves = [self.manifest.wave(index).to(device) for index in unique]
+        runs = every_layer(self.encoder, waves, self.view.states, last=layers)
+        made = {index: seen(self.view, item.states) for index, item in zip(unique, runs, strict=True)}
+        return [made[index] for index in indices]
 
     def utterance(self, index: int, layers: int) -> Tensor:
         """(T, layers + 1, D) float32 of one utterance."""
         return self.batch([index], layers)[0]
 
 
-def open_features(path: Path, manifest: Manifest, model: Checkpoint | None) -> Features:
-    """Read a split's features, or let the model make the states if none are kept.
+def stream_features(manifest: Manifest, encoder: Hubert, view: View) -> Streamed:
+    """The features of a manifest's recordings, with states that `encoder` makes."""
+    config = encoder.config
+    frames = [1 if view.pooled else config.frames(item.samples) for item in manifest.utterances]
+    none = np.zeros((0, config.layers + 1, config.dim), np.float32)
+    return Streamed(none, np.array(frames), encoder, manifest, view)
+
+
+def open_features(path: Path | None, manifest: Manifest, encoder: Hubert | None, view: View) -> Features:
+    """Read the states that are kept of a split, or let the model make them.
 
     Args:
-        path: The ``.npy`` file.
-        manifest: The split's recordings, as many as there are features of.
-        model: The model that the entropies are from; not needed where states are kept.
+        path: The file of states; None where none are kept.
+        manifest: The split's recordings.
+        encoder: The frozen model; not needed where states are kept.
+        view: What a downstream model sees of them.
 
     Raises:
-        DaisyError: if a file is missing or damaged, or the model is needed and not there, or is another one.
+        DaisyError: if a file is missing or damaged, or of another manifest, or there is neither file nor model.
     """
+    if path is None:
+        if encoder is None:
+            raise DaisyError("no states are kept, and no model is there to make them", fix="Pass --checkpoint")
+        return stream_features(manifest, encoder, view)
     features = load_features(path)
-    if features.kept:
-        return features
-    if model is None:
-        raise DaisyError("these states are streamed, which needs the model", file=path, fix="Pass --upstream")
-    shape = model.encoder.config.layers, model.encoder.config.dim
-    if shape != features.shape:
-        problem = f"features of (layers, width) {features.shape}, but the model has {shape}"
-        raise DaisyError(problem, file=path, fix="Run the feature stage again")
-    return Streamed(features.states, features.frames, features.entropies, model, manifest)
+    if len(features) != len(manifest):
+        raise DaisyError(
+            f"states of {len(features)} utterances for {len(manifest)} recordings",
+            file=path,
+            fix="Run the stage of states again",
+        )
+    return features

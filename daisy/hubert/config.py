@@ -13,6 +13,11 @@ Position = Literal["after-norm", "before-norm"]
 """Which tensor of a layer is h_k: its output, or its second feed-forward layer's output before the
 residual and the final layer norm (the published code's default)."""
 
+States = Literal["after-norm", "before-norm", "s3prl"]
+"""Which tensors are hidden states 0 to K. With a position, as DAISY has them: the front end's projection, then h_k.
+`s3prl`, as s3prl's HuBERT has them, and MiniSUPERB's with it: what enters layer 1 (positions are added, and in Base the
+layer norm is behind), then the layers' outputs, in Large the last one behind the encoder's final norm."""
+
 POSITIONS: tuple[Position, ...] = ("after-norm", "before-norm")
 
 BASE_CONV_LAYERS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import Checkpoint
+from daisy.hubert.config import States
 from daisy.hubert.encoder import Padding
-from daisy.hubert.every_layer import every_layer
+from daisy.hubert.every_layer import every_layer, first_state, state_of
+from daisy.hubert.judge import Judge
 from daisy.hubert.packing import Packing
 
 Granularity = Literal["utterance", "batch"]
@@ -33,7 +35,7 @@ class Exit:
     Attributes:
         layer: k, the layer at which it stopped.
         states: (k + 1, T, D): state 0, then h_1 to h_k.
-        entropies: (K,) E_k in nats; NaN where no branch was asked.
+        entropies: (K,) E_k in nats; NaN where nobody was asked.
     """
 
     layer: int
@@ -66,6 +68,8 @@ class EarlyExitHubert:
         tau: float = 0.0,
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
+        states: States | None = None,
+        judge: Judge | None = None,
     ) -> list[Exit]:
         """Run a batch until every utterance has stopped.
 
@@ -78,6 +82,8 @@ class EarlyExitHubert:
             tau: The threshold in nats.
             granularity: Whether each utterance or the whole batch exits.
             padding: How a batch of several lengths is computed.
+            states: Which hidden states are wanted; by default those that the branches read.
+            judge: Who is asked at a candidate, about the states that are wanted; by default the model's own branches.
 
         Returns:
             One Exit per utterance, in order.
@@ -88,19 +94,22 @@ class EarlyExitHubert:
         rule = ExitRule(tuple(candidates), tau)
         if not 1 <= rule.candidates[0] <= rule.last <= self.layers:
             raise ValueError(f"candidates {rule.candidates} are not layers from 1 to {self.layers}")
-        if len(rule.candidates) > 1 and self.branches is None:
+        states = states or self.position
+        asked = self.position if judge is None else states
+        judge = judge or self.branches
+        if len(rule.candidates) > 1 and judge is None:
             raise ValueError("several candidates need exit branches")
         frames = self.encoder.front_end(waves, padding)
         batch = _Batch(frames.packing, self.layers)
-        batch.keep_states(frames.states)
         x = self.encoder.before_layers(frames)
+        batch.keep_states(first_state(states, frames, x))
         for k in range(1, rule.last + 1):
             x, inner = self.encoder.layer(k, x, batch.packing)
-            h = x if self.position == "after-norm" else inner
-            batch.keep_states(h.to(x.dtype))
+            batch.keep_states(state_of(states, self.encoder, k, x, inner).to(x.dtype))
             if rule.asks(k):
-                assert self.branches is not None
-                x = batch.stop(k, x, self.branches.entropy(k, h, batch.packing), rule, granularity)
+                assert judge is not None
+                h = state_of(asked, self.encoder, k, x, inner)
+                x = batch.stop(k, x, judge.entropy(k, h, batch.packing), rule, granularity)
                 if not batch.active:
                     break
         batch.stop_all(rule.last)
@@ -108,7 +117,7 @@ class EarlyExitHubert:
 
     def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
-        runs = every_layer(self.encoder, self.branches, self.position, waves)
+        runs = every_layer(self.encoder, waves, self.position, self.branches, self.position)
         return [Exit(self.layers, item.states, item.entropies) for item in runs]
 
 

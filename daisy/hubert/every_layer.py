@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from daisy.hubert.branches import Branches
-from daisy.hubert.config import Position
+from daisy.hubert.config import Position, States
 from daisy.hubert.encoder import Hubert
+from daisy.hubert.packing import Frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Layers:
     """What one utterance gives.
 
     Attributes:
-        states: (K + 1, T, D): state 0, then h_1 to h_K, or to the last one that was wanted.
+        states: (K + 1, T, D): the states 0 to K, or to the last one that was wanted.
         entropies: (K,) E_k in nats, likewise; NaN without branches.
     """
 
@@ -29,33 +31,61 @@ class Layers:
     entropies: list[float]
 
 
+def first_state(kind: States, frames: Frames, x: Tensor) -> Tensor:
+    """State 0 (R, D), of what the front end gave and of the input of layer 1."""
+    return x if kind == "s3prl" else frames.states
+
+
+def state_of(kind: States, encoder: Hubert, k: int, x: Tensor, inner: Tensor) -> Tensor:
+    """State k (R, D), of layer k's output and its second feed-forward layer's output."""
+    if kind == "before-norm":
+        return inner
+    if kind == "s3prl" and encoder.config.pre_norm and k == encoder.config.layers:
+        return encoder.encoder.layer_norm(x)
+    return x
+
+
 @torch.no_grad()
 def every_layer(
     encoder: Hubert,
-    branches: Branches | None,
-    position: Position,
     waves: Sequence[Tensor],
+    states: States,
+    branches: Branches | None = None,
+    position: Position = "after-norm",
     last: int | None = None,
 ) -> list[Layers]:
     """Run a batch through all layers; no utterance changes what another one gets.
 
     Args:
         encoder: The frozen HuBERT.
-        branches: Its exit branches, if it has any.
-        position: Which tensor of a layer is its hidden state.
         waves: One (N,) float tensor at 16 kHz per utterance.
+        states: Which tensors are its hidden states.
+        branches: Its exit branches, if entropies are wanted.
+        position: Which tensor of a layer they read.
         last: The layer behind which nothing is wanted; the model's last one if not given.
     """
     layers = last or encoder.config.layers
     frames = encoder.front_end(waves)
-    kept = [frames.split()]
-    entropies = [[float("nan")] * layers for _ in waves]
     x = encoder.before_layers(frames)
+    kept = [frames.packing.split(first_state(states, frames, x))]
+    entropies = [[float("nan")] * layers for _ in waves]
     for k in range(1, layers + 1):
         x, inner = encoder.layer(k, x, frames.packing)
-        h = x if position == "after-norm" else inner
-        kept.append(frames.packing.split(h.to(x.dtype)))
+        kept.append(frames.packing.split(state_of(states, encoder, k, x, inner).to(x.dtype)))
         if branches is not None:
+            h = state_of(position, encoder, k, x, inner)
             for row, value in zip(entropies, branches.entropy(k, h, frames.packing).tolist(), strict=True):
                 row[k - 1] = value
-    return [Layers(torch.stack(states), row) for states, row in zip(zip(*kept, strict=True), entropies, strict=True)]
+    return [Layers(torch.stack(rows), row) for rows, row in zip(zip(*kept, strict=True), entropies, strict=True)]
+
+
+@torch.no_grad()
+def entropies_of(encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position) -> np.ndarray:
+    """(utterances, K) E_k in nats of a batch, as `every_layer` has them, without holding on to a state."""
+    frames = encoder.front_end(waves)
+    x = encoder.before_layers(frames)
+    columns = []
+    for k in range(1, encoder.config.layers + 1):
+        x, inner = encoder.layer(k, x, frames.packing)
+        columns.append(branches.entropy(k, state_of(position, encoder, k, x, inner), frames.packing))
+    return torch.stack(columns, 1).double().cpu().numpy()

@@ -31,9 +31,8 @@ def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Bundle
             )
         counts = {**by_task[task].counts} if task in by_task else {}
         counts[float(made["rho"])] = tuple(counted["counts"])
-        by_task[task] = Calibration(
-            made["rule"], tuple(made["mean_entropy"]), settings.absolute.get(task), settings.q[task], counts
-        )
+        absolute = {float(rho): tau for rho, tau in settings.absolute.get(task, {}).items()} or None
+        by_task[task] = Calibration(made["rule"], tuple(made["mean_entropy"]), absolute, settings.q[task], counts)
     return by_task
 
 

@@ -10,9 +10,9 @@ class BundleSettings:
     """Config of `daisy.library.bundle`.
 
     Attributes:
-        absolute: A threshold in nats per task, for the rule ``absolute``.
+        absolute: A threshold in nats per task and scale (as text), for the rule ``absolute``.
         q: Per task the share that the strategy ``threshold`` asks of a layer.
     """
 
-    absolute: dict[str, float]
+    absolute: dict[str, dict[str, float]]
     q: dict[str, float]

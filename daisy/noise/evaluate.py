@@ -22,9 +22,8 @@ from daisy.downstream.model import Downstream, load_downstream
 from daisy.downstream.scoring import Judged, scores
 from daisy.downstream.split import Split, load_split
 from daisy.evaluation.bootstrap import interval
-from daisy.exits.method import FULL
 from daisy.exits.rule import ExitRule, all_candidates
-from daisy.features.kept import load_features
+from daisy.features.measured import load_measured
 from daisy.features.streamed import open_features
 from daisy.hubert.checkpoint import load
 from daisy.noise.conditions import CLEAN, WHITE, ConditionRow
@@ -136,9 +135,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage.parser(__doc__, threads=True)
     parser.add_argument("--manifest", type=Path, required=True, help="the noisy test set")
     parser.add_argument("--conditions", type=Path, required=True, help="its table of conditions")
-    parser.add_argument("--features", type=Path, required=True, help="its features")
+    parser.add_argument("--states", type=Path, help="its states; made by the model where none are kept")
+    parser.add_argument("--entropies", type=Path, help="its entropies (not needed for a fixed exit)")
     parser.add_argument("--exits", type=Path, required=True, help="the method's training exit histogram")
-    parser.add_argument("--upstream", type=Path, help="DAISY checkpoint (not needed where states are kept)")
+    parser.add_argument("--checkpoint", type=Path, help="HuBERT (not needed where states are kept)")
     parser.add_argument("--downstream", type=Path, help="the downstream model; without it, exits alone")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of exits.csv, wer.csv and guard.csv")
     arguments = parser.parse_args(argv)
@@ -147,19 +147,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = read_table(ConditionRow, arguments.conditions)
     groups = conditions(table)
     manifest = read_manifest(arguments.manifest)
-    # Without a downstream model the entropies are enough.
-    device = settings.compute.place()
-    upstream = load(arguments.upstream).to(device) if arguments.upstream else None
-    features = open_features(arguments.features, manifest, upstream) if upstream else load_features(arguments.features)
     trained = read_json(arguments.exits)
-    exits = exits_by_strategy(settings, trained, features.entropies)
+    fixed = np.empty((len(manifest), len(trained["counts"])))
+    entropies = load_measured(arguments.entropies, len(manifest)).entropies if arguments.entropies else fixed
+    exits = exits_by_strategy(settings, trained, entropies)
     wer, guard = [], []
+    # Without a downstream model the entropies are enough.
     if arguments.downstream:
+        device = settings.compute.place()
         model = load_downstream(arguments.downstream).to(device)
-        split = load_split(model.task, manifest, features, FULL)
-        scorer = Scorer(model, split)
+        encoder = load(arguments.checkpoint).to(device).encoder if arguments.checkpoint else None
+        features = open_features(arguments.states, manifest, encoder, model.view)
+        scorer = Scorer(model, load_split(model.task, manifest, features, np.full(len(manifest), model.layers)))
         wer = wer_rows(settings, scorer, groups, exits)
-        guard = guard_rows(settings, scorer, groups, features.entropies, trained["tau"]) if settings.floors else []
+        guard = guard_rows(settings, scorer, groups, entropies, trained["tau"]) if settings.floors else []
     write_table(NoiseExitRow, arguments.out / "exits.csv", exit_rows(settings, table, exits))
     write_table(NoiseWerRow, arguments.out / "wer.csv", wer)
     write_table(NoiseGuardRow, arguments.out / "guard.csv", guard)

@@ -1,12 +1,14 @@
-"""Export a fairseq pre-training checkpoint as safetensors with a model card.
+"""Export a pre-training checkpoint, fairseq's or of `daisy.pretraining.train`, as safetensors with a model card.
 
 Only the weights and fairseq's configuration are kept; names and shapes stay fairseq's. Loss and masked
-accuracy in the card come from fairseq's own log.
+accuracy in the card come from fairseq's own log, or from the checkpoint where it holds them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +22,18 @@ from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
 from daisy.hubert.formats.safetensors import CONFIG_KEY, write_file
 from daisy.hubert.formats.source import open_source
+from daisy.pretraining.settings import CardSettings
 
 CARD = """# {title}
 
-A HuBERT with the depth of HuBERT Base in a small width, pre-trained with fairseq on the project's embedded
-speech. It stands for HuBERT Base wherever the pipeline needs one, so that the whole reproduction runs without a
+A HuBERT with the depth of HuBERT Base in a small width, pre-trained for this project. It stands for HuBERT Base wherever the pipeline needs one, so that the whole reproduction runs without a
 download. It is far too small to be of use for anything else.
 
 | | |
 |---|---|
 | architecture | {layers} layers, width {dim}, feed-forward {ffn_dim}, {heads} heads; {conv} convolutions of {conv_width} channels |
 | parameters of the encoder | {parameters:,} |
-| training data | {recordings:,} recordings, {minutes:.0f} minutes: the train part of the embedded speech (see README); no recording that any task tests on |
+| training data | {recordings:,} recordings, {minutes:.0f} minutes: {data} |
 | targets | {targets} |
 | updates | {updates} of at most {seconds_per_batch:.0f} s of audio, {tool} |
 | learning rate | {learning_rate}, linear warm-up over {warmup} updates, then linear decay |
@@ -40,9 +42,9 @@ download. It is far too small to be of use for anything else.
 | masked prediction on unseen recordings | loss {valid_loss:.3f} bits, accuracy {valid_accuracy:.1%} over {classes} classes |
 | the same at the last training updates | loss {train_loss:.3f} bits, accuracy {train_accuracy:.1%} |
 | SHA-256 of the weights | `{digest}` |
-| licence | the recordings are under CC-BY-SA 3.0 and the GPL (see README); the weights are offered under CC-BY-SA 4.0 |
+| licence | {licence} |
 
-Made by `snakemake pretrain` (`rules/pretrain.smk`).
+Made by {made_by}.
 """
 
 
@@ -71,16 +73,36 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def card(weights: Path, log: Path, manifest: Path, description: dict[str, str]) -> str:
-    """The model card, from the checkpoint's own configuration and fairseq's log."""
+def results_of(training: dict[str, Any], log: Path | None) -> dict[str, float]:
+    """Losses in bits and accuracies of masked frames, by the card's names.
+
+    Raises:
+        DaisyError: if they are neither in the checkpoint nor in a log.
+    """
+    if log is not None:
+        train, valid = fairseq_log(log)
+        losses, accuracies = ("loss_m_0", "valid_loss_m_0"), ("correct_m_0", "valid_correct_m_0")
+        found, unit = {**train, **valid}, 1.0
+    elif "results" in training:
+        losses, accuracies = ("masked_loss", "valid_masked_loss"), ("masked_accuracy", "valid_masked_accuracy")
+        found, unit = training["results"], 1 / math.log(2)  # nats there
+    else:
+        raise DaisyError("the checkpoint tells no losses", fix="Give fairseq's log with --log")
+    names = ("train_loss", "valid_loss"), ("train_accuracy", "valid_accuracy")
+    result = {name: found[key] * unit for name, key in zip(names[0], losses, strict=True)}
+    return result | {name: found[key] for name, key in zip(names[1], accuracies, strict=True)}
+
+
+def card(weights: Path, log: Path | None, manifest: Path, description: CardSettings) -> str:
+    """The model card, from the checkpoint's own configuration and what its training told."""
     model = load(weights)
     config = model.encoder.config
     settings = model.fairseq_config["training"]
-    train, valid = fairseq_log(log)
     data = read_manifest(manifest)
     assert model.head is not None
     return CARD.format(
-        **description,
+        **dataclasses.asdict(description),
+        **results_of(settings, log),
         layers=config.layers,
         dim=config.dim,
         ffn_dim=config.ffn_dim,
@@ -97,10 +119,6 @@ def card(weights: Path, log: Path, manifest: Path, description: dict[str, str]) 
         mask_prob=model.fairseq_config["model"]["mask_prob"],
         mask_length=model.fairseq_config["model"]["mask_length"],
         seed=settings["seed"],
-        valid_loss=valid["valid_loss_m_0"],
-        valid_accuracy=valid["valid_correct_m_0"],
-        train_loss=train["loss_m_0"],
-        train_accuracy=train["correct_m_0"],
         classes=int(settings["classes"]),
         digest=digest(weights),
     )
@@ -109,16 +127,16 @@ def card(weights: Path, log: Path, manifest: Path, description: dict[str, str]) 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="fairseq's checkpoint")
-    parser.add_argument("--log", type=Path, required=True, help="fairseq's log in JSON format")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of fairseq, or like it")
+    parser.add_argument("--log", type=Path, help="fairseq's log in JSON format")
     parser.add_argument("--manifest", type=Path, required=True, help="what it was trained on")
     parser.add_argument("--out", type=Path, required=True, help="output: weights (.safetensors)")
     parser.add_argument("--card", type=Path, required=True, help="output: model card (.md)")
     arguments = parser.parse_args(argv)
-    description = json.loads(arguments.settings)
+    description = stage.settings(CardSettings, arguments.settings)
     content = open_source(arguments.checkpoint).content
     state, config = content["model"], content["cfg"]
-    training = {
+    training = config.get("training") or {
         "updates": content["optimizer_history"][-1]["num_updates"],
         "max_tokens": config["dataset"]["max_tokens"],
         "learning_rate": config["optimization"]["lr"][0],

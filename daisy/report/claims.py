@@ -12,7 +12,7 @@ from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL, Method, rho_text
 from daisy.noise.conditions import WHITE
 from daisy.noise.rows import NoiseExitRow, NoiseWerRow
-from daisy.report.grid import fastest_match, input_of, metrics_of, rows_of, tasks_of
+from daisy.report.grid import daisy_of, fastest_match, input_of, metrics_of, rows_of, tasks_of
 from daisy.report.noise_grid import CLAIM_SNR, RHO, STRATEGY, NoiseResults, kinds_of, mean_exit_of, wer_of
 from daisy.report.wording import cell_label, decimals, metric_label, noise_label, task_title
 
@@ -61,10 +61,6 @@ def _scope(task: str, metric: str) -> str:
     return f"{task_title(task)} – {metric_label(task, metric)}"
 
 
-def _daisy(rows: Sequence[GridRow]) -> list[GridRow]:
-    return [row for row in rows if row.cell.method.by_entropy]
-
-
 def _best(rows: Sequence[GridRow]) -> GridRow:
     return max(rows, key=lambda row: (row.value if row.higher_is_better else -row.value, row.speedup_vs_full))
 
@@ -83,7 +79,7 @@ def keeps_quality(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
     """Some DAISY cell is inside the full model's confidence interval, or better, and faster."""
     title = f"{_scope(task, metric)}: DAISY keeps the full model's result and is faster"
     rows = rows_of(grid, task, metric)
-    full, cells = next((row for row in rows if row.cell.method == FULL), None), _daisy(rows)
+    full, cells = next((row for row in rows if row.cell.method == FULL), None), daisy_of(rows)
     if full is None or not cells:
         return Claim(title, "not tested", f"The run has no {'DAISY cell' if full else 'full model'} for this task.")
     fastest = fastest_match(rows)
@@ -97,7 +93,7 @@ def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: Me
     """Some DAISY cell is as good as a fixed exit, or better, for no more operations."""
     rows = rows_of(grid, task, metric)
     title = f"{_scope(task, metric)}: DAISY is at least as good as the {method.in_words} at no more cost"
-    fixed, cells = next((row for row in rows if row.cell.method == method), None), _daisy(rows)
+    fixed, cells = next((row for row in rows if row.cell.method == method), None), daisy_of(rows)
     if fixed is None or not cells:
         missing = "DAISY cell" if fixed else method.in_words
         return Claim(title, "not tested", f"The run has no {missing} for this task.")
@@ -111,6 +107,22 @@ def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: Me
     best = _best(cheap)
     detail = f"Best cell that costs no more: {cell_label(best.cell)}, {_value(best)} at {_cost(best)}; {reference}."
     return Claim(title, _verdict(best.reaches(fixed.value)), detail)
+
+
+def matches_task_exits(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
+    """Some DAISY cell is as good as the best cell of exits trained for the task, or better, for no more operations."""
+    title = f"{_scope(task, metric)}: DAISY, trained once, does as well as exits trained for the task, at no more cost"
+    rows = rows_of(grid, task, metric)
+    best, cells = _best([row for row in rows if row.cell.method.kind == "task-ee"]), daisy_of(rows)
+    if not cells:
+        return Claim(title, "not tested", "The run has no DAISY cell for this task.")
+    cheap = [row for row in cells if row.macs_per_second <= best.macs_per_second]
+    reference = f"best cell of the task's own exits: {cell_label(best.cell)}, {_value(best, interval=True)} at"
+    shown = _best(cheap) if cheap else min(cells, key=lambda row: row.macs_per_second)
+    role = "Best cell that costs no more" if cheap else "No cell costs as little. Cheapest"
+    detail = f"{role}: {cell_label(shown.cell)}, {_value(shown)} at {_cost(shown)}; {reference} {_cost(best)}"
+    holds = bool(cheap) and shown.reaches(best.value)
+    return Claim(title, _verdict(holds), f"{detail} MACs per second of audio.")
 
 
 def _cost(row: GridRow) -> str:
@@ -152,7 +164,7 @@ def speed_follows_exits(grid: Sequence[GridRow], task: str) -> Claim:
     title = f"{task_title(task)}: the earlier the exit, the faster"
     pairs = [
         sorted(pair, key=lambda row: row.mean_exit_layer)
-        for pair in itertools.combinations(_daisy(rows_of(grid, task)), 2)
+        for pair in itertools.combinations(daisy_of(rows_of(grid, task)), 2)
         if abs(pair[0].mean_exit_layer - pair[1].mean_exit_layer) >= NEAR_LAYERS
     ]
     apart = f"mean exits at least {NEAR_LAYERS:g} layers apart"
@@ -170,7 +182,7 @@ def reaches_target(grid: Sequence[GridRow]) -> Claim:
     rows = [
         row
         for task in tasks_of(grid)
-        for row in _daisy(rows_of(grid, task))
+        for row in daisy_of(rows_of(grid, task))
         if row.cell == GridCell(Method("daisy", TARGET_RHO), TARGET_STRATEGY)
     ]
     if not rows:
@@ -222,10 +234,12 @@ def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow], noise: NoiseR
     """All claims, kind by kind, for every task and metric of the grid; those about noise if it was studied."""
     tasks = tasks_of(grid)
     pairs = [(task, metric) for task in tasks for metric in metrics_of(grid, task)]
+    trained = {row.task for row in grid if row.cell.method.kind == "task-ee"}
     fixed = list(dict.fromkeys(row.cell.method for row in grid if row.cell.method.layer)) or [Method("layer", layer=6)]
     return [
         *(keeps_quality(grid, task, metric) for task, metric in pairs),
         *(beats_fixed_exit(grid, task, metric, method) for method in fixed for task, metric in pairs),
+        *(matches_task_exits(grid, task, metric) for task, metric in pairs if task in trained),
         *(entropy_falls(entropy, task) for task in tasks),
         *(speed_follows_exits(grid, task) for task in tasks),
         *(claim for task, metric in pairs if (claim := gains_over_input(grid, task, metric))),

@@ -35,6 +35,17 @@ def input_of(grid: Sequence[GridRow], task: str, metric: str) -> GridRow | None:
     return next((row for row in grid if (row.task, row.metric, row.cell.method) == (task, metric, INPUT)), None)
 
 
+def daisy_of(rows: Sequence[GridRow]) -> list[GridRow]:
+    """The rows of DAISY's cells."""
+    return [row for row in rows if row.cell.method.by_entropy]
+
+
+def best_of(rows: Sequence[GridRow]) -> float:
+    """The best value of a metric; an oracle knows the answers, so that it does not compete."""
+    values = [row.value for row in rows if row.cell.method.kind != "oracle"]
+    return max(values) if rows[0].higher_is_better else min(values)
+
+
 def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:
     """The fastest DAISY cell that is faster than the full model and inside its interval, or better.
 
@@ -48,5 +59,5 @@ def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:
     if full is None:
         return None
     bound = full.ci_low if full.higher_is_better else full.ci_high
-    matching = [row for row in rows if row.cell.method.by_entropy and row.reaches(bound) and row.speedup_vs_full > 1]
+    matching = [row for row in daisy_of(rows) if row.reaches(bound) and row.speedup_vs_full > 1]
     return max(matching, key=lambda row: row.speedup_vs_full, default=None)

@@ -19,18 +19,19 @@ from daisy.common.files import read_csv, write_text
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.report import html, provenance
+from daisy.report.against_published import AgainstPublishedRow
+from daisy.report.beside import Run, beside_section, read_run
 from daisy.report.claims import Claim, claims
-from daisy.report.grid import rows_of, tasks_of
+from daisy.report.exit_sections import histogram_section, published_section, threshold_section
+from daisy.report.grid import daisy_of, rows_of, tasks_of
 from daisy.report.noise_grid import NoiseResults, read_noise
 from daisy.report.noise_section import NOISE_FIGURES, noise_section
 from daisy.report.sections import (
     branch_section,
     example_section,
     grid_section,
-    histogram_section,
     seed_section,
     side_by_side_section,
-    threshold_section,
 )
 from daisy.report.settings import ReportSettings
 from daisy.report.wording import task_title
@@ -62,10 +63,11 @@ class Results:
     thresholds: list[ThresholdRow]
     candidates: list[CandidateRow]
     seeds: list[SeedRow]
+    published: list[AgainstPublishedRow]
     noise: NoiseResults | None = None
 
 
-def read_results(folder: Path, noise_tasks: Sequence[str] = ()) -> Results:
+def read_results(folder: Path, noise_tasks: Sequence[str] = (), *, published: bool = False) -> Results:
     """Read the tables.
 
     Raises:
@@ -81,6 +83,7 @@ def read_results(folder: Path, noise_tasks: Sequence[str] = ()) -> Results:
         read_table(ThresholdRow, folder / "thresholds.csv"),
         read_table(CandidateRow, folder / "candidates.csv"),
         read_table(SeedRow, folder / "seeds.csv"),
+        read_table(AgainstPublishedRow, folder / "against_published.csv") if published else [],
         read_noise(folder, noise_tasks) if noise_tasks else None,
     )
 
@@ -154,7 +157,7 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
         result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
     elif not own:
         result.append("The recordings are of real voices.")
-    if sum(row.cell.method.by_entropy for row in rows_of(results.grid, tasks[0])) > 1:
+    if len(daisy_of(rows_of(results.grid, tasks[0]))) > 1:
         result.append(
             "Where a claim asks for some DAISY cell, the cell is picked by the test set itself, which favours DAISY."
         )
@@ -197,7 +200,7 @@ def facts(settings: ReportSettings, finished: datetime.datetime) -> dict[str, st
 
 def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
     """The page and its claims, from the files that the command line names."""
-    results = read_results(arguments.tables, settings.noise_tasks)
+    results = read_results(arguments.tables, settings.noise_tasks, published=settings.against_published)
     config, config_text = read_config(arguments.config)
     judged = claims(results.grid, results.entropy, results.noise)
     tasks = tasks_of(results.grid)
@@ -207,6 +210,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
     if arguments.card:
         details["The speech model"] = _text(arguments.card, "Leave out --card, or name a file")
     examples = example_section(arguments.examples)
+    own, others = Run(settings.run, results.grid, results.entropy), [read_run(path) for path in arguments.beside]
     page = html.render(
         {
             "title": f"DAISY, run {settings.run}",
@@ -224,6 +228,8 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
                 *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
                 *([noise_section(results.noise)] if results.noise else []),
                 threshold_section(results.thresholds, results.candidates),
+                *([published_section(results.published)] if results.published else []),
+                *([beside_section(own, others)] if others else []),
                 histogram_section(arguments.exits),
                 branch_section(arguments.history),
                 data_section(arguments.summaries, arguments.dropped),
@@ -248,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
     parser.add_argument("--exits", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
     parser.add_argument("--examples", type=Path, nargs="*", default=[], help="<task>/examples.json")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="folders of other runs' tables")
     parser.add_argument("--card", type=Path, help="model card of the frozen model (.md)")
     parser.add_argument("--out", type=Path, required=True, help="output: the page")
     arguments = parser.parse_args(argv)

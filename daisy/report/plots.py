@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, Method, rho_text
-from daisy.report.grid import fastest_match, rows_of, tasks_of
+from daisy.exits.method import FULL, Kind, Method, rho_text
+from daisy.report.grid import daisy_of, fastest_match, rows_of, tasks_of
 from daisy.report.wording import cell_label, metric_label, task_title
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -27,6 +27,9 @@ TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 MARKERS = {"avg": "o", "min-max": "s", "threshold": "^"}
 MORE_MARKERS = ("D", "v", "P", "h", "<", ">")
 FIXED_MARKERS = ("x", "+", "1", "2", "3")
+OTHER_MARKERS: dict[Kind, str] = {"task-ee": "d", "oracle": "p"}
+"""Of the cells beside DAISY that have its scales; a task's own exits, whatever their strategy, and DAISY's oracle."""
+
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#e4e4e4"
 WIDTH = 9.0
 """Width in inches: at 10 points, text of 12 pixels and more in a README."""
@@ -93,7 +96,7 @@ def entropy_figure(entropy: Sequence[EntropyRow], thresholds: Sequence[Threshold
         axes.plot(layers, means, color=colour, marker="o", markersize=5, linewidth=2, zorder=3)
         labels.append((layers[-1], means[-1], task_title(task), colour))
         for row in thresholds if len(tasks) <= 2 else ():
-            if row.task == task:
+            if row.task == task and row.cell.method.by_entropy:
                 axes.hlines(row.tau, 0.6, depth + 0.4, color=colour, linestyle=(0, (1, 2)), linewidth=1, alpha=0.8)
                 labels.append((depth + 0.4, row.tau, f"exit below, ρ {rho_text(row.rho)}", colour))
     axes.set_xlim(0.6, depth + 0.4)
@@ -150,13 +153,14 @@ def tradeoff_figure(grid: Sequence[GridRow]) -> Figure:
     methods = {row.cell.method for row in grid if row.cell.method.layer}
     fixed = sorted(methods, key=lambda method: (method.layer != 6, method.name))
     crosses = {method: FIXED_MARKERS[place % len(FIXED_MARKERS)] for place, method in enumerate(fixed)}
-    legend_height = 0.35 + 0.21 * (1 + max(len(shades), len(markers), len(crosses) + 2))
+    beside = {kind: OTHER_MARKERS[kind] for kind in OTHER_MARKERS if any(row.cell.method.kind == kind for row in grid)}
+    legend_height = 0.35 + 0.21 * (1 + max(len(shades), len(markers), len(crosses) + len(beside) + 2))
     size = (WIDTH if columns == 2 else WIDTH * 0.85, 3.6 * lines + legend_height)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     for place, task in enumerate(tasks):
         axes = figure.add_subplot(lines, columns, place + 1)
         _panel(axes, grid, task, shades, markers, crosses)
-    _legend(figure, shades, markers, crosses)
+    _legend(figure, shades, markers, crosses, beside)
     return figure
 
 
@@ -179,15 +183,15 @@ def _panel(
             continue
         colour = INK if method.rho is None else shades[method.rho]
         axes.vlines(point.x, point.low, point.high, color=colour, linewidth=0.8, alpha=0.45, zorder=2)
-        marker = markers[strategy] if strategy else crosses.get(method, "x")
+        marker = OTHER_MARKERS.get(method.kind) or (markers[strategy] if strategy else crosses.get(method, "x"))
         # Open markers: cells with the same candidates lie on one another, and all of them should show.
-        fill = (*_rgb(colour), 0.25) if strategy else colour
+        fill = {"daisy": (*_rgb(colour), 0.25), "layer": colour}.get(method.kind, "none")
         axes.plot(
             point.x,
             point.y,
             marker=marker,
-            markersize=9,
-            markeredgewidth=1.8 if strategy else 2.5,
+            markersize=13 if method.kind == "oracle" else 9,
+            markeredgewidth=2.5 if method.layer else 1.8,
             markeredgecolor=colour,
             markerfacecolor=fill,
             linestyle="none",
@@ -207,7 +211,7 @@ def _panel(
 
 def _message(rows: Sequence[GridRow]) -> str:
     """What a panel says, in two lines."""
-    if not any(row.cell.method == FULL for row in rows) or not any(row.cell.method.by_entropy for row in rows):
+    if not any(row.cell.method == FULL for row in rows) or not daisy_of(rows):
         return ""
     fastest = fastest_match(rows)
     if fastest is None:
@@ -230,7 +234,11 @@ def _handle(label: str, marker: str, colour: str, *, size: float = 8, fill: str 
 
 
 def _legend(
-    figure: Figure, shades: Mapping[float, str], markers: Mapping[str, str], crosses: Mapping[Method, str]
+    figure: Figure,
+    shades: Mapping[float, str],
+    markers: Mapping[str, str],
+    crosses: Mapping[Method, str],
+    beside: Mapping[Kind, str],
 ) -> None:
     """One legend for all panels, a column each for scales, strategies and what DAISY is compared with."""
     scales: list[Line2D | Patch] = [
@@ -238,6 +246,7 @@ def _legend(
     ]
     shapes: list[Line2D | Patch] = [_handle(name, marker, INK) for name, marker in markers.items()]
     others: list[Line2D | Patch] = [_handle(method.in_words, marker, INK) for method, marker in crosses.items()]
+    others += [_handle(f"{Method(kind).in_words} (ρ as left)", marker, INK) for kind, marker in beside.items()]
     others += [_handle("full model", "*", INK, size=13, fill=INK), Patch(color=BAND, label="its 95% interval")]
     heads = ("DAISY: threshold scale", "DAISY: candidate layers", "Compared with")
     columns: list[list[Line2D | Patch]] = []

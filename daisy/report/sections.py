@@ -1,4 +1,4 @@
-"""The report's tables: the grid, thresholds, exit histograms and branch accuracies, rounded for reading."""
+"""The report's tables: the grid, examples to listen to and branch accuracies, rounded for reading."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from typing import Any
 
 from daisy.common.files import read_csv, read_json
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, ExitRow, GridRow, SeedRow, ThresholdRow
-from daisy.exits.candidates import mean_exit
+from daisy.evaluation.rows import ExitRow, GridRow, SeedRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import INPUT, Method, rho_text
+from daisy.exits.method import INPUT
 from daisy.report import html
-from daisy.report.grid import cells_of, input_of, metrics_of, rows_of, tasks_of
+from daisy.report.grid import best_of, cells_of, input_of, metrics_of, rows_of, tasks_of
 from daisy.report.wording import cell_label, decimals, metric_label, task_title
+
+EXPLAINED = {
+    "task-ee": "Task exits are early exit as other work has it: a linear head per layer, trained for this one task on "
+    "its labels and judged by the entropy of its own predictions.",
+    "oracle": "An oracle runs DAISY's model and leaves at the earliest layer whose result is as good as the full "
+    "model's for that utterance, which it knows beforehand: no rule that keeps every utterance's result can leave "
+    "earlier.",
+}
+"""What tables say of methods that are not the paper's."""
 
 LAST_UPDATES = 20
 """Branch accuracy is a mean over so many of the last updates: that of one batch is noisy."""
@@ -25,19 +33,22 @@ LAST_UPDATES = 20
 
 def _metric_column(rows: Sequence[GridRow]) -> list[dict[str, Any]]:
     places = max(decimals(row.ci_high - row.ci_low) for row in rows)
-    best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
+    best = best_of(rows)
     return [
         html.number(
-            f"{row.value:.{places}f} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]", best=row.value == best
+            f"{row.value:.{places}f} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]",
+            best=row.value == best and row.cell.method.kind != "oracle",
         )
         for row in rows
     ]
 
 
 def _column(rows: Sequence[GridRow], name: str, write: Callable[[float], str], *, most: bool) -> list[dict[str, Any]]:
-    values = [getattr(row, name) for row in rows]
-    best = (max if most else min)(values)
-    return [html.number(write(value), best=value == best) for value in values]
+    values = {row.cell: getattr(row, name) for row in rows}
+    best = (max if most else min)(value for cell, value in values.items() if cell.method.kind != "oracle")
+    return [
+        html.number(write(value), best=value == best and cell.method.kind != "oracle") for cell, value in values.items()
+    ]
 
 
 def exit_label(counts: Sequence[int]) -> str:
@@ -88,10 +99,14 @@ def _unprocessed(grid: Sequence[GridRow], task: str) -> str:
 
 def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str, Any]:
     """The whole grid, a table per task."""
+    kinds = {row.cell.method.kind for row in grid}
+    text = (
+        "The best value of every column is marked. Speed-up is over the full model, measured side by side; "
+        "bars show how many utterances stopped at each layer, the first layer at the left."
+    )
     return html.section(
         "All results",
-        "The best value of every column is marked. Speed-up is over the full model, measured side by side; "
-        "bars show how many utterances stopped at each layer, the first layer at the left.",
+        " ".join([text, *(words for kind, words in EXPLAINED.items() if kind in kinds)]),
         [grid_table(grid, exits, task) for task in tasks_of(grid)],
     )
 
@@ -131,7 +146,7 @@ def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
         for metric in metrics_of(grid, task):
             rows = rows_of(grid, task, metric)
             places = max(decimals(row.ci_high - row.ci_low) for row in rows)
-            best = (max if rows[0].higher_is_better else min)(row.value for row in rows)
+            best = best_of(rows)
             column = [row_of.get((cell, task, metric)) for cell in chosen]
             results.append([_result(row, places, best) for row in column])
             header.append(f"{task_title(task)}: {metric_label(task, metric)}")
@@ -156,7 +171,9 @@ def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
 def _result(row: GridRow | None, places: int, best: float) -> Any:
     if row is None:
         return "–"
-    return html.number(f"{row.value:.{places}f}", best=row.value == best and row.cell.method != INPUT)
+    return html.number(
+        f"{row.value:.{places}f}", best=row.value == best and row.cell.method.kind not in ("input", "oracle")
+    )
 
 
 def _cost(row: GridRow) -> Any:
@@ -200,63 +217,6 @@ def _players(table: Path, names: Sequence[str], layer: int | None) -> dict[str, 
         except FileNotFoundError:
             raise DaisyError("the recording does not exist", file=file, fix="Make the examples again") from None
     return html.players(sounds, "" if layer is None else f"exit at layer {layer}")
-
-
-def threshold_section(thresholds: Sequence[ThresholdRow], candidates: Sequence[CandidateRow]) -> dict[str, Any]:
-    """Thresholds per task and scale, and the candidate layers of every strategy."""
-    strategies = list(dict.fromkeys(row.strategy for row in candidates))
-    row_of = {(row.task, row.rho, row.strategy): row for row in candidates}
-    rows = []
-    for item in thresholds:
-        cells = [row_of.get((item.task, item.rho, strategy)) for strategy in strategies]
-        layers = [_layers(cell) if cell else "–" for cell in cells]
-        rows.append([task_title(item.task), rho_text(item.rho), html.number(f"{item.tau:.4f}"), item.rule, *layers])
-    header = ("Task", "ρ", "Threshold τ (nats)", "Rule", *(f"Candidates: {name}" for name in strategies))
-    fallen = sum(row.fallback for row in candidates)
-    text = "An utterance stops at the first candidate layer whose entropy is at most τ, or at the last candidate."
-    if fallen:
-        cells_have = "cell has" if fallen == 1 else "cells have"
-        text += (
-            f" {fallen} {cells_have} a fallback: no layer's share of training exits was large enough, "
-            "so the most frequent layer stands in."
-        )
-    return html.section("Thresholds and candidate layers", text, [html.table(header, rows)] if rows else [])
-
-
-def _layers(row: CandidateRow) -> str:
-    """Candidates in print: runs of three layers and more as a range."""
-    layers = [int(item) for item in row.candidates.split()]
-    if len(layers) > 2 and layers == list(range(layers[0], layers[-1] + 1)):
-        text = f"{layers[0]} to {layers[-1]}"
-    else:
-        text = ", ".join(map(str, layers))
-    return f"{text} (fallback)" if row.fallback else text
-
-
-def _read_histogram(path: Path) -> tuple[str, Method, list[int], float | None]:
-    value = read_json(path)
-    counts = value.get("counts") if isinstance(value, dict) else None
-    if (
-        not isinstance(counts, list)
-        or not all(type(count) is int and count >= 0 for count in counts)
-        or not sum(counts)
-        or not isinstance(value.get("task"), str)
-    ):
-        raise DaisyError("no training exit histogram", file=path, fix="Delete the file and run again")
-    return value["task"], Method.parse(path.parent.name), counts, value.get("tau")
-
-
-def histogram_section(paths: Sequence[Path]) -> dict[str, Any]:
-    """Where the training utterances of every DAISY model stopped; baselines stop at one layer and are left out."""
-    read = [_read_histogram(path) for path in paths]
-    chosen = sorted((item for item in read if item[3] is not None), key=lambda item: (item[0], GridCell(item[1]).key))
-    rows = []
-    for task, method, counts, _ in chosen:
-        shown = html.bars(counts, exit_label(counts))
-        rows.append([task_title(task), method.in_words, html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown])
-    text = "While a model trains, every layer is a candidate. Its candidate layers follow from these exits."
-    header = ("Task", "Model", "Mean exit layer", "Utterances", "Exits, from the first layer")
-    return html.section("Training exit histograms", text, [html.table(header, rows)] if rows else [])
 
 
 def branch_section(history: Path) -> dict[str, Any]:

@@ -44,7 +44,18 @@ class ExamplesSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Nothing:
-    """Config of `daisy.report.tables` and `daisy.report.figures`: none."""
+    """Config of `daisy.report.figures`: none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TablesSettings:
+    """Config of `daisy.report.tables`.
+
+    Attributes:
+        against_published: Whether mean entropies are compared with the published thresholds.
+    """
+
+    against_published: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +80,9 @@ class ReportSettings:
     Attributes:
         run: The run's name.
         noise_tasks: The tasks of the noise study, if there is one.
+        against_published: Whether mean entropies are compared with the published thresholds.
     """
 
     run: str
     noise_tasks: tuple[str, ...] = ()
+    against_published: bool = False

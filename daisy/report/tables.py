@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daisy.common import stage
 from daisy.common.columns import typed, write_table
@@ -14,8 +14,9 @@ from daisy.common.files import read_json, write_csv
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import INPUT, Method
-from daisy.report.settings import Nothing
+from daisy.exits.method import DAISY, INPUT, TASK_EXITS, Method
+from daisy.report.against_published import AgainstPublishedRow, against_published
+from daisy.report.settings import TablesSettings
 
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -81,35 +82,65 @@ def grid_rows(trained: Sequence[tuple[SeedRow, GridRow]]) -> list[GridRow]:
     return rows
 
 
+LEARNT = ("task-ee", "oracle")
+"""Kinds of methods whose exits depend on what was trained, and so on the seed; DAISY's follow from entropies of the
+branches alone."""
+
+Row = TypeVar("Row", ExitRow, CandidateRow, ThresholdRow)
+
+
+def _of_all_seeds(rows: Iterable[tuple[Path, Row]]) -> list[Row]:
+    """Each row once; of cells whose exits are learnt, those of the file that comes first, which is the first seed's."""
+    first: dict[tuple[str, GridCell], Path] = {}
+    kept: dict[Row, None] = {}
+    for path, row in rows:
+        if row.cell.method.kind not in LEARNT or first.setdefault((row.task, row.cell), path) == path:
+            kept[row] = None
+    return list(kept)
+
+
 def exit_rows(paths: Sequence[Path]) -> list[ExitRow]:
     """How many test utterances of every cell stopped at every layer, in the grid's order."""
-    rows = []
+    found = []
     for path in paths:
         value = _read(path, ("task", "method", "rho", "exits"))
         for item in _items(value, "exits", dict, path):
             if "counts" not in item:
                 raise DaisyError("'counts' is missing", file=path, fix="Delete the file and run again")
             for layer, count in enumerate(_items(item, "counts", int, path), start=1):
-                rows.append(typed(ExitRow, {**value, **item, "layer": layer, "count": count}, path))
-    # Exits follow from entropies alone, so all seeds of a cell have the same; one that differs is a second row.
-    rows = list(dict.fromkeys(rows))
+                found.append((path, typed(ExitRow, {**value, **item, "layer": layer, "count": count}, path)))
+    # Where all seeds of a cell have the same, one that differs is a second row.
+    rows = _of_all_seeds(found)
     _once(((row.task, row.cell, f"layer {row.layer}") for row in rows), paths)
     return sorted(rows, key=lambda row: (row.task, *row.cell.key, row.layer))
 
 
 def candidate_rows(paths: Sequence[Path]) -> list[CandidateRow]:
-    """The candidate layers of every DAISY cell, in the grid's order."""
-    rows: dict[CandidateRow, None] = {}
+    """The candidate layers of every cell that exits by entropies, in the grid's order."""
+    found = []
+    for path, item in _adaptive(paths):
+        layers = _items({"candidates": None, **item}, "candidates", int, path)
+        found.append((path, typed(CandidateRow, {**item, "candidates": " ".join(map(str, layers))}, path)))
+    return sorted(_of_all_seeds(found), key=lambda row: (row.task, *row.cell.key))
+
+
+def own_thresholds(paths: Sequence[Path]) -> list[ThresholdRow]:
+    """The thresholds of the tasks' own exits, which follow from their training."""
+    own = ((path, item) for path, item in _adaptive(paths) if item["method"] == TASK_EXITS.row)
+    return _of_all_seeds((path, typed(ThresholdRow, {**item, "rule": "midrange"}, path)) for path, item in own)
+
+
+def _adaptive(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The rows of evaluations that are about exits by entropies, each with its file."""
     for path in paths:
         value = _read(path, ("method", "rows"))
-        for item in _items(value, "rows", dict, path) if Method.parse(value["method"]).by_entropy else []:
-            layers = _items({"candidates": None, **item}, "candidates", int, path)
-            rows[typed(CandidateRow, {**item, "candidates": " ".join(map(str, layers))}, path)] = None
-    return sorted(rows, key=lambda row: (row.task, *row.cell.key))
+        if Method.parse(value["method"]).adaptive:
+            rows = _items(value, "rows", dict, path)
+            yield from ((path, row) for row in rows if Method.parse(row["method"]).adaptive)
 
 
 def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[ThresholdRow]]:
-    """Mean entropy per task and layer, and every threshold.
+    """Mean entropy per task and layer, and every threshold of DAISY.
 
     Raises:
         DaisyError: if a file is damaged, or two files of a task disagree about its entropies.
@@ -129,10 +160,9 @@ def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[Thre
                 file=path,
                 fix="Run the calibration of this task again",
             )
-        thresholds.append(typed(ThresholdRow, value, path))
+        thresholds.append(typed(ThresholdRow, {"method": DAISY.row, **value}, path))
     _once(((row.task, row.rho) for row in thresholds), paths)
-    ordered = [row for task in sorted(entropies) for row in entropies[task]]
-    return ordered, sorted(thresholds, key=lambda row: (row.task, row.rho))
+    return [row for task in sorted(entropies) for row in entropies[task]], thresholds
 
 
 COSTS = ("mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
@@ -167,12 +197,12 @@ def side_by_side(grid: Sequence[GridRow]) -> list[dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, settings=False)
-    parser.add_argument("--settings", default="{}", help="an empty JSON object: this stage has no settings")
+    parser.add_argument("--settings", default="{}", help="the stage's config values, as one JSON object")
     parser.add_argument("--evaluations", type=Path, nargs="+", required=True, help="one file per task, method and seed")
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one file per task and rho")
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
-    stage.settings(Nothing, arguments.settings)
+    settings = stage.settings(TablesSettings, arguments.settings)
     trained = seed_rows(arguments.evaluations)
     grid, exits = grid_rows(trained), exit_rows(arguments.evaluations)
     candidates = candidate_rows(arguments.evaluations)
@@ -184,7 +214,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_table(ExitRow, arguments.out / "exits.csv", exits)
     write_table(CandidateRow, arguments.out / "candidates.csv", candidates)
     write_table(EntropyRow, arguments.out / "entropy.csv", entropies)
-    write_table(ThresholdRow, arguments.out / "thresholds.csv", thresholds)
+    thresholds += own_thresholds(arguments.evaluations)
+    ordered = sorted(thresholds, key=lambda row: (row.task, *row.cell.key))
+    write_table(ThresholdRow, arguments.out / "thresholds.csv", ordered)
+    if settings.against_published:
+        compared = against_published(entropies)
+        write_table(AgainstPublishedRow, arguments.out / "against_published.csv", compared)
+        for row in compared:
+            print(
+                f"{row.task}: max + min of the mean entropies {row.max_plus_min:.2f} nats, "
+                f"published (inferred) {row.published:.2f}, difference {row.difference:+.2f}"
+            )
 
 
 if __name__ == "__main__":

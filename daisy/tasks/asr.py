@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,57 @@ from torch.nn import functional as F
 from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
+from daisy.hubert.branches import frame_entropy
 from daisy.tasks.base import Head, Metric, Score, Task
 from daisy.tasks.bilstm import BiLSTM
 
 BLANK = 0
 """CTC's blank; characters are counted from 1."""
 
+WORD, END = " ", "\n"
+"""What parts words, and what ends a transcript whose end is marked."""
+
 
 def steps(frames: Tensor, stride: int) -> Tensor:
     """How many steps of `stride` frames there are, the last one perhaps filled up with zeros."""
     return -(-frames // stride)
+
+
+def warped(features: Tensor, lengths: Tensor, window: int) -> Tensor:
+    """Time warping of SpecAugment, as s3prl and so MiniSUPERB have it.
+
+    Of each utterance a point of time is drawn, and where it goes to, at most `window` frames away; the frames on
+    either side of it are stretched or squeezed by cubic interpolation, so that the length stays.
+
+    Args:
+        features: (B, T, D).
+        lengths: (B,) valid frames; those behind them, and utterances of up to twice the window, stay as they are.
+        window: Frames.
+    """
+    rows = []
+    for row, length in zip(features, lengths.tolist(), strict=True):
+        if length > 2 * window:
+            point = int(torch.randint(window, length - window, ()))
+            goal = int(torch.randint(point - window, point + window, ())) + 1
+            parts = (row[:point], goal), (row[point:length], length - goal)
+            # As an image of one channel whose columns, the feature dimensions, keep their number.
+            pieces = [
+                F.interpolate(part[None, None], (size, row.shape[1]), mode="bicubic", align_corners=False)[0, 0]
+                for part, size in parts
+            ]
+            row = torch.cat([*pieces, row[length:]])
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
+    """(B, T, D) frames, `stride` of them beside each other: (B, ceil(T / stride), stride * D)."""
+    if stride == 1:
+        return features
+    batch, total, dim = features.shape
+    valid = torch.arange(total, device=features.device) < lengths.to(features.device)[:, None]
+    features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % stride))
+    return features.reshape(batch, -1, stride * dim)
 
 
 class CharacterHead(Head):
@@ -41,11 +83,7 @@ class CharacterHead(Head):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""
-        batch, total, dim = features.shape
-        if self.stride > 1:
-            valid = torch.arange(total, device=features.device) < lengths.to(features.device)[:, None]
-            features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % self.stride))
-            features = features.reshape(batch, -1, self.stride * dim)
+        features = side_by_side(features, lengths, self.stride)
         out = self.lstm(self.projection(features), steps(lengths, self.stride))
         return self.classifier(self.dropout(out)).log_softmax(-1)
 
@@ -56,12 +94,35 @@ class CharacterHead(Head):
         return count * linear + self.lstm.macs(count)
 
 
+class CharacterExit(Head):
+    """Log-probabilities of characters per step of `stride` frames, by one linear layer."""
+
+    def __init__(self, dim: int, stride: int, characters: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.classifier = nn.Linear(dim * stride, characters + 1)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""
+        return self.classifier(side_by_side(features, lengths, self.stride)).log_softmax(-1)
+
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations of the linear layer."""
+        return -(-frames // self.stride) * self.classifier.weight.numel()
+
+
 class SpeechRecognition(Task):
     """What is said?"""
 
     name = "asr"
     title = "Speech recognition"
     metrics = (Metric("wer", "Word error rate (%)", False, 100.0),)
+
+    def __init__(self, options: Mapping[str, Any], vocabulary: Sequence[str]) -> None:
+        super().__init__(options, vocabulary)
+        # Models that were trained before there was the choice do not have it.
+        self.ending = WORD + END if self.options.get("end_marks") else ""
+        self.symbols = list(dict.fromkeys([*self.vocabulary, *self.ending]))
 
     @classmethod
     def learn_vocabulary(cls, train: Manifest) -> list[str]:
@@ -79,8 +140,19 @@ class SpeechRecognition(Task):
         """A fresh head."""
         o = self.options
         return CharacterHead(
-            dim, o["projection"], o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.vocabulary)
+            dim, o["projection"], o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.symbols)
         )
+
+    def exit_head(self, dim: int) -> CharacterExit:
+        """A fresh linear head for CTC."""
+        return CharacterExit(dim, self.options["stride"], len(self.symbols))
+
+    def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
+        """The entropy over characters and the blank, the mean over an utterance's steps (B,)."""
+        count = steps(lengths, self.options["stride"]).to(output.device)
+        valid = torch.arange(output.shape[1], device=output.device) < count[:, None]
+        # Log-probabilities are logits of the same posterior.
+        return torch.where(valid, frame_entropy(output), 0).sum(1) / count
 
     def example(self, manifest: Manifest, index: int) -> str:
         """The transcript. A character that training has not seen counts as an error of recognition.
@@ -94,9 +166,9 @@ class SpeechRecognition(Task):
         return item.text
 
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[str]) -> Tensor:
-        """CTC, the mean over utterances of the loss per character."""
-        place = {character: number for number, character in enumerate(self.vocabulary, start=1)}
-        targets = [torch.tensor([place[character] for character in text]) for text in examples]
+        """CTC, the mean over utterances of the loss per character; marks of the end are characters too."""
+        place = {character: number for number, character in enumerate(self.symbols, start=1)}
+        targets = [torch.tensor([place[character] for character in text + self.ending]) for text in examples]
         sizes = torch.tensor([len(item) for item in targets])
         reduced = steps(lengths, self.options["stride"])
         return F.ctc_loss(
@@ -104,11 +176,12 @@ class SpeechRecognition(Task):
         )
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[str]:
-        """Greedy decoding: the best character per frame, repeats and blanks taken out."""
+        """Greedy decoding: the best character per frame; repeats, blanks and marks of the end taken out."""
         texts = []
         for best, length in zip(output.argmax(-1).cpu(), steps(lengths, self.options["stride"]).tolist(), strict=True):
             kept = torch.unique_consecutive(best[:length])
-            texts.append("".join(self.vocabulary[number - 1] for number in kept.tolist() if number != BLANK))
+            text = "".join(self.symbols[number - 1] for number in kept.tolist() if number != BLANK)
+            texts.append(text.replace(END, "").strip(WORD) if self.ending else text)
         return texts
 
     def score(self, prediction: str, example: str) -> Score:
@@ -117,8 +190,10 @@ class SpeechRecognition(Task):
         return {"wer": (float(torchaudio.functional.edit_distance(words, prediction.split())), float(len(words)))}
 
     def augment(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """SpecAugment on the features: masked stretches of time and of feature dimensions."""
+        """SpecAugment on the features: time is warped, stretches of time and of feature dimensions are masked."""
         o = self.options["specaugment"]
+        if o.get("warp_frames"):
+            features = warped(features, lengths, o["warp_frames"])
         x = features.transpose(1, 2)[:, None]
         mask = torchaudio.functional.mask_along_axis_iid
         for _ in range(o["time_masks"]):

@@ -87,7 +87,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[Any]) -> Tensor:
-        """The mean loss of a batch, a scalar."""
+        """The mean of the losses of a batch's utterances, a scalar."""
 
     @abc.abstractmethod
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[Any]:
@@ -106,6 +106,28 @@ class Task(abc.ABC):
     def examples(self, manifest: Manifest) -> Sequence[Any]:
         """What `example` gives for every utterance of a split."""
         return [self.example(manifest, index) for index in range(len(manifest))]
+
+    def exit_head(self, dim: int) -> Head:
+        """A fresh linear head on the states of one layer, of width `dim`; its output is like that of `head`.
+
+        For the tasks whose registry entry says `exits`; so is `uncertainty`.
+
+        Raises:
+            DaisyError: if the task has no such head.
+        """
+        raise DaisyError(f"the task {self.name} has no heads on single layers", fix="Leave it out of task-ee")
+
+    def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
+        """The entropy of a head's own posterior in nats, per utterance: (B,).
+
+        Args:
+            output: What the head gave.
+            lengths: (B,) frames of features.
+
+        Raises:
+            DaisyError: if the task has no such head.
+        """
+        raise DaisyError(f"the task {self.name} has no heads on single layers", fix="Leave it out of task-ee")
 
     def unprocessed(self, example: Any) -> Score | None:
         """What a recording scores as it is; None where that means nothing."""

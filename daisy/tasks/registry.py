@@ -16,6 +16,8 @@ class Entry:
         waves: Whether its predictions are signals, made from the recording itself.
         known_speakers: Whether it takes speakers with enough recordings in every part, and no others.
         transcribed: Whether it takes recordings with a text, and no others.
+        exits: The options that matter to its linear heads on single layers, where its own exits are trained; None for
+            a task without such heads.
     """
 
     module: str
@@ -24,11 +26,12 @@ class Entry:
     waves: bool = False
     known_speakers: bool = False
     transcribed: bool = False
+    exits: tuple[str, ...] | None = None
 
 
 TASKS = {
-    "sid": Entry("daisy.tasks.sid", corpus="speech", pooled=True, known_speakers=True),
-    "asr": Entry("daisy.tasks.asr", transcribed=True),
+    "sid": Entry("daisy.tasks.sid", corpus="speech", pooled=True, known_speakers=True, exits=("normalise",)),
+    "asr": Entry("daisy.tasks.asr", transcribed=True, exits=("stride", "end_marks")),
     "se": Entry("daisy.tasks.se", waves=True),
     "ss": Entry("daisy.tasks.ss", waves=True),
 }

@@ -10,7 +10,15 @@ from torch.nn import functional as F
 
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
+from daisy.hubert.branches import frame_entropy
 from daisy.tasks.base import Head, Metric, Score, Task
+
+
+def pooled(features: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, D) features to (B, D): the mean over each utterance's valid frames."""
+    lengths = lengths.to(features.device)
+    valid = (torch.arange(features.shape[1], device=features.device) < lengths[:, None]).unsqueeze(-1)
+    return torch.where(valid, features, 0).sum(1) / lengths[:, None]
 
 
 class SpeakerHead(Head):
@@ -26,14 +34,27 @@ class SpeakerHead(Head):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to logits (B, speakers)."""
-        lengths = lengths.to(features.device)
-        valid = (torch.arange(features.shape[1], device=features.device) < lengths[:, None]).unsqueeze(-1)
-        pooled = torch.where(valid, features, 0).sum(1) / lengths[:, None]
-        return self.classifier(self.projection(pooled))
+        return self.classifier(self.projection(pooled(features, lengths)))
 
     def macs(self, frames: int) -> int:
         """Multiply-accumulate operations; the mean comes first, so they do not depend on `frames`."""
         return self.projection.weight.numel() + self.classifier.weight.numel()
+
+
+class SpeakerExit(Head):
+    """The mean over valid frames, and a linear classifier."""
+
+    def __init__(self, dim: int, speakers: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(dim, speakers)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D) to logits (B, speakers)."""
+        return self.classifier(pooled(features, lengths))
+
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations, whatever `frames`."""
+        return self.classifier.weight.numel()
 
 
 class SpeakerIdentification(Task):
@@ -51,6 +72,14 @@ class SpeakerIdentification(Task):
     def head(self, dim: int) -> SpeakerHead:
         """A fresh head."""
         return SpeakerHead(dim, self.options["projection"], len(self.vocabulary))
+
+    def exit_head(self, dim: int) -> SpeakerExit:
+        """A fresh linear classifier."""
+        return SpeakerExit(dim, len(self.vocabulary))
+
+    def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
+        """The entropy over speakers (B,)."""
+        return frame_entropy(output)
 
     def example(self, manifest: Manifest, index: int) -> int:
         """The speaker's class."""

@@ -8,6 +8,7 @@ from daisy.exits.method import Method
 from daisy.report.settings import AblationSettings
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
+from daisy.workflow.frozen import Frozen
 from daisy.workflow.models import Models
 from daisy.workflow.sections import TargetsSection
 from daisy.workflow.upstream import Upstream
@@ -19,6 +20,7 @@ class Ablation:
     Args:
         context: The run.
         corpora: Its corpora.
+        frozen: Its hidden states.
 
     Attributes:
         tasks: The tasks that are compared.
@@ -27,14 +29,14 @@ class Ablation:
         models: The stages of every variant.
     """
 
-    def __init__(self, context: Context, corpora: Corpora) -> None:
+    def __init__(self, context: Context, corpora: Corpora, frozen: Frozen) -> None:
         self._context, chosen = context, context.config.ablation
         self.tasks = sorted(chosen.tasks)
         self.method = Method("daisy", chosen.rho)
         self.targets = self._variants()
         upstreams = {name: Upstream(context, corpora, targets, self.tasks) for name, targets in self.targets.items()}
         self.models = {
-            name: Models(context, corpora, upstream, context.results(f"ablation/{name}"))
+            name: Models(context, frozen, upstream, context.results(f"ablation/{name}"))
             for name, upstream in upstreams.items()
         }
 

@@ -11,7 +11,8 @@ import jsonschema
 import yaml
 
 from daisy.errors import DaisyError
-from daisy.exits.method import DAISY, FULL, Method
+from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
+from daisy.tasks.registry import TASKS
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
 
@@ -24,10 +25,23 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     tasks = config.get("tasks")
     resolved = dict(config)
+    thresholds = config.get("thresholds")
+    if isinstance(thresholds, Mapping) and isinstance(thresholds.get("absolute"), Mapping):
+        resolved["thresholds"] = {**thresholds, "absolute": _by_scale(thresholds["absolute"])}
     if isinstance(tasks, Mapping):
         resolved["tasks"] = {name: task for name, task in tasks.items() if task is not None}
     check(resolved)
     return resolved
+
+
+def _by_scale(absolute: Mapping[str, Any]) -> dict[str, Any]:
+    """Thresholds per task, with scales as text: YAML reads them as numbers, and JSON knows no such keys."""
+    return {
+        task: {f"{rho:g}" if isinstance(rho, int | float) else rho: tau for rho, tau in given.items()}
+        if isinstance(given, Mapping)
+        else given
+        for task, given in absolute.items()
+    }
 
 
 def read_layers(*paths: Path) -> dict[str, Any]:
@@ -78,20 +92,33 @@ def check(config: Mapping[str, Any]) -> None:
         )
     methods = _methods(config)
     if DAISY in methods and config["thresholds"]["rule"] == "absolute":
-        missing = sorted(set(config["tasks"]) - set(config["thresholds"]["absolute"]))
-        if missing:
-            raise DaisyError(
-                f"thresholds.rule is absolute, but the task {missing[0]} has no threshold",
-                fix=f"Add thresholds.absolute.{missing[0]}, in nats",
-            )
+        _check_absolute(config)
     if FULL not in methods:
         raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
     unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
     if unknown:
         raise DaisyError(f"ablation.tasks: the run has no task {unknown[0]!r}", fix="Leave it out, or add it to tasks")
     _check_noise(config)
+    _check_exits(config, methods)
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def _check_absolute(config: Mapping[str, Any]) -> None:
+    """Check that every task has a threshold at every scale."""
+    given, scales = config["thresholds"]["absolute"], [f"{rho:g}" for rho in config["thresholds"]["rho"]]
+    for task in sorted(config["tasks"]):
+        if task not in given:
+            raise DaisyError(
+                f"thresholds.rule is absolute, but the task {task} has no threshold",
+                fix=f"Add thresholds.absolute.{task}, in nats",
+            )
+        missing = [rho for rho in scales if isinstance(given[task], Mapping) and rho not in given[task]]
+        if missing:
+            raise DaisyError(
+                f"thresholds.absolute.{task} has no threshold at rho {missing[0]}",
+                fix=f"Add `{missing[0]}: ` and nats, or give one number for every rho",
+            )
 
 
 def check_layers(config: Mapping[str, Any], layers: int) -> None:
@@ -144,6 +171,21 @@ def _check_noise(config: Mapping[str, Any]) -> None:
         raise DaisyError(
             f"noise.kinds names {missing[0]!r}, which is not prepared",
             fix="Add it to data.noise.kinds, or name a corpus that has it in data.corpora.noise",
+        )
+
+
+def _check_exits(config: Mapping[str, Any], methods: list[Method]) -> None:
+    strange = [task for task in config["evaluation"]["oracle"] if task not in TASKS]
+    if strange:
+        raise DaisyError(f"evaluation.oracle: there is no task {strange[0]!r}", fix=f"Use {', '.join(TASKS)}")
+    if TASK_EXITS not in methods:
+        return
+    able = [task for task in config["tasks"] if TASKS[task].exits is not None]
+    lacking = [task for task in able if "task_exits" not in config["tasks"][task]]
+    if lacking:
+        raise DaisyError(
+            f"downstream.methods names task-ee, but tasks.{lacking[0]} does not say how to train its exits",
+            fix=f"Add tasks.{lacking[0]}.task_exits with steps and learning_rate",
         )
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from daisy.common import stage
 from daisy.common.compute import Compute
 from daisy.errors import DaisyError
-from daisy.exits.method import DAISY, Method
+from daisy.exits.method import DAISY, TASK_EXITS, Method
 from daisy.hubert.shape import Shape, shape_of
+from daisy.tasks.registry import TASKS
 from daisy.workflow.config import check_layers, resolve
 from daisy.workflow.digests import code_digests
 from daisy.workflow.sections import Config
@@ -110,6 +111,11 @@ class Context:
     def daisy(self) -> list[Method]:
         """DAISY at every scale; none if the config leaves it out."""
         return [method for method in self.methods.values() if method.by_entropy]
+
+    def methods_of(self, task: str) -> list[Method]:
+        """The methods of a task: exits of its own are for tasks that can have them."""
+        able = TASKS[task].exits is not None
+        return [method for method in self.methods.values() if able or method != TASK_EXITS]
 
     @property
     def first_seed(self) -> int:

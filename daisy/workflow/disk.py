@@ -44,20 +44,35 @@ EXPECTED: Mapping[str, Mapping[str, Audio]] = {
     "librispeech": {"train": Audio(281_241, 960.9 * 3600), "dev": Audio(2_703, 19_396), "test": Audio(2_620, 19_453)},
     "librispeech-10h": {"train": Audio(2_763, 36_000), "dev": Audio(2_703, 19_396), "test": Audio(2_620, 19_453)},
     "voxceleb1": {"train": Audio(13_761, 113_500), "dev": Audio(6_904, 57_000), "test": Audio(8_251, 68_000)},
-    "voicebank-demand": {"train": Audio(1_000, 2_930), "dev": Audio(770, 2_260), "test": Audio(824, 2_070)},
-    "libri2mix": {"train": Audio(13_900, 208_800), "dev": Audio(1_000, 13_200), "test": Audio(3_000, 39_600)},
+    "voicebank-demand": {"train": Audio(10_802, 31_650), "dev": Audio(770, 2_260), "test": Audio(824, 2_070)},
+    "libri2mix": {"train": Audio(13_900, 208_800), "dev": Audio(3_000, 39_600), "test": Audio(3_000, 39_600)},
     "musan": {"test": Audio(2_016, 109 * 3600)},
 }
-"""Published corpora in the paper's use, by their makers' hours; for a plan before the manifests are made."""
+"""Published corpora in the paper's use, by their makers' hours, before any draw; for a plan before the manifests are
+made."""
 
 
-def audio_of(summary: Path, corpus: str, part: str) -> Audio:
+def expected(corpus: str, part: str, drawn: int = 0) -> Audio:
+    """What of a published corpus comes into a split; nothing of another corpus.
+
+    Args:
+        corpus: Its name.
+        part: ``train``, ``dev`` or ``test``.
+        drawn: How many recordings the config draws; 0 for all.
+    """
+    whole = EXPECTED.get(corpus, {}).get(part, Audio(0, 0.0))
+    count = min(drawn or whole.recordings, whole.recordings)
+    return Audio(count, whole.seconds * count / max(1, whole.recordings))
+
+
+def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0) -> Audio:
     """The recordings of a split: by its manifest, or before that is made by what is expected of a published corpus.
 
     Args:
         summary: The manifests' ``summary.csv``.
         corpus: The published corpus, or anything else.
         part: ``train``, ``dev`` or ``test``.
+        drawn: How many recordings of the published corpus the config draws; 0 for all.
 
     Returns:
         Nothing at all where neither tells.
@@ -67,14 +82,14 @@ def audio_of(summary: Path, corpus: str, part: str) -> Audio:
             for row in csv.DictReader(file):
                 if row["split"] == part:
                     return Audio(int(row["recordings"]), float(row["minutes"]) * 60)
-    return EXPECTED.get(corpus, {}).get(part, Audio(0, 0.0))
+    return expected(corpus, part, drawn)
 
 
-def states(audio: Audio, shape: Shape | None, storage: str, *, pooled: bool, keep: bool) -> float:
+def states(audio: Audio, shape: Shape | None, storage: str, *, pooled: bool) -> float:
     """Bytes of the states of a split."""
     layers, dim = shape or UNKNOWN
     frames = audio.recordings if pooled else audio.seconds * RATE
-    return frames * (layers + 1) * dim * KINDS[storage] * keep
+    return frames * (layers + 1) * dim * KINDS[storage]
 
 
 def drawn_frames(audio: Audio, shape: Shape | None, utterances: float, share: float, shards: int) -> float:

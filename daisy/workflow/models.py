@@ -1,16 +1,18 @@
-"""What is trained and evaluated on the features of one upstream: thresholds, downstream models, cells of the grid."""
+"""What is trained and evaluated with one upstream: thresholds, downstream models, cells of the grid."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
-from daisy.downstream.settings import DownstreamSettings
+from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.evaluation.settings import EvaluationSettings
-from daisy.exits.method import FULL, Method
+from daisy.exits.method import FULL, TASK_EXITS, Method
 from daisy.features.settings import CalibrationSettings
+from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
-from daisy.workflow.corpora import Corpora
+from daisy.workflow.frozen import Frozen
 from daisy.workflow.upstream import Upstream
 
 
@@ -19,19 +21,19 @@ class Models:
 
     Args:
         context: The run.
-        corpora: Its corpora.
-        upstream: Whose features they learn from.
+        frozen: Its hidden states.
+        upstream: Whose exits they learn with.
         home: The folder in which they are.
     """
 
-    def __init__(self, context: Context, corpora: Corpora, upstream: Upstream, home: str) -> None:
-        self._context, self._corpora, self.upstream, self.home = context, corpora, upstream, home
+    def __init__(self, context: Context, frozen: Frozen, upstream: Upstream, home: str) -> None:
+        self._context, self.frozen, self.upstream, self.home = context, frozen, upstream, home
 
     def calibration(self, task: str, rho: float) -> Job:
         """The threshold of a task at one scale."""
         chosen = self._context.config.thresholds
-        absolute = {name: value for name, value in chosen.absolute.items() if name == task}
-        return job("daisy.features.calibrate", CalibrationSettings(task, chosen.rule, rho, absolute))
+        settings = CalibrationSettings(task, chosen.rule, rho, chosen.absolute_at(task, rho))
+        return job("daisy.features.calibrate", settings)
 
     def threshold(self, task: str, method: Method) -> list[str]:
         """The file of the threshold that a method exits by; none for a fixed exit."""
@@ -45,38 +47,66 @@ class Models:
         """The training of a downstream model."""
         config, chosen = self._context.config, self._context.config.tasks[task]
         settings = DownstreamSettings(
-            task=task,
+            **self._shared(task, seed),
             options=chosen.options,
             method=method,
+            states=self.frozen.kind(method),
+            granularity=config.downstream.granularity if method.by_entropy else "utterance",
             fusion=config.downstream.fusion,
             steps=chosen.steps,
-            batch_size=chosen.batch_size,
-            optimizer=chosen.optimizer,
             learning_rate=chosen.learning_rate,
-            schedule=chosen.schedule,
-            clip=config.downstream.clip,
-            dev_every=chosen.dev_every,
-            seed=seed,
-            save_every=config.downstream.save_every,
             # A floor concerns exits by entropy alone.
             floor=config.thresholds.floor if method.by_entropy else 1,
-            accumulate=chosen.accumulate,
-            compute=self._context.compute,
         )
         return job("daisy.downstream.train", settings, [task])
 
+    def _shared(self, task: str, seed: int) -> dict[str, Any]:
+        """What the trainings of all models of a task have in common."""
+        config, chosen = self._context.config, self._context.config.tasks[task]
+        return {
+            "task": task,
+            "batch_size": chosen.batch_size,
+            "optimizer": chosen.optimizer,
+            "schedule": chosen.schedule,
+            "clip": config.downstream.clip,
+            "dev_every": chosen.dev_every,
+            "seed": seed,
+            "save_every": config.downstream.save_every,
+            "accumulate": chosen.accumulate,
+            "batches": chosen.batches,
+            "compute": self._context.compute,
+        }
+
+    def task_exits(self, task: str, seed: int) -> Job:
+        """The training of a task's own exits, which no scale takes part in."""
+        chosen = self._context.config.tasks[task]
+        assert chosen.task_exits is not None
+        settings = TaskExitsSettings(
+            **self._shared(task, seed),
+            options={name: chosen.options[name] for name in TASKS[task].exits or ()},
+            states=self.frozen.kind(TASK_EXITS),
+            steps=chosen.task_exits.steps,
+            learning_rate=chosen.task_exits.learning_rate,
+        )
+        return job("daisy.downstream.train_task_exits", settings, [task])
+
+    def task_thresholds(self, task: str) -> Job:
+        """The thresholds of a task's own exits, at every scale."""
+        chosen = self._context.config.thresholds
+        return job("daisy.downstream.task_thresholds", TaskThresholdsSettings(task, chosen.rho, chosen.floor))
+
     def state(self, task: str, method: Method, seed: int) -> str:
         """Folder for the state of an unfinished training, of just these settings and this code."""
-        this = self.downstream(task, method, seed)
+        this = self.task_exits(task, seed) if method == TASK_EXITS else self.downstream(task, method, seed)
         parts = json.dumps([this.settings, this.code], sort_keys=True)
         return f"{self.home}/state/{task}-{method.name}-seed{seed}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
 
     def evaluation(self, task: str, method: Method, seed: int) -> Job:
-        """The evaluation of a downstream model: a cell per strategy, or one for a fixed exit."""
+        """The evaluation of a downstream model: a cell per strategy (and scale), or one for a fixed exit."""
         chosen, q = self._context.config.evaluation, self._context.config.tasks[task].q
         settings = EvaluationSettings(
             method=method,
-            strategies=dict.fromkeys(chosen.strategies, q) if method.by_entropy else {},
+            strategies=dict.fromkeys(chosen.strategies, q) if method.adaptive else {},
             draws=chosen.bootstrap_draws,
             timed=chosen.timed_recordings,
             rounds=chosen.timing_rounds,
@@ -85,6 +115,16 @@ class Models:
             compute=self._context.exact,
         )
         return job("daisy.evaluation.evaluate", settings, [task])
+
+    def runs(self, method: Method) -> str:
+        """The model that really runs when a method is timed: with branches, if it asks any."""
+        return self.upstream.file if method.by_entropy else self._context.checkpoint
+
+    def topline_evaluation(self, task: str, method: Method, seed: int | str) -> list[str]:
+        """What an oracle compares DAISY's predictions with, where the run wants one; variants of targets have none."""
+        wanted = task in self._context.config.evaluation.oracle and method.by_entropy
+        own = self.home == self._context.home
+        return [f"{self.home}/evaluation/{task}/seed{seed}/{FULL.name}.json"] if wanted and own else []
 
     def topline(self, task: str, seed: int | str) -> str:
         """The folder of the full model's downstream model, which no branch touches: the run's own."""

@@ -1,11 +1,10 @@
-"""The noise study: noisy test recordings, their features, and what every method makes of them."""
+"""The noise study: noisy test recordings, their states and entropies, and what every method makes of them."""
 
 from __future__ import annotations
 
-from daisy.exits.method import Method
-from daisy.features.settings import FeaturesSettings
+from daisy.exits.method import TASK_EXITS, Method
+from daisy.hubert.config import States
 from daisy.noise.settings import NoiseTasks, NoisySettings, StudySettings
-from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.models import Models
@@ -28,7 +27,8 @@ class NoiseStudy:
     Attributes:
         tasks: Whose exits are studied.
         recordings: Folder of a task's noisy test recordings.
-        features: Folder of their states and entropies.
+        states: Folder of the states of every kind that error rates need; none if they are made while they are used.
+        measured: Folder of a task's entropies.
     """
 
     def __init__(self, context: Context, corpora: Corpora, models: Models) -> None:
@@ -36,7 +36,11 @@ class NoiseStudy:
         self._chosen = context.config.noise
         self.tasks = list(self._chosen.tasks)
         self.recordings = {task: self._recordings(task) for task in self.tasks}
-        self.features = {task: self._features(task) for task in self.tasks}
+        studied = WER_TASK in self.tasks and models.frozen.keeps(WER_TASK, "test")
+        self.states = {kind: self._states(kind) for kind in models.frozen.kinds} if studied else {}
+        self.measured = {
+            task: models.upstream.measure(f"noise_entropies-{task}", folder) for task, folder in self.recordings.items()
+        }
 
     def _recordings(self, task: str) -> str:
         chosen = self._chosen
@@ -46,26 +50,14 @@ class NoiseStudy:
             f"noisy-{task}", "daisy.noise.noisy", settings=drawn, manifest=manifests, noise=noise
         )
 
-    def _features(self, task: str) -> str:
-        config = self._context.config
-        return self._context.store.add(
-            f"noise_features-{task}",
-            "daisy.features.states",
-            settings=FeaturesSettings(
-                # Of the other tasks the entropies alone are used: the states are kept as small as can be.
-                pooled=task != WER_TASK or TASKS[task].pooled,
-                storage="float16",
-                batch_seconds=config.upstream.batch_seconds,
-                keep="test" in config.tasks[task].keep_states,
-                compute=self._context.exact,
-            ),
-            manifest=self.recordings[task],
-            upstream=self._models.upstream.branches,
-        )
+    def _states(self, kind: States) -> str:
+        # Stored like those of training: an error rate does not mind rounding, and its exits are known.
+        return self._models.frozen.add(f"noise_states-{WER_TASK}", kind, WER_TASK, "noise", self.recordings[WER_TASK])
 
     def methods(self, task: str) -> list[Method]:
-        """Every method has a word error rate; for the exits of the other tasks DAISY is enough."""
-        return list(self._context.methods.values()) if task == WER_TASK else self._context.daisy
+        """Every method of the paper has a word error rate; for the exits of the other tasks DAISY is enough."""
+        every = [method for method in self._context.methods.values() if method != TASK_EXITS]
+        return every if task == WER_TASK else self._context.daisy
 
     def evaluation(self, task: str, method: Method) -> Job:
         """What one method makes of a task's noisy recordings."""
@@ -86,9 +78,18 @@ class NoiseStudy:
         folder = self._models.folder(task, self._context.first_seed, method)
         return [f"{folder}/model.safetensors"] if task == WER_TASK else []
 
-    def streams(self, task: str) -> list[str]:
+    def states_of(self, task: str, method: Method) -> list[str]:
+        """The states of the noisy recordings, where a downstream model needs them and they are kept."""
+        kind = self._models.frozen.kind(method)
+        return [f"{self.states[kind]}/states.npy"] if task == WER_TASK and kind in self.states else []
+
+    def entropies(self, task: str, method: Method) -> list[str]:
+        """The entropies of the noisy recordings, for a method that exits by them."""
+        return [f"{self.measured[task]}/entropies.npz"] if method.by_entropy else []
+
+    def model(self, task: str) -> list[str]:
         """The model that makes states while they are used, where a downstream model needs them and none are kept."""
-        return self._models.upstream.streams(task, "test") if task == WER_TASK else []
+        return self._models.frozen.model(task, "test") if task == WER_TASK else []
 
     @property
     def gathering(self) -> Job:
@@ -122,4 +123,9 @@ class NoiseStudy:
     def links(self) -> dict[str, str]:
         """What the run's folder links to."""
         recordings = {f"noisy/{task}": folder for task, folder in self.recordings.items()}
-        return recordings | {f"noise_features/{task}": folder for task, folder in self.features.items()}
+        own = self._context.config.branches.position
+        states = {
+            f"noise_states{'' if kind == own else f'-{kind}'}/{WER_TASK}": folder
+            for kind, folder in self.states.items()
+        }
+        return recordings | states | {f"noise_entropies/{task}": folder for task, folder in self.measured.items()}

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from daisy.common.compute import Compute
-from daisy.downstream.settings import Fusion
+from daisy.downstream.settings import Batches, Fusion, Granularity
 from daisy.hubert.config import Position
 
 Part = Literal["train", "dev", "test"]
@@ -126,8 +126,13 @@ class Thresholds:
 
     rule: str
     rho: tuple[float, ...]
-    absolute: dict[str, float]
+    absolute: dict[str, float | dict[str, float]]
     floor: int
+
+    def absolute_at(self, task: str, rho: float) -> float | None:
+        """The threshold in nats that the config gives a task at a scale, if it gives one."""
+        given = self.absolute.get(task)
+        return given.get(f"{rho:g}") if isinstance(given, dict) else given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,17 +140,28 @@ class DownstreamSection:
     """``downstream``."""
 
     methods: tuple[str, ...]
+    baseline_states: Literal["daisy", "s3prl"]
     fusion: Fusion
+    granularity: Granularity
     clip: float
     save_every: int
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskExitsSection:
+    """``tasks.<name>.task_exits``."""
+
+    steps: int
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskSection:
-    """``tasks.<name>``; `options` are the task's own."""
+    """``tasks.<name>``; `options` are the task's own, and `task_exits` is for the tasks that can have them."""
 
     steps: int
     batch_size: int
+    batches: Batches
     accumulate: int
     optimizer: Literal["adam", "adamw"]
     learning_rate: float
@@ -154,6 +170,7 @@ class TaskSection:
     q: float
     keep_states: tuple[Part, ...]
     options: dict[str, Any]
+    task_exits: TaskExitsSection | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +192,7 @@ class EvaluationSection:
     bootstrap_draws: int
     timed_recordings: int
     timing_rounds: int
+    oracle: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +219,8 @@ class ReportSection:
     """``report``."""
 
     examples: Examples
+    against_published: bool
+    beside: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from daisy.workflow import disk
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
+from daisy.workflow.sections import PARTS
 
 SIGNALS = {"libri2mix": 3, "voicebank-demand": 2}
 """Signals per recording of the published corpora whose audio is made; the others are read where they lie."""
@@ -27,7 +28,14 @@ class Sizes:
     def _audio(self, task: str, part: str) -> disk.Audio:
         """The recordings of a part, by its manifest or by what is expected."""
         summary = Path(f"{self._corpora.manifests[task]}/summary.csv")
-        return disk.audio_of(summary, self._corpora.name_of(task), part)
+        corpus = self._corpora.name_of(task)
+        return disk.audio_of(summary, corpus, part, self._drawn(corpus, part))
+
+    def _drawn(self, corpus: str, part: str) -> int:
+        """How many recordings of a published corpus the config draws; 0 for all."""
+        wanted = self._context.config.data.published.get(corpus, {}).get(part, 0)
+        # LibriSpeech's are named by subset.
+        return wanted if isinstance(wanted, int) else 0
 
     def _noisy(self, task: str) -> disk.Audio:
         """The recordings of the noise study: each clean, and with every noise at every ratio."""
@@ -40,7 +48,7 @@ class Sizes:
         """States of a task's part, or of its noisy recordings."""
         chosen = json.loads(self._context.store[key].settings)
         audio = self._audio(task, part) if part else self._noisy(task)
-        size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["pooled"], keep=chosen["keep"])
+        size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["view"]["pooled"])
         return disk.megabytes(size)
 
     def drawn(self) -> int:
@@ -56,8 +64,8 @@ class Sizes:
 
     def made(self, published: str) -> int:
         """The audio that is made of a published corpus."""
-        parts = disk.EXPECTED[published]
-        return disk.megabytes(sum(disk.flac(audio, SIGNALS.get(published, 0)) for audio in parts.values()))
+        parts = [disk.expected(published, part, self._drawn(published, part)) for part in PARTS]
+        return disk.megabytes(sum(disk.flac(audio, SIGNALS.get(published, 0)) for audio in parts))
 
     def noisy_speech(self, task: str) -> int:
         """The audio of the noise study."""

@@ -1,29 +1,29 @@
-"""The frozen model's side of a run, for one choice of targets: labels, branches, and the features of every task."""
+"""One choice of targets, and what follows from it: labels, branches, and their entropies on every task."""
 
 from __future__ import annotations
 
 from daisy.branches.settings import BranchesSettings
-from daisy.features.settings import FeaturesSettings
+from daisy.exits.method import Method
+from daisy.features.settings import EntropiesSettings
 from daisy.targets.settings import DumpSettings, JoinSettings, KMeansSettings, LabelSettings
-from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
-from daisy.workflow.sections import PARTS, TargetsSection
+from daisy.workflow.sections import PARTS, Part, TargetsSection
 
 
 class Upstream:
-    """Stages of the store, from labels to features.
+    """Stages of the store, from labels to entropies.
 
     Args:
         context: The run.
         corpora: Its corpora.
         targets: What the branches are trained on.
-        tasks: Whose features are made.
+        tasks: Whose entropies are measured.
 
     Attributes:
         targets: Folder of the labels that branches are trained on.
         branches: Folder of the model with branches that were trained on them.
-        features: Folder of the states and entropies of every task and part.
+        measured: Folder of the entropies of every task and part.
     """
 
     def __init__(self, context: Context, corpora: Corpora, targets: TargetsSection, tasks: list[str]) -> None:
@@ -41,8 +41,10 @@ class Upstream:
             labels=self.targets,
             hubert=context.checkpoint,
         )
-        self.features: dict[tuple[str, str], str] = {
-            (task, part): self._features(task, part) for task in tasks for part in PARTS
+        self.measured = {
+            (task, part): self.measure(f"entropies-{task}-{part}", corpora.manifests[task])
+            for task in tasks
+            for part in PARTS
         }
 
     def _head(self) -> str:
@@ -70,20 +72,11 @@ class Upstream:
             "targets", "daisy.targets.join", settings=joined, labels=labels, manifest=self._corpora.manifests[SPEECH]
         )
 
-    def _features(self, task: str, part: str) -> str:
+    def measure(self, name: str, manifest: str) -> str:
+        """Register the entropies of a manifest's recordings; returns their folder."""
+        settings = EntropiesSettings(self._batch_seconds, self._context.exact)
         return self._context.store.add(
-            f"features-{task}-{part}",
-            "daisy.features.states",
-            settings=FeaturesSettings(
-                pooled=TASKS[task].pooled,
-                # Evaluation compares these with runs of the model itself; training does not mind rounding.
-                storage="float32" if part == "test" else "float16",
-                batch_seconds=self._batch_seconds,
-                keep=part in self._context.config.tasks[task].keep_states,
-                compute=self._context.exact,
-            ),
-            manifest=self._corpora.manifests[task],
-            upstream=self.branches,
+            name, "daisy.features.entropies", settings=settings, manifest=manifest, upstream=self.branches
         )
 
     @property
@@ -91,30 +84,9 @@ class Upstream:
         """The file of the model with branches."""
         return f"{self.branches}/daisy.pt"
 
-    def states(self, task: str, part: str) -> str:
-        """The states of a part."""
-        return f"{self.features[task, part]}/states.npy"
-
-    def entropies(self, task: str, part: str) -> str:
-        """The table of entropies and lengths of a part."""
-        return f"{self.features[task, part]}/states.npz"
-
-    def streams(self, task: str, *parts: str) -> list[str]:
-        """The model that makes the states of some parts while they are used; none if all of them are kept."""
-        kept = set(parts) <= set(self._context.config.tasks[task].keep_states)
-        return [] if kept else [self.file]
-
-    def same_states(self, key: str, task: str, part: str) -> list[str]:
-        """The states that the features of `key` may take over: those of other branches on the same model are equal.
-
-        Args:
-            key: Of the features that are made, this upstream's or another's.
-            task: Whose.
-            part: Which part.
-        """
-        own = self.features[task, part]
-        kept = part in self._context.config.tasks[task].keep_states
-        return [f"{own}/states.npy"] if kept and not own.endswith(key) else []
+    def entropies(self, task: str, part: Part, method: Method) -> list[str]:
+        """The entropies of a part, for a method that exits by them."""
+        return [f"{self.measured[task, part]}/entropies.npz"] if method.by_entropy else []
 
     @property
     def links(self) -> dict[str, str]:
@@ -124,5 +96,5 @@ class Upstream:
         behind = {"labels": labels}
         if centroids := store.at(labels).inputs.get("centroids"):
             behind |= {"centroids": centroids, "shards": store.at(centroids).inputs["shards"]}
-        features = {f"features/{task}/{part}": folder for (task, part), folder in self.features.items()}
-        return behind | {"targets": self.targets, "branches": self.branches} | features
+        measured = {f"entropies/{task}/{part}": folder for (task, part), folder in self.measured.items()}
+        return behind | {"targets": self.targets, "branches": self.branches} | measured

@@ -10,12 +10,13 @@ from typing import Any
 
 from daisy.exits.method import FULL, Method, rho_name
 from daisy.library.settings import BundleSettings
-from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System
+from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System, TablesSettings
 from daisy.tasks.registry import TASKS
 from daisy.workflow.ablation import Ablation
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.digests import code_digests
+from daisy.workflow.frozen import Frozen
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
@@ -37,7 +38,8 @@ class Workflow:
     Attributes:
         context: The config, typed, and the run's folders.
         corpora: Corpora and manifests.
-        upstream: Labels, branches and features.
+        frozen: The hidden states of every task.
+        upstream: Labels, branches and entropies.
         models: Thresholds, downstream models and evaluations.
         noise: The noise study.
         ablation: The ablation of targets.
@@ -52,9 +54,10 @@ class Workflow:
         self.config = self.context.config
         self.corpora = Corpora(self.context)
         self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
-        self.models = Models(self.context, self.corpora, self.upstream, self.context.home)
+        self.frozen = Frozen(self.context, self.corpora)
+        self.models = Models(self.context, self.frozen, self.upstream, self.context.home)
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
-        self.ablation = Ablation(self.context, self.corpora)
+        self.ablation = Ablation(self.context, self.corpora, self.frozen)
         self.sizes = Sizes(self.context, self.corpora)
 
     def models_of(self, variant: str = "") -> Models:
@@ -66,7 +69,8 @@ class Workflow:
     @property
     def tables(self) -> list[str]:
         """The tables of results, `grid.csv` first."""
-        return [self.context.results(f"tables/{name}.csv") for name in TABLES]
+        asked = ("against_published",) if self.config.report.against_published else ()
+        return [self.context.results(f"tables/{name}.csv") for name in (*TABLES, *asked)]
 
     @property
     def figures(self) -> list[str]:
@@ -104,6 +108,11 @@ class Workflow:
         """The spelling of every scale in paths."""
         return [rho_name(rho) for rho in self.config.thresholds.rho]
 
+    @property
+    def task_methods(self) -> list[tuple[str, str]]:
+        """Every task with the name of each of its methods."""
+        return [(task, method.name) for task in self.context.tasks for method in self.context.methods_of(task)]
+
     # Stages of the run's folder
 
     @property
@@ -114,7 +123,7 @@ class Workflow:
     @property
     def gathering(self) -> Job:
         """Every evaluation in a few tables."""
-        return job("daisy.report.tables", Nothing())
+        return job("daisy.report.tables", TablesSettings(self.config.report.against_published))
 
     @property
     def drawing(self) -> Job:
@@ -135,7 +144,11 @@ class Workflow:
     def bundle(self) -> Job:
         """Branches, thresholds and histograms in one file."""
         q = {name: task.q for name, task in self.config.tasks.items()}
-        return job("daisy.library.bundle", BundleSettings(self.config.thresholds.absolute, q))
+        chosen, absolute = self.config.thresholds, {}
+        for task in self.context.tasks if chosen.rule == "absolute" else ():
+            every = {f"{rho:g}": chosen.absolute_at(task, rho) for rho in chosen.rho}
+            absolute[task] = {rho: tau for rho, tau in every.items() if tau is not None}
+        return job("daisy.library.bundle", BundleSettings(absolute, q))
 
     @property
     def heard(self) -> list[str]:
@@ -162,7 +175,14 @@ class Workflow:
     @property
     def page(self) -> Job:
         """The report."""
-        return job("daisy.report.page", ReportSettings(self.config.run, tuple(self.noise.tasks)), self.context.tasks)
+        settings = ReportSettings(self.config.run, tuple(self.noise.tasks), self.config.report.against_published)
+        return job("daisy.report.page", settings, self.context.tasks)
+
+    @property
+    def beside(self) -> list[str]:
+        """The folders of tables of other runs that are compared with this one, of those that are there."""
+        folders = [f"{self.config.results}/{name}/tables" for name in self.config.report.beside]
+        return [folder for folder in folders if os.path.exists(f"{folder}/grid.csv")]
 
     @property
     def card(self) -> str:
@@ -177,4 +197,4 @@ class Workflow:
     @property
     def stored(self) -> dict[str, str]:
         """What the run's folder links to."""
-        return self.corpora.links | self.upstream.links | self.noise.links
+        return self.corpora.links | self.frozen.links | self.upstream.links | self.noise.links

@@ -14,11 +14,13 @@ from daisy.branches import train as train_branches
 from daisy.common.compute import Compute
 from daisy.downstream import train as downstream
 from daisy.downstream.model import Downstream
+from daisy.downstream.task_exits import TaskExits
 from daisy.errors import DaisyError
 from daisy.features import states as feature_states
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
+from daisy.hubert.packing import Packing
 from daisy.targets import dump, label
 from daisy.targets.kmeans import cluster
 from daisy.tasks.loading import task_class
@@ -59,6 +61,16 @@ def test_heads_and_losses_follow_the_weights(task):
         loss = model.task.loss(output, frames, examples_of(task))
         loss.backward()
         assert loss.device.type == "meta" and all(value.grad is not None for value in model.head.parameters())
+
+
+@pytest.mark.parametrize("task", ["sid", "asr"])
+def test_a_task_s_own_exits_follow_the_weights(task):
+    model = TaskExits(task_class(task)(OPTIONS[task], ["a", "b"]), 3, 16).to("meta")
+    frames = torch.tensor([12, 10])
+    outputs = model.every_layer(torch.empty(2, 12, 4, 16, device="meta"), frames)
+    assert outputs.device.type == model.task.uncertainty(outputs[0], frames).device.type == "meta"
+    entropy = model.entropy(2, torch.empty(22, 16, device="meta"), Packing([12, 10], torch.device("meta")))
+    assert entropy.device.type == "meta" and entropy.shape == (2,)
 
 
 def test_the_encoder_follows_its_weights():
@@ -117,11 +129,11 @@ def test_targets_and_branches_in_bfloat16(spoken):
 
 @pytest.mark.parametrize("task", ["sid", "asr"])
 def test_downstream_in_bfloat16(spoken, task):
-    settings = {"pooled": False, "storage": "float32", "batch_seconds": 9.0}
-    files = {"upstream": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
+    settings = {"view": {"states": "after-norm"}, "storage": "float32", "batch_seconds": 9.0}
+    files = {"checkpoint": spoken / "daisy.pt", "manifest": spoken / "train.tsv"}
     run(feature_states, settings, "float32", **files, out=spoken / "states.npy")
     shared = {"task": task, "options": OPTIONS[task] | ({"dropout": 0.0} if task == "asr" else {})}
-    shared["method"] = {"kind": "layer", "layer": 3}
+    shared |= {"method": {"kind": "layer", "layer": 3}, "states": "after-norm"}
     if task == "asr":
         shared["options"]["specaugment"] = {**OPTIONS["asr"]["specaugment"], "time_masks": 0, "feature_masks": 0}
     shared |= {"fusion": "dynamic", "steps": 5, "batch_size": 3, "optimizer": "adam", "learning_rate": 0.01}
@@ -132,7 +144,7 @@ def test_downstream_in_bfloat16(spoken, task):
         given = {
             f"{part}_{what}": path
             for part in ("train", "dev")
-            for what, path in (("manifest", spoken / "train.tsv"), ("features", spoken / "states.npy"))
+            for what, path in (("manifest", spoken / "train.tsv"), ("states", spoken / "states.npy"))
         }
         results = {"out": out / "model.safetensors", "exits": out / "exits.json", "history": out / "history.csv"}
         run(downstream, shared, precision, **given, state=out / "state", **results)
@@ -145,8 +157,8 @@ def test_entropies_are_computed_in_float32(checkpoint, waves):
     """Whatever the layers are computed in."""
     branches = checkpoint.branches
     assert isinstance(branches, Branches)
-    exact = every_layer(checkpoint.encoder, branches, "after-norm", waves[:2])
+    exact = every_layer(checkpoint.encoder, waves[:2], "after-norm", branches)
     with Compute("cpu", "bfloat16").autocast():
-        rough = every_layer(checkpoint.encoder, branches, "after-norm", waves[:2])
+        rough = every_layer(checkpoint.encoder, waves[:2], "after-norm", branches)
     for one, other in zip(exact, rough, strict=True):
         assert other.entropies == pytest.approx(one.entropies, rel=0.1) and other.entropies != one.entropies

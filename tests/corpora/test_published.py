@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import random
 import sys
@@ -57,12 +58,20 @@ def dropped(out: Path) -> dict[str, str]:
         return {row["id"]: row["reason"] for row in csv.DictReader(file)}
 
 
+def subsampled(ids: list[str], count: int, seed: int) -> list[str]:
+    """MiniSUPERB's subsample.py, which runs once per split: seeds, shuffles the sorted ids, takes the first, sorts."""
+    ids = sorted(ids)
+    random.seed(seed)
+    random.shuffle(ids)
+    return sorted(ids[:count])
+
+
 EXPECTED = {
     "librispeech": (18, 12, 12),
     "librispeech-10h": (28, 12, 12),
     "voxceleb1": (12, 6, 6),
-    "voicebank-demand": (6, 8, 8),
-    "libri2mix": (6, 4, 6),
+    "voicebank-demand": (6, 5, 8),
+    "libri2mix": (5, 4, 6),
     "musan": (0, 0, 9),
 }
 
@@ -163,12 +172,9 @@ def test_the_list_of_voxceleb1(corpora, tmp_path):
 
 def test_voicebank_at_16_khz_and_its_draw(corpora, tmp_path):
     rows = prepared("voicebank-demand", corpora, tmp_path / "from48")
-    # MiniSUPERB's subsample.py: random.seed(8830), shuffle the sorted ids, take the first, sort.
-    ids = sorted(f"{who}_{number:03d}" for who in ("p236", "p243") for number in range(1, 5))
-    random.seed(8830)
-    random.shuffle(ids)
-    assert [row.id for row in rows if row.split == "train"] == [f"trainset_28spk/{name}" for name in sorted(ids[:6])]
-    assert {row.speaker for row in rows if row.split == "dev"} == {"p226", "p287"}
+    for split, speakers, count in (("train", ("p236", "p243"), 6), ("dev", ("p226", "p287"), 5)):
+        ids = subsampled([f"{who}_{number:03d}" for who in speakers for number in range(1, 5)], count, 8830)
+        assert [row.id for row in rows if row.split == split] == [f"trainset_28spk/{name}" for name in ids]
     other = tmp_path / "prepared"
     corpora["voicebank-demand"]["root"] = str(trees.voicebank_demand(other, 16_000))
     again = prepared("voicebank-demand", corpora, tmp_path / "from16")
@@ -217,22 +223,28 @@ def test_libri2mix_is_mixed_as_its_makers_do(corpora, tmp_path):
             assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_the_dev_mixtures_are_miniSUPERBs(corpora, tmp_path):
+def test_the_mixtures_are_miniSUPERBs(corpora, tmp_path):
     rows = prepared("libri2mix", corpora, tmp_path / "out")
-    ids = sorted(
-        item.id
-        for item in libri2mix.read(
-            Libri2MixSettings(corpora["libri2mix"]["root"], corpora["librispeech"]["root"], 0, 7, "leave-out")
-        ).listed
-        if item.split == "dev"
-    )
-    random.seed(7)
-    random.shuffle(ids)
-    assert [row.id for row in rows if row.split == "dev"] == sorted(ids[:4])
+    roots = corpora["libri2mix"]["root"], corpora["librispeech"]["root"]
+    every = libri2mix.read(Libri2MixSettings(*roots, train=0, dev=0, seed=7, faults="leave-out")).listed
+    for split, count in (("train", 5), ("dev", 4)):
+        ids = subsampled([item.id for item in every if item.split == split], count, 7)
+        assert [row.id for row in rows if row.split == split] == ids
+    assert sum(item.split == "train" for item in every) == sum(item.split == "dev" for item in every) == 6
+
+
+def test_a_draw_by_another_seed_is_another_one(corpora):
+    settings = settings_of("voicebank-demand", corpora)
+    draws = [
+        [item.id for item in checking.READERS["voicebank-demand"].read(chosen).listed]
+        for chosen in (settings, settings, dataclasses.replace(settings, seed=1))
+    ]
+    assert draws[0] == draws[1] != draws[2] and len(draws[0]) == len(draws[2]) == 6 + 5 + 8
 
 
 def test_drawn_takes_all_for_nought():
     assert drawn(["b", "a"], 0, 1) == {"a", "b"} and len(drawn([str(number) for number in range(9)], 4, 1)) == 4
+    assert drawn(["b", "a"], 3, 1) == {"a", "b"}
 
 
 def test_a_draw_is_the_same_in_any_order():

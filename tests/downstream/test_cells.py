@@ -6,8 +6,10 @@ import pytest
 
 from daisy.downstream.cells import build_cells, exit_rules
 from daisy.downstream.model import Downstream
+from daisy.downstream.task_exits import TaskExits
 from daisy.errors import DaisyError
-from daisy.exits.method import FULL, Method
+from daisy.exits.cell import GridCell
+from daisy.exits.method import FULL, TASK_EXITS, Method
 from daisy.exits.rule import ExitRule
 from daisy.tasks.sid import SpeakerIdentification
 
@@ -35,5 +37,21 @@ def test_a_fixed_exit_has_one_rule():
 def test_cells_share_their_model():
     model = Downstream(SpeakerIdentification({"projection": 4}, ["a", "b"]), 6, 8, "dynamic")
     cells = build_cells(model, Method("daisy", 1.0), {"avg": 0.2, "min-max": 0.2}, TRAINED)
-    assert list(cells) == ["avg", "min-max"] and all(cell.model is model for cell in cells.values())
-    assert cells["avg"].rule == ExitRule((4, 5), 0.5)
+    assert list(cells) == [GridCell(Method("daisy", 1.0), strategy) for strategy in ("avg", "min-max")]
+    assert all(cell.model is model and cell.judge is None for cell in cells.values())
+    assert next(iter(cells.values())).rule == ExitRule((4, 5), 0.5)
+    assert list(build_cells(model, FULL, {}, {})) == [GridCell(FULL)]
+
+
+def test_exits_of_a_task_have_cells_at_every_scale():
+    """One training, and a threshold and a histogram for each scale."""
+    model = TaskExits(SpeakerIdentification({}, ["a", "b"]), 6, 8)
+    scales = [{"rho": 0.7, **TRAINED}, {"rho": 1.0, "tau": 0.8, "counts": [0, 9, 0, 0, 0, 1]}]
+    cells = build_cells(model, TASK_EXITS, {"avg": 0.2, "threshold": 0.2}, {"scales": scales}, model)
+    assert {str(key): cell.rule for key, cell in cells.items()} == {
+        "task-ee-rho0.7, avg": ExitRule((4, 5), 0.5),
+        "task-ee-rho0.7, threshold": ExitRule((4, 5), 0.5),
+        "task-ee-rho1, avg": ExitRule((2, 3), 0.8),
+        "task-ee-rho1, threshold": ExitRule((2,), 0.8),
+    }
+    assert all(cell.judge is cell.model is model for cell in cells.values())

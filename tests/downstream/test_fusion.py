@@ -16,10 +16,11 @@ from daisy.downstream.model import Downstream, load_downstream
 from daisy.downstream.scoring import scores
 from daisy.downstream.split import load_split
 from daisy.downstream.system import Cell, predict
-from daisy.exits.method import DAISY
-from daisy.exits.rule import ExitRule
+from daisy.exits.rule import ExitRule, all_candidates
+from daisy.features import entropies as feature_entropies
 from daisy.features import states as feature_states
 from daisy.features.kept import load_features
+from daisy.features.measured import load_measured
 from daisy.hubert.early_exit import EarlyExitHubert
 
 LAYERS, DIM = 4, 3
@@ -92,17 +93,23 @@ def test_before_training_all_states_count_alike():
 def test_a_training_with_a_row_per_exit(spoken, checkpoint):
     """From features with mixed exits to a file that predicts what the shared features say."""
     manifest = read_manifest(spoken / "train.tsv")
-    settings = json.dumps({"pooled": True, "storage": "float32", "batch_seconds": 9.0})
-    states = str(spoken / "states.npy")
-    files = ["--manifest", str(spoken / "train.tsv"), "--out", states]
-    feature_states.main(["--settings", settings, "--upstream", str(spoken / "daisy.pt"), *files])
-    features = load_features(spoken / "states.npy")
-    tau = float(sorted(features.entropies[:, :-1].min(axis=1))[len(manifest) // 2])
+    settings = json.dumps(
+        {"view": {"states": "after-norm", "pooled": True}, "storage": "float32", "batch_seconds": 9.0}
+    )
+    states, entropies = str(spoken / "states.npy"), str(spoken / "entropies.npz")
+    files = ["--manifest", str(spoken / "train.tsv"), "--out"]
+    feature_states.main(["--settings", settings, "--checkpoint", str(spoken / "daisy.pt"), *files, states])
+    feature_entropies.main(
+        ["--settings", '{"batch_seconds": 9.0}', "--upstream", str(spoken / "daisy.pt"), *files, entropies]
+    )
+    features, measured = load_features(spoken / "states.npy"), load_measured(spoken / "entropies.npz", 6)
+    tau = float(sorted(measured.entropies[:, :-1].min(axis=1))[len(manifest) // 2])
     write_json(spoken / "tau.json", {"tau": tau})
     training = {
         "task": "sid",
         "options": {"projection": 8},
         "method": {"kind": "daisy"},
+        "states": "after-norm",
         "fusion": "dynamic-s",
         "steps": 9,
     }
@@ -111,11 +118,12 @@ def test_a_training_with_a_row_per_exit(spoken, checkpoint):
     out = spoken / "out"
     arguments = ["--settings", json.dumps(training), "--calibration", str(spoken / "tau.json")]
     for part in ("train", "dev"):
-        arguments += [f"--{part}-manifest", str(spoken / "train.tsv"), f"--{part}-features", states]
+        arguments += [f"--{part}-manifest", str(spoken / "train.tsv"), f"--{part}-states", states]
+        arguments += [f"--{part}-entropies", entropies]
     arguments += ["--state", str(out / "state"), "--out", str(out / "model.safetensors")]
     downstream.main([*arguments, "--exits", str(out / "exits.json"), "--history", str(out / "history.csv")])
     model = load_downstream(out / "model.safetensors")
-    split = load_split(model.task, manifest, features, DAISY, tau)
+    split = load_split(model.task, manifest, features, ExitRule(all_candidates(1, 6), tau).layers(measured.entropies))
     exits = split.exits.tolist()
     assert len(set(exits)) > 1 and read_json(out / "exits.json")["counts"] == [exits.count(k) for k in range(1, 7)]
     scalars = model.fusion.scalars

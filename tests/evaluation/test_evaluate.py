@@ -15,7 +15,7 @@ from daisy.downstream.split import Split
 from daisy.downstream.system import Cell, predict
 from daisy.errors import DaisyError
 from daisy.evaluation.bootstrap import interval
-from daisy.evaluation.evaluate import Outcome, check_equal
+from daisy.evaluation.outcomes import Outcome, check_equal
 from daisy.exits.rule import ExitRule
 from daisy.features.kept import Features
 from daisy.hubert.early_exit import EarlyExitHubert
@@ -34,7 +34,7 @@ def run(spoken, checkpoint):
     cell = Cell(model, ExitRule((2, 4), 0.0))
     examples = task.examples(manifest)
     found = [predict(upstream, cell, manifest.wave(index)) for index in range(len(manifest))]
-    features = Features(np.zeros((0, 7, 64)), np.ones(6, int), np.zeros((6, 6)))
+    features = Features(np.zeros((0, 7, 64)), np.ones(6, int))
     split = Split(features, np.array([layer for _, layer in found]), examples)
     scores = [task.score(said, example) for (said, _), example in zip(found, examples, strict=True)]
     return upstream, Outcome(cell, split, scores, {}), manifest

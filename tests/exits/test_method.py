@@ -10,13 +10,14 @@ import pytest
 from daisy.common import stage
 from daisy.errors import DaisyError
 from daisy.exits.cell import GridCell
-from daisy.exits.method import DAISY, FULL, INPUT, Method, rho_name
+from daisy.exits.method import DAISY, FULL, INPUT, TASK_EXITS, Method, rho_name
 from daisy.report.wording import cell_label
 from daisy.workflow.digests import closure
 
 LAYER6 = Method("layer", layer=6)
 RHOS = [Method("daisy", rho) for rho in (0.5, 0.76, 1.0, 10.0, 1e-5)]
-METHODS = (FULL, LAYER6, Method("layer", layer=12), DAISY, *RHOS, INPUT)
+SCALED = [Method(kind, rho) for kind in ("task-ee", "oracle") for rho in (0.76, 1.0)]
+METHODS = (FULL, LAYER6, Method("layer", layer=12), DAISY, *RHOS, TASK_EXITS, Method("oracle"), *SCALED, INPUT)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -27,7 +28,8 @@ def test_names_come_back(method):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "layer", "layer0", "layer06", "daisy-", "daisy-rho", "daisy-rho1.0.0", "half", "Full"]
+    "name",
+    ["", "layer", "layer0", "layer06", "daisy-", "daisy-rho", "daisy-rho1.0.0", "half", "Full", "full-rho1", "task"],
 )
 def test_what_is_no_method(name):
     with pytest.raises(DaisyError, match=f"the method {name!r} is unknown"):
@@ -49,18 +51,21 @@ def test_fixed_exits():
     assert FULL.exit(12) == 12 and LAYER6.exit(12) == 6 and LAYER6.exit(6) == 6
     with pytest.raises(DaisyError, match="the method layer6 on a model of 5 layers"):
         LAYER6.exit(5)
-    for method in (DAISY, *RHOS, INPUT):
+    for method in (DAISY, *RHOS, INPUT, TASK_EXITS, *SCALED):
         with pytest.raises(ValueError, match="no fixed exit"):
             method.exit(12)
 
 
 def test_words():
-    assert [method.in_words for method in (FULL, LAYER6, DAISY, INPUT)] == [
-        "full model",
-        "first 6 layers",
-        "DAISY",
-        "unprocessed input",
-    ]
+    words = {
+        FULL: "full model",
+        LAYER6: "first 6 layers",
+        DAISY: "DAISY",
+        INPUT: "unprocessed input",
+        Method("task-ee", 0.7): "task exits ρ 0.7",
+        Method("oracle", 1.0): "oracle ρ 1.0",
+    }
+    assert {method: method.in_words for method in words} == words
     assert cell_label(GridCell(Method("daisy", 1.0), "avg")) == "DAISY ρ 1.0, avg"
     assert rho_name(1) == rho_name(1.0) == "rho1"
 
@@ -69,7 +74,8 @@ def test_one_order():
     cells = [GridCell(method) for method in (FULL, Method("layer", layer=2), Method("layer", layer=10))]
     known = ("avg", "min-max", "threshold", "all", "new")
     cells += [GridCell(Method("daisy", rho), strategy) for rho in (0.7, 0.76, 1.0) for strategy in known]
-    cells.append(GridCell(INPUT))
+    cells += [GridCell(Method("task-ee", rho), strategy) for rho in (0.7, 1.0) for strategy in ("avg", "min-max")]
+    cells += [GridCell(Method("oracle", 0.7)), GridCell(Method("oracle", 1.0)), GridCell(INPUT)]
     shuffled = random.Random(0).sample(cells, len(cells))
     assert sorted(shuffled, key=lambda cell: cell.key) == cells
 

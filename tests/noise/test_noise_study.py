@@ -16,14 +16,17 @@ from daisy.corpora.table import write_table as write_recordings
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.downstream.scoring import scores
-from daisy.downstream.split import Split, load_split
+from daisy.downstream.split import Split
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow
 from daisy.exits.candidates import candidate_layers
 from daisy.exits.cell import GridCell
-from daisy.exits.method import DAISY, Method
+from daisy.exits.method import Method
 from daisy.exits.rule import ExitRule, all_candidates, histogram
 from daisy.features.kept import Features
+from daisy.features.measured import load_measured
+from daisy.features.settings import View
+from daisy.features.streamed import open_features
 from daisy.noise import evaluate as noise_evaluate
 from daisy.noise import noisy
 from daisy.noise import tables as noise_tables
@@ -119,15 +122,16 @@ def small_split(count=6, layers=4, dim=8):
     task = SpeechRecognition(OPTIONS, ["a", "b"])
     frames = RNG.integers(10, 30, count)
     states = RNG.standard_normal((frames.sum(), layers + 1, dim)).astype(np.float32)
-    features = Features(states, frames, RNG.random((count, layers)))
+    features = Features(states, frames)
     return Downstream(task, layers, dim, "dynamic").eval(), Split(features, np.ones(count, int), ["ab a"] * count)
 
 
 def test_shared_predictions_are_those_of_an_evaluation():
     model, split = small_split()
+    entropies = RNG.random((6, 4))
     scorer = noise_evaluate.Scorer(model, split)
     for tau in (0.2, 0.5, 0.8):
-        exits = ExitRule(all_candidates(1, 4), tau).layers(split.features.entropies)
+        exits = ExitRule(all_candidates(1, 4), tau).layers(entropies)
         expected = scores(model, Split(split.features, exits, split.examples))
         assert scorer.scores(range(6), exits) == expected
         assert scorer.scores([4, 1], exits) == [expected[4], expected[1]]
@@ -143,10 +147,8 @@ def test_what_is_said_ends_with_the_utterance():
 
 
 def test_floor_reaches_from_training_to_inference(study):
-    manifest = read_manifest(study / "test.tsv")
-    features = Features(np.zeros((5, 5, 8), np.float32), np.ones(5, int), RNG.random((5, 4)))
-    task = SpeechRecognition(OPTIONS, ["a", "b"])
-    free, floored = (load_split(task, manifest, features, DAISY, 0.7, floor).exits for floor in (1, 3))
+    entropies = RNG.random((5, 4))
+    free, floored = (ExitRule(all_candidates(floor, 4), 0.7).layers(entropies) for floor in (1, 3))
     assert free.min() < 3 <= floored.min() and np.array_equal(floored[free >= 3], free[free >= 3])
     for strategy in ("avg", "min-max", "threshold"):
         assert min(candidate_layers(strategy, histogram(floored, 4), 0.1)) >= 3
@@ -154,11 +156,15 @@ def test_floor_reaches_from_training_to_inference(study):
         all_candidates(5, 4)
 
 
-def test_features_and_layers_that_do_not_fit(study):
-    manifest, task = read_manifest(study / "test.tsv"), SpeechRecognition(OPTIONS, ["a", "b"])
-    features = Features(np.zeros((4, 5, 8), np.float32), np.ones(4, int), RNG.random((4, 4)))
-    with pytest.raises(DaisyError, match="features of 4 utterances for 5 recordings"):
-        load_split(task, manifest, features, Method("layer", layer=1), None)
+def test_states_and_entropies_of_another_manifest(study, tmp_path):
+    manifest = read_manifest(study / "test.tsv")
+    np.save(tmp_path / "states.npy", np.zeros((4, 5, 8), np.float32))
+    np.save(tmp_path / "frames.npy", np.ones(4, int))
+    np.savez(tmp_path / "entropies.npz", entropies=np.zeros((4, 4)), frames=np.ones(4, int))
+    with pytest.raises(DaisyError, match="states of 4 utterances for 5 recordings"):
+        open_features(tmp_path / "states.npy", manifest, None, View("after-norm"))
+    with pytest.raises(DaisyError, match="entropies of 4 utterances for 5 recordings"):
+        load_measured(tmp_path / "entropies.npz", len(manifest))
 
 
 def evaluated(folder, study, **changes):
@@ -167,8 +173,9 @@ def evaluated(folder, study, **changes):
     frames = np.full(len(rows), 12)
     model, _ = small_split()
     save_downstream(folder / "model.safetensors", model)
-    np.save(folder / "noisy.npy", RNG.standard_normal((frames.sum(), 5, 8)).astype(np.float16))
-    np.savez(folder / "noisy.npz", frames=frames, entropies=RNG.random((len(rows), 4)))
+    np.save(folder / "states.npy", RNG.standard_normal((frames.sum(), 5, 8)).astype(np.float16))
+    np.save(folder / "frames.npy", frames)
+    np.savez(folder / "entropies.npz", frames=frames, entropies=RNG.random((len(rows), 4)))
     (folder / "exits.json").write_text(json.dumps({"tau": 0.5, "counts": [1, 1, 1, 0]}))
     settings = {
         "method": {"kind": "daisy", "rho": 1.0},
@@ -181,7 +188,8 @@ def evaluated(folder, study, **changes):
     noise_evaluate.main(
         [
             *("--settings", json.dumps(settings | changes), "--manifest", str(study / "noisy/noisy.tsv")),
-            *("--conditions", str(study / "noisy/conditions.csv"), "--features", str(folder / "noisy.npy")),
+            *("--conditions", str(study / "noisy/conditions.csv"), "--states", str(folder / "states.npy")),
+            *("--entropies", str(folder / "entropies.npz")),
             *("--exits", str(folder / "exits.json"), "--downstream", str(folder / "model.safetensors")),
             *("--out", str(folder / "asr/daisy")),
         ]

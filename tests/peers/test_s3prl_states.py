@@ -10,22 +10,14 @@ from torch import Tensor
 
 from daisy.hubert.checkpoint import load
 from daisy.hubert.encoder import Hubert
+from daisy.hubert.every_layer import every_layer
 
 TOLERANCE = 1e-4
 
 
-@torch.no_grad()
 def ours(encoder: Hubert, waves: list[Tensor]) -> list[Tensor]:
     """(K + 1, T, D) for each recording of a batch."""
-    frames = encoder.front_end(waves)
-    x = encoder.before_layers(frames)
-    states = [x]
-    for k in range(1, encoder.config.layers + 1):
-        x, _ = encoder.layer(k, x, frames.packing)
-        states.append(x)
-    if encoder.config.pre_norm:
-        states[-1] = encoder.encoder.layer_norm(x)
-    return [torch.stack(rows) for rows in zip(*map(frames.packing.split, states), strict=True)]
+    return [item.states for item in every_layer(encoder, waves, "s3prl")]
 
 
 @torch.no_grad()

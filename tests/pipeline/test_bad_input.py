@@ -237,8 +237,8 @@ def test_full_disk(small_disk, manifest):
     write_text(small_disk / "kept.csv", "finished\n")
     line = run("targets.dump", DUMP, manifest=manifest, checkpoint=MODEL, out=small_disk)
     assert "the disk is full" in line
-    features = {"pooled": False, "storage": "float32", "batch_seconds": 10}
-    line = run("features.states", features, upstream=MODEL, manifest=manifest, out=small_disk / "train.npy")
+    features = {"view": {"states": "after-norm"}, "storage": "float32", "batch_seconds": 10}
+    line = run("features.states", features, checkpoint=MODEL, manifest=manifest, out=small_disk / "states.npy")
     assert "the disk is full" in line
     for write in (
         lambda path: path.write_bytes(bytes(10**6)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import time
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import torch
 import trees
 import yaml
-from project import laid_over
+from project import ROOT, Project, laid_over
 
 from daisy.hubert.config import BASE_CONV_LAYERS, HubertConfig
 from daisy.hubert.encoder import Hubert
+from daisy.workflow.disk import FLAC
 
 LAYERS = 3
 PARTS = ("train", "dev", "test")
@@ -87,6 +89,17 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def planned(project: Project, overlay: dict[str, Any]) -> dict[str, float]:
+    """GB of disk by rule."""
+    (project.folder / "base.yaml").write_text(yaml.safe_dump(overlay))
+    outcome = project.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    sizes: dict[str, float] = {}
+    for job in json.loads(outcome.stdout):
+        sizes[job["rule"]] = sizes.get(job["rule"], 0) + job["disk_mb"] / 1000
+    return sizes
+
+
 def test_the_whole_graph_is_built_from_what_lies_there(project, overlay):
     deep = {"upstream": {"checkpoint": "daisy/models/hubert_tiny.safetensors"}}
     started = time.monotonic()
@@ -94,25 +107,33 @@ def test_the_whole_graph_is_built_from_what_lies_there(project, overlay):
     assert time.monotonic() - started < 60
     assert jobs.items() >= PUBLISHED_JOBS.items()
     assert jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
-    assert jobs["features"] == 12 and "download" not in jobs and "embedded_speech" not in jobs
+    # States of both kinds, of the parts that are kept.
+    assert (
+        jobs["states"] == 2 * 8 and jobs["entropies"] == 12 and "download" not in jobs and "embedded_speech" not in jobs
+    )
 
 
-def test_the_whole_paper_fits_on_a_disk_of_100_gb(project, overlay, tmp_path):
+def test_the_whole_paper_fits_on_a_disk_of_150_gb(project, overlay, tmp_path):
     """By the plan: HuBERT Base, 960 hours, four tasks and the noise study."""
     model = {"encoder_layers": 12, "encoder_embed_dim": 768}
     torch.save({"args": None, "cfg": {"model": model}, "model": {}}, tmp_path / "hubert_base_ls960.pt")
     base = laid_over(overlay, {"run": "base", "upstream": {"checkpoint": str(tmp_path / "hubert_base_ls960.pt")}})
-    (project.folder / "base.yaml").write_text(yaml.safe_dump(base))
-    outcome = project.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
-    assert outcome.returncode == 0, outcome.stderr
-    sizes: dict[str, float] = {}
-    for job in json.loads(outcome.stdout):
-        sizes[job["rule"]] = sizes.get(job["rule"], 0) + job["disk_mb"] / 1000
-    # 10 h of 13 states of 768 half-precision numbers, 50 times a second, are 36 GB; 1% of 960 h at one layer 5.3 GB.
-    assert 36 < sizes["features"] < 50 and 5 < sizes["dump_features"] < 6
-    assert sum(sizes.values()) < 100
+    published = base["data"]["published"]
+    defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text())["data"]["published"]
+    for corpus, split in itertools.product(("voicebank-demand", "libri2mix"), ("train", "dev")):
+        published[corpus][split] = defaults[corpus][split]
+    sizes = planned(project, base)
+    # 10 h of 13 states of 768 half-precision numbers, 50 times a second, are 36 GB, and 1,400 mixtures 21 GB, all
+    # of it twice, since baselines read states of their own; 1% of 960 h at one layer are 5.3 GB. Mixtures
+    # and their sources, of 1,400, 1,000 and 3,000, are 4 GB.
+    assert 2 * 57 < sizes["states"] < 2 * 70 and 5 < sizes["dump_features"] < 6 and 4 < sizes["published_corpus"] < 5
+    assert sum(sizes.values()) < 150
     text = project.daisy("plan", "--configfile", CONFIG, "base.yaml").stdout
     assert "GB of disk" in text.splitlines()[-1]
+    # All of the mixtures are 12,500 more of 15 s, and three signals each.
+    published["libri2mix"]["train"] = 0
+    more = planned(project, base)["published_corpus"] - sizes["published_corpus"]
+    assert more == pytest.approx(12_500 * 15 * 3 * FLAC / 1e9, rel=0.01)
 
 
 def test_downloads_are_jobs_when_asked_for(project, overlay):
@@ -145,8 +166,10 @@ def test_every_rule_of_the_paper_runs(project, overlay):
     branches = torch.load(results / "branches/daisy.pt", weights_only=True)
     assert branches["model_cfg"]["cls_pred_position"] == "before-norm"
     assert branches["model_weight"][f"final_proj.{LAYERS - 1}.weight"].shape == (8, 768)
-    kept = {path.parts[-3:-1] for path in (results / "features").glob("*/*/states.npy") if path.stat().st_size > 1000}
-    assert kept == {("asr", "train"), *(("sid", part) for part in PARTS), *(("se", part) for part in PARTS)}
+    kept, baselines = (
+        {path.parts[-3:-1] for path in (results / name).glob("*/*/states.npy")} for name in ("states", "states-s3prl")
+    )
+    assert kept == baselines == {("asr", "train"), ("ss", "train"), *itertools.product(("sid", "se"), PARTS)}
     report = (results / "report.html").read_text()
     assert "are published" in report and "recordings were left out" in report
     outcome = project.run(config=CONFIG, overlay=small)

@@ -58,8 +58,8 @@ def recipe(project, nano):
 def test_a_task(project, nano, recipe):
     overlay = recipe("A task")
     jobs = project.would_run(overlay=overlay)
-    assert set(jobs) == CONFIG | HEADS | {"manifests", "features", "calibration", "links"}
-    assert jobs["downstream"] == 4 and jobs["features"] == 3
+    assert set(jobs) == CONFIG | HEADS | {"manifests", "states", "entropies", "calibration", "links"}
+    assert jobs["downstream"] == 4 and jobs["states"] == jobs["entropies"] == 3
     project.run("--", "results/nano/evaluation/ic/seed1337/full.json", overlay=overlay)
     shutil.rmtree(nano / "evaluation/ic")
 
@@ -73,7 +73,7 @@ def test_a_strategy(project, nano, recipe):
 def test_a_threshold_rule(project, nano, recipe):
     overlay = recipe("A threshold rule")
     jobs = project.would_run(overlay=overlay)
-    assert {"calibration", "downstream"} | SCORES <= set(jobs) and not {"features", "branches"} & set(jobs)
+    assert {"calibration", "downstream"} | SCORES <= set(jobs) and not {"entropies", "branches"} & set(jobs)
     assert set(jobs) >= PAGES
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from matplotlib.collections import LineCollection
-from test_tables import write_run
+from test_tables import write_exits, write_run
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
 from daisy.report import figures, tables
-from daisy.report.plots import curve, entropy_figure, points, spread, tradeoff_figure
+from daisy.report.plots import OTHER_MARKERS, curve, entropy_figure, points, spread, tradeoff_figure
 
 NAMES = [f"{name}.{ending}" for name in ("fig2_entropy", "fig3_tradeoff") for ending in ("png", "svg")]
 
@@ -43,6 +43,23 @@ def test_panels_and_points(tmp_path, count):
         assert {(line.get_xdata()[0], line.get_ydata()[0]) for line in single} == expected
         bars = [item for item in axes.collections if isinstance(item, LineCollection)]
         assert len(bars) == len(single) - 1
+
+
+def test_task_exits_and_the_oracle_have_markers_of_their_own(tmp_path):
+    arguments = write_run(tmp_path, ("sid",))
+    tables.main([*arguments[:3], *write_exits(tmp_path), *arguments[3:]])
+    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
+    figure = tradeoff_figure(grid)
+    (axes,) = figure.axes
+    drawn = {}
+    for line in axes.lines:
+        drawn.setdefault(line.get_marker(), []).append((line.get_xdata()[0], line.get_ydata()[0]))
+    for kind, marker in OTHER_MARKERS.items():
+        expected = [(item.speedup_vs_full, item.value) for item in grid if item.cell.method.kind == kind]
+        assert drawn[marker] == expected and expected
+    words = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"task exits (ρ as left)", "oracle (ρ as left)"} <= words
+    assert "1.60×" in axes.texts[0].get_text(), "what the panel says is of DAISY's cells alone"
 
 
 def test_curves(tmp_path):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html.parser
 import json
+import re
 import shutil
 
 import pytest
-from test_tables import write_run
+from test_tables import write_exits, write_run
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
@@ -94,6 +95,30 @@ def test_everything_is_there(arguments, tmp_path):
     assert "mean over the last 2 of 2 updates" in page.text and "50.0" in page.text
     for name in ("torch", "snakemake", "scikit-learn", "daisy", "Python", "Processor", "Code revision"):
         assert name in page.text
+
+
+def test_exits_of_the_task_and_the_oracle(arguments, tmp_path):
+    """They are explained, shown with their exits, and no oracle is the best of anything."""
+    made = write_run(tmp_path / "run", ("sid",))
+    tables.main([*made[:3], *write_exits(tmp_path), *made[3:]])
+    shutil.copytree(tmp_path / "run" / "tables", tmp_path / "tables", dirs_exist_ok=True)
+    path = tmp_path / "downstream" / "sid" / "task-ee" / "exits.json"
+    path.parent.mkdir()
+    scales = [{"rho": 0.7, "tau": 0.35, "counts": [0, 7, 0]}, {"rho": 1.0, "tau": 0.5, "counts": [7, 0, 0]}]
+    path.write_text(json.dumps({"task": "sid", "scales": scales}))
+    place = arguments.index("--exits") + 1
+    given = [*arguments[:place], str(path), *arguments[place:]]
+    report.main(given)
+    raw = (tmp_path / "report.html").read_text()
+    text = Page(raw).text
+    assert "Task exits are early exit as other work has it" in text and "An oracle runs DAISY's model" in text
+    assert "task exits ρ 0.7, min-max" in text and "oracle ρ 0.5" in text
+    assert "layer 2: 7" in raw and "0.0700" in text
+    best = re.findall(r'class="[^"]*best[^"]*"[^>]*>([^<]*)<', raw)
+    assert best and not any("90.0" in item for item in best) and any("80.5" in item for item in best)
+    path.write_text(json.dumps({"task": "sid", "scales": [{"rho": 0.7, "counts": [0, 7, 0]}]}))
+    with pytest.raises(DaisyError, match="no training exit histogram"):
+        report.main(given)
 
 
 def test_verdicts_are_computed(arguments, tmp_path):

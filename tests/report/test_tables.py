@@ -10,7 +10,7 @@ import pytest
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, EntropyRow, GridRow, SeedRow, ThresholdRow
+from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.exits.method import Method
 from daisy.report import tables
 from daisy.report.claims import (
@@ -20,10 +20,11 @@ from daisy.report.claims import (
     entropy_falls,
     gains_over_input,
     keeps_quality,
+    matches_task_exits,
     reaches_target,
     speed_follows_exits,
 )
-from daisy.report.grid import rows_of
+from daisy.report.grid import best_of, rows_of
 from daisy.report.tables import side_by_side
 from daisy.report.wording import decimals
 
@@ -74,7 +75,16 @@ def write_run(folder, tasks=("sid", "asr"), metrics=("accuracy",)):
             path.write_text(json.dumps(evaluation(task, name.split("-")[0], rho, cells, metrics)))
             evaluations.append(path)
     names = [str(path) for path in evaluations]
-    return ["--evaluations", *names, "--calibrations", *map(str, calibrations), "--out", str(folder / "tables")]
+    return [
+        "--evaluations",
+        *names,
+        "--calibrations",
+        *map(str, calibrations),
+        "--out",
+        str(folder / "tables"),
+        "--settings",
+        "{}",
+    ]
 
 
 def test_columns_and_order(tmp_path):
@@ -94,11 +104,14 @@ def test_other_tables(tmp_path):
     header = {path.stem: path.read_text().splitlines()[0] for path in out.glob("*.csv")}
     assert header["entropy"] == "task,layer,mean_entropy"
     assert header["exits"] == "task,method,rho,strategy,layer,count"
-    assert header["thresholds"] == "task,rho,tau,rule"
-    assert header["candidates"] == "task,rho,strategy,candidates,fallback"
+    assert header["thresholds"] == "task,method,rho,tau,rule"
+    assert header["candidates"] == "task,method,rho,strategy,candidates,fallback"
     assert read_table(EntropyRow, out / "entropy.csv")[5] == EntropyRow("sid", 6, 0.9)
-    assert read_table(ThresholdRow, out / "thresholds.csv")[0] == ThresholdRow("sid", 0.7, 1.2 * 0.7, "midrange")
-    assert read_table(CandidateRow, out / "candidates.csv")[2] == CandidateRow("sid", 0.7, "threshold", "5 6", True)
+    assert read_table(ThresholdRow, out / "thresholds.csv")[0] == ThresholdRow(
+        "sid", "daisy", 0.7, 1.2 * 0.7, "midrange"
+    )
+    candidates = read_table(CandidateRow, out / "candidates.csv")
+    assert candidates[2] == CandidateRow("sid", "daisy", 0.7, "threshold", "5 6", True)
     with open(out / "exits.csv", newline="") as file:
         counts = [line["count"] for line in csv.DictReader(file) if line["method"] == "full"]
     assert counts == ["0", "0", "0", "0", "30", "20"]
@@ -130,6 +143,53 @@ def test_seeds_become_means(tmp_path):
     assert {row.seed: row.value for row in seeds} == {1: 80.0, 2: 70.0}
 
 
+def write_exits(folder, task="sid", seed=1, value=79.5, counts=(0, 0, 10, 40, 0, 0)):
+    """Evaluations of a task's own exits at two scales, and of DAISY with an oracle, as the stage writes them."""
+
+    def item(method, rho, strategy, value, layer, speed):
+        line = row(method, value, rho=rho, strategy=strategy, exit=layer, speed=speed, task=task)
+        more = {"candidates": [3, 4], "fallback": False, "tau": None if method == "oracle" else rho / 10, "seed": seed}
+        return {**dataclasses.asdict(line), **more}
+
+    def file(name, rho, rows):
+        exits = [{key: line[key] for key in ("method", "rho", "strategy")} for line in rows]
+        for found in exits:
+            found["counts"] = [0, 0, 0, 0, 25, 25] if found["method"] == "daisy" else list(counts)
+        path = folder / f"{name}-seed{seed}.json"
+        path.write_text(json.dumps({"task": task, "method": name, "rho": rho, "rows": rows, "exits": exits}))
+        return str(path)
+
+    own = [item("task-ee", rho, strategy, value, 4.0, 1.7) for rho in (1.0, 0.7) for strategy in ("min-max", "avg")]
+    daisy = [item("daisy", 0.5, "avg", 79.0, 5.0, 1.5), item("oracle", 0.5, None, 90.0, 2.0, 3.0)]
+    return [file("task-ee", None, own), file("daisy", 0.5, daisy)]
+
+
+def test_exits_of_the_task_and_the_oracle_have_rows(tmp_path):
+    """Behind DAISY's, in all tables but those of the branches' entropies; of several seeds exits are the first's."""
+    arguments = write_run(tmp_path, tasks=("sid",))
+    more = write_exits(tmp_path) + write_exits(tmp_path, seed=2, value=77.5, counts=(50, 0, 0, 0, 0, 0))
+    tables.main([*arguments[:3], *more, *arguments[3:]])
+    out = tmp_path / "tables"
+    grid = read_table(GridRow, out / "grid.csv")
+    own = [("task-ee", rho, strategy) for rho in (0.7, 1.0) for strategy in ("avg", "min-max")]
+    assert [(line.method, line.rho, line.strategy) for line in grid][-5:] == [*own, ("oracle", 0.5, None)]
+    assert [line.value for line in grid if line.method == "task-ee"] == [78.5] * 4, "the mean over seeds"
+    thresholds = read_table(ThresholdRow, out / "thresholds.csv")
+    assert [(line.method, line.rho, line.tau, line.rule) for line in thresholds if line.method != "daisy"] == [
+        ("task-ee", 0.7, pytest.approx(0.07), "midrange"),
+        ("task-ee", 1.0, 0.1, "midrange"),
+    ]
+    candidates = read_table(CandidateRow, out / "candidates.csv")
+    assert [(line.method, line.rho, line.strategy) for line in candidates if line.method != "daisy"] == own
+    assert not any(line.method == "oracle" for line in candidates)
+    exits = read_table(ExitRow, out / "exits.csv")
+    for cell in [*own, ("oracle", 0.5, None)]:
+        counts = [line.count for line in exits if (line.method, line.rho, line.strategy) == cell]
+        assert counts == [0, 0, 10, 40, 0, 0]
+    with open(out / "table1.csv", newline="") as file:
+        assert [line["method"] for line in csv.DictReader(file)][-5:] == ["task-ee"] * 4 + ["oracle"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -157,7 +217,7 @@ def test_a_missing_file_and_a_doubled_one(tmp_path):
     with pytest.raises(DaisyError, match="sid, layer6, accuracy, seed 1 occurs twice"):
         tables.main([arguments[0], arguments[1], *arguments[1:]])
     with pytest.raises(DaisyError, match="does not exist"):
-        tables.main(["--evaluations", str(tmp_path / "none.json"), "--out", str(tmp_path)])
+        tables.main(["--evaluations", str(tmp_path / "none.json"), "--out", str(tmp_path), "--settings", "{}"])
 
 
 def test_calibrations_that_disagree(tmp_path):
@@ -211,6 +271,30 @@ def test_fixed_exit():
     assert verdict(ask(LAYER6, daisy(79.0, exit=7.0))) == "fails"
     assert verdict(ask(daisy(79.0))) == "not tested"
     assert verdict(ask(LAYER6)) == "not tested"
+
+
+def test_exits_trained_for_the_task():
+    def ask(*cells):
+        return matches_task_exits([FULL, *cells], "sid", "accuracy")
+
+    own = row("task-ee", 78.0, rho=0.7, strategy="avg", exit=6.0)
+    worse = row("task-ee", 70.0, rho=1.0, strategy="avg", exit=2.0)
+    assert verdict(ask(own, worse, daisy(78.0, exit=6.0))) == "holds", "the best of the task's own cells counts"
+    claim = ask(own, worse, daisy(77.9, exit=6.0), daisy(79.0, exit=7.0, strategy="min-max"))
+    assert verdict(claim) == "fails" and "task exits ρ 0.7, avg, 78.0 [76.0, 80.0] at 0.600 billion" in claim.detail
+    claim = ask(own, daisy(79.0, exit=7.0))
+    assert verdict(claim) == "fails" and "No cell costs as little" in claim.detail
+    assert verdict(ask(own)) == "not tested"
+    titles = [claim.title for claim in claims([FULL, own, daisy(78.0)], [])]
+    assert sum("exits trained for the task" in title for title in titles) == 1
+    assert not any("exits trained for the task" in claim.title for claim in claims([FULL, daisy(78.0)], []))
+
+
+def test_an_oracle_takes_no_part_in_claims():
+    cells = [FULL, LAYER6, daisy(76.0, exit=6.0)]
+    oracle = row("oracle", 99.0, rho=1.0, exit=1.0, speed=9.0)
+    assert claims([*cells, oracle], []) == claims(cells, [])
+    assert best_of(rows_of([*cells, oracle], "sid")) == 80.0
 
 
 def test_entropy():

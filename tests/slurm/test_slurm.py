@@ -116,7 +116,7 @@ def test_the_controller_restarted(site, undisturbed):
 @pytest.mark.parametrize("asked", ["gpu", "gres"])
 def test_gpus_by_either_name(site, undisturbed, asked):
     """What a site sets in one place reaches the jobs: partition and GPU, asked for as `gpus` or as `gres`."""
-    part = next(site.folder.glob(".cache/store/features-sid-dev-*/states.npy"))
+    part = next(site.folder.glob(".cache/store/states-sid-dev-*/states.npy"))
     known = set(site.jobs())
     with site.names(cpu_partition="cpu", gpu_partition="gpu", gpus=1, gpu_model="h200", gpus_as=asked):
         site.start("--force", "--", str(part.relative_to(site.folder))).end()
@@ -127,4 +127,4 @@ def test_gpus_by_either_name(site, undisturbed, asked):
 def test_the_papers_graph(site, tmp_path):
     """The graph is whole at the paper's scale."""
     said = paper.dry_run(site, tmp_path)
-    assert re.search(r"^total +165$", said, re.M), "164 and `all`, says docs/slurm.md"
+    assert re.search(r"^total +181$", said, re.M), "180 and `all`, says docs/slurm.md"

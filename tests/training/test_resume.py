@@ -64,10 +64,10 @@ def test_downstream_survives_a_kill(speech):
     for split in ("train", "dev"):
         extract = stage(
             "features.states",
-            {"pooled": False, "storage": "float16", "batch_seconds": 10},
-            upstream=GOLDEN / "daisy_tiny_after_norm.pt",
+            {"view": {"states": "after-norm"}, "storage": "float16", "batch_seconds": 10},
+            checkpoint=GOLDEN / "daisy_tiny_after_norm.pt",
             manifest=speech / "train.tsv",
-            out=speech / f"{split}.npy",
+            out=speech / split / "states.npy",
         )
         finished(extract)
     mask = {"time_masks": 1, "time_frames": 10, "time_share": 0.2, "feature_masks": 1, "feature_dims": 8}
@@ -75,6 +75,7 @@ def test_downstream_survives_a_kill(speech):
         "task": "asr",
         "options": {"projection": 16, "hidden": 16, "layers": 2, "dropout": 0.3, "stride": 2, "specaugment": mask},
         "method": {"kind": "layer", "layer": 4},
+        "states": "after-norm",
         "fusion": "dynamic",
         "steps": 60,
         "batch_size": 2,
@@ -89,8 +90,8 @@ def test_downstream_survives_a_kill(speech):
     inputs = {
         "train_manifest": speech / "train.tsv",
         "dev_manifest": speech / "train.tsv",
-        "train_features": speech / "train.npy",
-        "dev_features": speech / "dev.npy",
+        "train_states": speech / "train/states.npy",
+        "dev_states": speech / "dev/states.npy",
     }
 
     def outputs(name: str) -> dict[str, Path]:

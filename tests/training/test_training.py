@@ -77,13 +77,14 @@ def test_parts_and_processes_see_the_same_batches(speech):
 
 def test_two_processes_train_a_downstream_model(speech):
     """Speaker identification, which draws no random numbers."""
-    extracted = {"pooled": True, "storage": "float32", "batch_seconds": 9.0}
+    extracted = {"view": {"states": "after-norm", "pooled": True}, "storage": "float32", "batch_seconds": 9.0}
     files = {"manifest": speech / "train.tsv", "out": speech / "states.npy"}
-    finish(stage("features.states", extracted, upstream=GOLDEN / "daisy_tiny_after_norm.pt", **files))
+    finish(stage("features.states", extracted, checkpoint=GOLDEN / "daisy_tiny_after_norm.pt", **files))
     settings = {
         "task": "sid",
         "options": {"projection": 8},
         "method": {"kind": "layer", "layer": 4},
+        "states": "after-norm",
         "fusion": "dynamic",
         "steps": 9,
     }
@@ -94,7 +95,7 @@ def test_two_processes_train_a_downstream_model(speech):
     for name, launcher, accumulate in (("one", (), 1), ("two", LAUNCHER, 2)):
         out = speech / name
         options = {f"{part}-manifest": speech / "train.tsv" for part in ("train", "dev")}
-        options |= {f"{part}-features": speech / "states.npy" for part in ("train", "dev")}
+        options |= {f"{part}-states": speech / "states.npy" for part in ("train", "dev")}
         options |= {"state": out / "state", "out": out / "model.safetensors", "exits": out / "exits.json"}
         options["history"] = out / "history.csv"
         finish(stage("downstream.train", settings | {"accumulate": accumulate}, *launcher, **options))

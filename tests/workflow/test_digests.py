@@ -14,7 +14,7 @@ from daisy.workflow import digests as code_digest
 
 def test_closure_holds_what_a_stage_imports():
     closure = code_digest.closure("daisy.features.calibrate")
-    assert {"daisy.exits.thresholds", "daisy.features.kept", "daisy.common.files"} <= set(closure)
+    assert {"daisy.exits.thresholds", "daisy.features.measured", "daisy.common.files"} <= set(closure)
     assert "daisy.tasks.asr" not in code_digest.closure("daisy.downstream.train")
     assert "daisy.hubert.encoder" not in code_digest.closure("daisy.corpora.manifests")
 

@@ -122,11 +122,11 @@ def test_changes_name_keys_values_and_files():
 def test_estimates_come_from_the_job_or_else_its_rule(tmp_path):
     for name, seconds in (
         ("branches-0123456789ab", 10),
-        ("features-asr-0123456789ab", 2),
-        ("features-se-0123456789ab", 4),
+        ("states-asr-0123456789ab", 2),
+        ("states-se-0123456789ab", 4),
     ):
         (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\n{seconds}.0\t0:00:01\n")
     assert estimate(tmp_path / "branches-ba9876543210.tsv", "branches") == 10
-    assert estimate(tmp_path / "features-asr-ba9876543210.tsv", "features") == 2
-    assert estimate(tmp_path / "features-ss-ba9876543210.tsv", "features") == 3
+    assert estimate(tmp_path / "states-asr-ba9876543210.tsv", "states") == 2
+    assert estimate(tmp_path / "states-ss-ba9876543210.tsv", "states") == 3
     assert estimate(tmp_path / "kmeans-ba9876543210.tsv", "kmeans") is None and estimate(None, "all") is None

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from project import ROOT, laid_over
 
 from daisy.common import stage
 from daisy.common.versions import installed
-from daisy.downstream.settings import DownstreamSettings
+from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.errors import DaisyError
 from daisy.evaluation.settings import EvaluationSettings
-from daisy.exits.method import FULL, Method
-from daisy.features.settings import FeaturesSettings
+from daisy.exits.method import FULL, TASK_EXITS, Method
+from daisy.features.settings import CalibrationSettings, EntropiesSettings, StatesSettings
+from daisy.library.settings import BundleSettings
 from daisy.noise.settings import StudySettings
 from daisy.report.settings import AblationSettings, ExamplesSettings
 from daisy.workflow.config import SCHEMA
@@ -47,9 +49,14 @@ def test_sections_have_the_keys_of_the_schema():
                 compare(inner, item, f"{place}.{name}")
         elif dataclasses.is_dataclass(kind):
             hints = typing.get_type_hints(kind)
-            assert set(hints) == set(part["properties"]), place
-            for name, hint in hints.items():
-                compare(hint, part["properties"][name], f"{place}.{name}")
+            # What a section may lack is for some tasks alone.
+            optional = {field.name for field in dataclasses.fields(kind) if field.default is None}
+            assert set(hints) - optional <= set(part["properties"]) <= set(hints), place
+            for name in part["properties"]:
+                compare(hints[name], part["properties"][name], f"{place}.{name}")
+        elif isinstance(kind, types.UnionType):
+            for inner in typing.get_args(kind):
+                compare(inner, part, place)
 
     compare(Config, yaml.safe_load(SCHEMA.read_text()), "config")
 
@@ -74,9 +81,49 @@ def test_settings_are_what_their_stages_read(tmp_path):
     assert (study.floor, study.floors) == (3, (1, 6))
     heard = stage.settings(ExamplesSettings, run.examples("se").settings).systems
     assert [item.name for item in heard] == ["Full model", "DAISY ρ 1, avg"]
-    features = run.context.store.at(run.upstream.features["sid", "test"])
-    kept = stage.settings(FeaturesSettings, features.settings)
-    assert kept.pooled and kept.storage == "float32" and kept.compute.precision == "float32"
+    kept = run.context.store.at(run.frozen.folders["after-norm", "sid", "test"])
+    stored = stage.settings(StatesSettings, kept.settings)
+    assert stored.view.pooled and stored.storage == "float32" and stored.compute.precision == "float32"
+    measured = run.context.store.at(run.upstream.measured["sid", "test"])
+    assert stage.settings(EntropiesSettings, measured.settings).compute.precision == "float32"
+    # States depend on the frozen model alone, entropies on its branches.
+    assert set(kept.inputs) == {"manifest", "hubert"} and set(measured.inputs) == {"manifest", "upstream"}
+
+
+def test_exits_of_a_task_are_trained_where_it_can_have_them(tmp_path):
+    run = flow(tmp_path)
+    names = {task: [method.name for method in run.context.methods_of(task)] for task in run.context.tasks}
+    daisy = ["daisy-rho0.76", "daisy-rho1", "full", "layer6"]
+    assert names == {"asr": [*daisy, "task-ee"], "sid": [*daisy, "task-ee"], "se": daisy, "ss": daisy}
+    assert run.context.daisy == [Method("daisy", 0.76), Method("daisy", 1.0)]
+    # The noise study is about the paper's methods.
+    assert [method.name for method in run.noise.methods("asr")] == daisy
+    trained = stage.settings(TaskExitsSettings, run.models.task_exits("asr", 7).settings)
+    assert (trained.steps, trained.learning_rate, trained.batch_size, trained.seed) == (4, 0.005, 8, 7)
+    assert set(trained.options) == {"stride", "end_marks"} and trained.states == "after-norm"
+    found = stage.settings(TaskThresholdsSettings, run.models.task_thresholds("sid").settings)
+    assert (found.rho, found.floor) == ((0.76, 1.0), 1)
+    judged = stage.settings(EvaluationSettings, run.models.evaluation("sid", TASK_EXITS, 7).settings)
+    assert judged.strategies == {"avg": 0.15, "min-max": 0.15, "threshold": 0.15}
+    # They ask no branch, so that the frozen model is enough, with the states that DAISY reads.
+    baselines = flow(tmp_path, downstream={"baseline_states": "s3prl"})
+    assert baselines.models.runs(TASK_EXITS) == baselines.context.checkpoint
+    assert baselines.frozen.kind(TASK_EXITS) == "after-norm" and baselines.frozen.kind(FULL) == "s3prl"
+    without = flow(tmp_path, downstream={"methods": ["daisy", "full"]})
+    assert without.task_methods == [
+        (task, name) for task in without.context.tasks for name in ("daisy-rho0.76", "daisy-rho1", "full")
+    ]
+
+
+def test_an_oracle_needs_the_evaluation_of_the_full_model(tmp_path):
+    daisy = Method("daisy", 1.0)
+    run = flow(tmp_path, evaluation={"oracle": ["asr"]}, ablation={"tasks": ["asr"]})
+    full = f"{run.context.home}/evaluation/asr/seed1337/full.json"
+    assert run.models.topline_evaluation("asr", daisy, 1337) == [full]
+    assert run.models.topline_evaluation("sid", daisy, 1337) == []
+    for method in (FULL, TASK_EXITS):
+        assert run.models.topline_evaluation("asr", method, 1337) == []
+    assert run.models_of("head").topline_evaluation("asr", daisy, 1337) == []
 
 
 def test_every_stage_knows_its_code(tmp_path):
@@ -91,21 +138,23 @@ def test_thresholds_and_streams(tmp_path):
     run = flow(tmp_path, tasks={"asr": {"keep_states": ["train"]}})
     assert run.models.threshold("asr", FULL) == []
     assert run.models.threshold("asr", Method("daisy", 0.76)) == [f"{run.context.home}/calibration/asr/rho0.76.json"]
-    assert run.upstream.streams("asr", "train") == [] and run.upstream.streams("sid", "train", "dev") == []
-    assert run.upstream.streams("asr", "train", "dev") == [run.upstream.file] == run.noise.streams("asr")
+    frozen, daisy = run.frozen, Method("daisy", 0.76)
+    assert frozen.model("asr", "train") == [] == frozen.model("sid", "train", "dev")
+    assert frozen.model("asr", "train", "dev") == [run.context.checkpoint] == run.noise.model("asr")
+    assert len(frozen.states("asr", "train", daisy)) == 1 and frozen.states("asr", "dev", daisy) == []
+    assert run.noise.states_of("asr", daisy) == [] and len(run.noise.entropies("asr", daisy)) == 1
+    assert run.noise.entropies("asr", FULL) == run.upstream.entropies("asr", "train", FULL) == []
     assert run.noise.downstream("asr", "full")[0].endswith("downstream/asr/seed1337/full/model.safetensors")
 
 
-def test_a_variant_takes_over_the_states_of_the_run(tmp_path):
+def test_a_variant_has_branches_and_entropies_of_its_own(tmp_path):
     run = flow(tmp_path, ablation={"layers": [9, 12], "clusters": [16, 20], "head": True, "tasks": ["sid"], "rho": 0.9})
     assert list(run.ablation.models) == ["head", "layer12-c16", "layer12-c20", "layer9-c16"]
     same, other = run.models_of("layer12-c16").upstream, run.models_of("layer9-c16").upstream
     # The variant of the run's own targets is the run's own model.
     assert same.branches == run.upstream.branches != other.branches
-    key = other.features["sid", "train"].rpartition("-")[2]
-    assert run.upstream.same_states(key, "sid", "train") == [run.upstream.states("sid", "train")]
-    own = run.upstream.features["sid", "train"].rpartition("-")[2]
-    assert run.upstream.same_states(own, "sid", "train") == []
+    assert same.measured == {key: run.upstream.measured[key] for key in same.measured}
+    assert not set(other.measured.values()) & set(run.upstream.measured.values())
     assert list(run.methods)[-1] == "daisy-rho0.9" and run.rho("rho0.9") == 0.9
     assert "daisy-rho0.9" not in run.context.methods
     table = stage.settings(AblationSettings, run.ablation.table.settings)
@@ -161,3 +210,62 @@ def test_outputs_of_other_versions_are_named(tmp_path):
     assert found[-1].changes == {"numpy": ("0.1", now["numpy"]), "nothing-of-the-kind": ("1", "none")}
     assert str(found[-1]).startswith(f"branches-{key}: numpy 0.1 → {now['numpy']}")
     assert summary(found).startswith("2 jobs' outputs were made with other versions") and summary([]) == ""
+
+
+def published(tmp_path: Path, *names: str, **changes: Any) -> Workflow:
+    """The workflow of the configs at the paper's scale, on the embedded model."""
+    here = {"results": str(tmp_path / "results"), "cache": str(tmp_path / "cache")}
+    model = {"upstream": {"checkpoint": "daisy/models/hubert_tiny.safetensors"}}
+    return Workflow(laid_over(config("config"), *map(config, names), here, model, changes), ROOT)
+
+
+def test_the_authors_run_shares_the_states_of_the_frozen_model(tmp_path):
+    paper, authors = published(tmp_path, "paper"), published(tmp_path, "paper", "authors")
+    assert (paper.config.run, authors.config.run) == ("paper", "authors")
+    assert paper.corpora.manifests == authors.corpora.manifests
+    shared = {key: folder for key, folder in paper.frozen.folders.items() if key[1] != "sid"}
+    assert shared and all(authors.frozen.folders[key] == folder for key, folder in shared.items())
+    # SID's states are normalised before their mean in the one, and behind it in the other.
+    assert paper.frozen.folders["s3prl", "sid", "test"] != authors.frozen.folders["s3prl", "sid", "test"]
+    assert paper.upstream.targets != authors.upstream.targets and paper.upstream.branches != authors.upstream.branches
+    labels = authors.context.store.at(authors.context.store.at(authors.upstream.targets).inputs["labels"])
+    assert json.loads(labels.settings)["kind"] == "head" and "centroids" not in labels.inputs
+
+
+def test_shipped_thresholds_stand_as_they_are(tmp_path):
+    run = published(tmp_path, "paper", "authors")
+    given = {
+        (task, rho): stage.settings(CalibrationSettings, run.models.calibration(task, rho).settings)
+        for task in run.context.tasks
+        for rho in (0.7, 0.76, 1.0)
+    }
+    shipped = {("asr", 0.7): 0.5145, ("sid", 0.7): 0.7595, ("se", 1.0): 1.655, ("ss", 1.0): 1.13}
+    for (task, rho), settings in given.items():
+        assert settings.rule == "absolute" and settings.absolute is not None
+        scale = next(scale for name, scale in shipped if name == task)
+        assert settings.absolute == pytest.approx(shipped[task, scale] / scale * rho, abs=1e-9)
+    for key, tau in shipped.items():
+        assert given[key].absolute == tau
+    assert stage.settings(BundleSettings, run.bundle.settings).absolute["asr"]["0.7"] == 0.5145
+
+
+def test_who_reads_which_states(tmp_path):
+    run = published(tmp_path, "paper", "authors")
+    daisy, six = run.methods["daisy-rho0.7"], run.methods["layer6"]
+    assert run.frozen.kinds == ["before-norm", "s3prl"]
+    for method, states, granularity in ((daisy, "before-norm", "batch"), (six, "s3prl", "utterance")):
+        trained = stage.settings(DownstreamSettings, run.models.downstream("sid", method, 1).settings)
+        assert (trained.states, trained.granularity) == (states, granularity)
+    assert trained.accumulate == 4 and trained.options["normalise"] == "frames"
+    assert {"states/sid/train", "states-s3prl/sid/train"} <= run.frozen.links.keys()
+    assert run.models.runs(six) == run.context.checkpoint != run.models.runs(daisy) == run.upstream.file
+
+
+def test_another_run_stands_beside_as_soon_as_it_is_there(tmp_path):
+    assert published(tmp_path, "paper", "authors").beside == []
+    tables = tmp_path / "results/paper/tables"
+    tables.mkdir(parents=True)
+    (tables / "grid.csv").touch()
+    run = published(tmp_path, "paper", "authors")
+    assert run.beside == [str(tables)] and any(path.endswith("against_published.csv") for path in run.tables)
+    assert not any(path.endswith("against_published.csv") for path in flow(tmp_path).tables)

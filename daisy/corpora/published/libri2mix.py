@@ -54,7 +54,7 @@ def mixtures(table: Path, librispeech: Path, subset: str) -> tuple[list[Listed],
 
 
 def read(settings: Libri2MixSettings) -> Tree:
-    """The mixtures of all three splits, of dev those that MiniSUPERB draws.
+    """The mixtures of all three splits, of train and dev those that MiniSUPERB draws.
 
     Raises:
         DaisyError: if a table or a subset of LibriSpeech is not there.
@@ -62,6 +62,7 @@ def read(settings: Libri2MixSettings) -> Tree:
     listed: list[Listed] = []
     faults: list[Fault] = []
     census: dict[str, Size] = {}
+    wanted = {"train": settings.train, "dev": settings.dev}
     for subset, split in SUBSETS.items():
         name = f"libri2mix_{subset}.csv"
         table = root_of(settings.root, name, f"data.published.{NAME}.root", CORPORA[NAME].obtain) / name
@@ -70,10 +71,8 @@ def read(settings: Libri2MixSettings) -> Tree:
         items, wrong = mixtures(table, librispeech, subset)
         census |= count(items, [subset])
         faults += wrong
-        if split == "dev":
-            chosen = drawn([item.id for item in items], settings.dev, settings.seed)
-            items = [item for item in items if item.id in chosen]
-        listed += items
+        chosen = drawn([item.id for item in items], wanted.get(split, 0), settings.seed)
+        listed += [item for item in items if item.id in chosen]
     return Tree(listed, faults + differences(census, CORPORA[NAME].sizes), census)
 
 

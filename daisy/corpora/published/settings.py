@@ -69,13 +69,15 @@ class VoiceBankDemandSettings:
         root: The folder with ``clean_trainset_28spk_wav`` and its three fellows, or with the same at 16 kHz.
         dev_speakers: Speakers of the training set who are for dev.
         train: Recordings drawn from the rest to train on; 0 for all.
-        seed: Seed of the draw.
+        dev: Recordings of the dev speakers drawn for dev; 0 for all.
+        seed: Seed of either draw.
         faults: What happens when recordings are missing or damaged.
     """
 
     root: str
     dev_speakers: tuple[str, ...]
     train: int
+    dev: int
     seed: int
     faults: Literal["stop", "leave-out"]
 
@@ -87,13 +89,15 @@ class Libri2MixSettings:
     Attributes:
         root: The folder of ``libri2mix_train-clean-100.csv`` and its fellows.
         librispeech: That of LibriSpeech.
+        train: Mixtures drawn to train on; 0 for all.
         dev: Mixtures drawn for dev; 0 for all.
-        seed: Seed of the draw.
+        seed: Seed of either draw.
         faults: What happens when recordings are missing or damaged.
     """
 
     root: str
     librispeech: str
+    train: int
     dev: int
     seed: int
     faults: Literal["stop", "leave-out"]

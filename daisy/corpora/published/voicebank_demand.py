@@ -58,7 +58,7 @@ def pairs(root: str, name: str, split: str) -> tuple[list[Listed], list[Fault]]:
 
 
 def read(settings: VoiceBankDemandSettings) -> Tree:
-    """The pairs of all three splits, the training set drawn as MiniSUPERB draws it.
+    """The pairs of all three splits, train and dev drawn as MiniSUPERB draws them.
 
     Raises:
         DaisyError: if folders are missing, or the dev speakers are none of the training set's.
@@ -78,9 +78,11 @@ def read(settings: VoiceBankDemandSettings) -> Tree:
             fix=f"Correct data.published.{NAME}.dev_speakers",
         )
     rest = [item for item in listed if item.split == "train" and item.speaker not in settings.dev_speakers]
-    train = drawn([item.path.stem for item in rest], settings.train, settings.seed)
-    chosen = [item for item in rest if item.path.stem in train]
-    chosen += [dataclasses.replace(item, split="dev") for item in dev]
+    dev = [dataclasses.replace(item, split="dev") for item in dev]
+    chosen: list[Listed] = []
+    for items, wanted in ((rest, settings.train), (dev, settings.dev)):
+        names = drawn([item.path.stem for item in items], wanted, settings.seed)
+        chosen += [item for item in items if item.path.stem in names]
     return Tree(chosen + [item for item in listed if item.split == "test"], faults, census)
 
 

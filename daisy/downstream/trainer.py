@@ -1,0 +1,158 @@
+"""The training of a task's model: batches, steps, looks at the dev set, and the best model kept."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from daisy.common.seeds import generator
+from daisy.downstream.model import TaskModel
+from daisy.downstream.scoring import scores
+from daisy.downstream.settings import Batches, TrainingSettings
+from daisy.downstream.split import Split
+from daisy.tasks.base import set_metric
+from daisy.training.loop import Loop, check_finite
+from daisy.training.workers import Workers
+
+POOL = 16
+"""Batches that are divided by length together, if `order` looks for utterances of similar length."""
+
+
+def order(frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "similar") -> Iterator[list[int]]:
+    """Batches without end: in every epoch each utterance once, and the batches in an order of the epoch's own.
+
+    Args:
+        frames: (utterances,) frames of each.
+        batch_size: Utterances in a batch; the last one that is cut may have fewer.
+        seed: Of the order.
+        batches: What comes into a batch together. ``similar``: utterances of similar length, of a part of the data
+            that every epoch draws. ``fixed``: neighbours in the order of length, the longest first, the same in all
+            epochs (MiniSUPERB's ASR). ``shuffled``: whatever comes (MiniSUPERB's other tasks).
+    """
+
+    def cut(indices: list[int], size: int) -> list[list[int]]:
+        return [indices[place : place + size] for place in range(0, len(indices), size)]
+
+    # Where lengths are equal, as those of states that are averaged over time, a draw decides.
+    longest_first = np.lexsort((generator(seed, "equal").permutation(len(frames)), -frames)).tolist()
+    for epoch in itertools.count():
+        shuffled = generator(seed, "order", epoch).permutation(len(frames)).tolist()
+        if batches == "similar":
+            parts = cut(shuffled, POOL * batch_size)
+            sorted_parts = [sorted(part, key=lambda index: (frames[index], index)) for part in parts]
+            groups = [group for part in sorted_parts for group in cut(part, batch_size)]
+        else:
+            groups = cut(longest_first if batches == "fixed" else shuffled, batch_size)
+        for place in generator(seed, "batches", epoch).permutation(len(groups)):
+            yield groups[place]
+
+
+class StepExits(Protocol):
+    """Where the training utterances exit."""
+
+    def of_step(self, batch: Sequence[int]) -> Mapping[int, int]:
+        """The exit layers of a step's utterances."""
+
+
+class Trainer:
+    """One downstream training.
+
+    Args:
+        model: What is trained.
+        train: The training split.
+        dev: The split by which the model is chosen.
+        exits: Where the training utterances exit.
+        settings: Config of the stage.
+        workers: The processes that train together.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        train: Split,
+        dev: Split,
+        exits: StepExits,
+        settings: TrainingSettings,
+        workers: Workers,
+    ) -> None:
+        self.model, self.train, self.dev, self.settings, self.workers = model, train, dev, settings, workers
+        self.exits = exits
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        decay = {"weight_decay": 0.0} if settings.optimizer == "adamw" else {}
+        self.optimizer = kinds[settings.optimizer](model.parameters(), settings.learning_rate, fused=True, **decay)
+        self.device = model.device
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_value: float | None = None
+        self.losses: list[float] = []
+
+    def batches(self) -> Iterator[list[int]]:
+        """The training's batches, without end."""
+        chosen = self.settings
+        return order(self.train.features.frames, chosen.batch_size, chosen.seed, chosen.batches)
+
+    def step(self, indices: Sequence[int], step: int) -> float:
+        """One update; the mean loss of the whole batch."""
+        self.model.train()
+        if self.settings.schedule == "linear":
+            # A function of the step alone: there is no state to resume.
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
+        self.optimizer.zero_grad()
+        exits = self.exits.of_step(indices)
+        loss, _ = self.workers.backward(
+            indices, self.settings.accumulate, len, lambda part: self.loss(part, exits), self.model.parameters()
+        )
+        check_finite(loss, step, f"tasks.{self.settings.task}.learning_rate")
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        check_finite(float(norm), step, f"tasks.{self.settings.task}.learning_rate")
+        self.optimizer.step()
+        return loss
+
+    def loss(self, indices: list[int], exits: Mapping[int, int]) -> tuple[Tensor, Tensor]:
+        """The mean loss of some utterances; nothing else is reported."""
+        states, layers, frames, examples = self.train.batch(indices, [exits[index] for index in indices])
+        with self.settings.compute.autocast():
+            output = self.model(states.to(self.device), layers.to(self.device), frames)
+        return self.model.task.loss(output.float(), frames, examples), torch.zeros(0)
+
+    def dev_value(self) -> float:
+        """The task's main metric on the dev set."""
+        return set_metric(scores(self.model, self.dev), self.model.task.metrics[0])
+
+    def look_at_dev(self, step: int) -> None:
+        """Score the dev set, and keep the model if it is the best so far."""
+        metric, value = self.model.task.metrics[0], self.dev_value()
+        mean = sum(self.losses) / max(1, len(self.losses))
+        self.history.append({"step": step, "loss": mean, f"dev_{metric.name}": value})
+        self.losses = []
+        sign = 1 if metric.higher_is_better else -1
+        if self.best_value is None or sign * value > sign * self.best_value:
+            self.best_value, self.best = value, copy.deepcopy(self.model.state_dict())
+
+    def run(self, loop: Loop) -> None:
+        """Train to the last step, from where an earlier run stopped; the best model is loaded at the end."""
+        settings, metric = self.settings, self.model.task.metrics[0].name
+        done, extra = loop.saved.restore()
+        for name, value in extra.items():
+            setattr(self, name, value)
+
+        def update(step: int, indices: list[int]) -> tuple[dict[str, float], str]:
+            loss = self.step(indices, step)
+            self.losses.append(loss)
+            values = {"loss": loss}
+            if step % settings.dev_every == 0 or step == settings.steps:
+                self.look_at_dev(step)
+                values[f"dev_{metric}"] = self.history[-1][f"dev_{metric}"]
+            best = "" if self.best_value is None else f", best dev {metric} {self.best_value:.1f}"
+            return values, f"loss {loss:.3f}{best}"
+
+        names = ("history", "best", "best_value", "losses")
+        loop.run(self.batches(), update, lambda: {name: getattr(self, name) for name in names}, done)
+        self.model.load_state_dict(self.best)

@@ -1,0 +1,75 @@
+"""The hidden states of the frozen model: what they are depends on no branch, so that all runs on it share them."""
+
+from __future__ import annotations
+
+from daisy.exits.method import Method
+from daisy.features.settings import StatesSettings
+from daisy.features.view import view_of
+from daisy.hubert.config import States
+from daisy.workflow.context import Context
+from daisy.workflow.corpora import Corpora
+from daisy.workflow.sections import PARTS
+
+
+class Frozen:
+    """Stages that run a task's recordings through the frozen model.
+
+    Args:
+        context: The run.
+        corpora: Its corpora.
+
+    Attributes:
+        kinds: The tensors that the run's methods read as hidden states.
+        folders: Folder of the states of every kind, task and part that are kept.
+    """
+
+    def __init__(self, context: Context, corpora: Corpora) -> None:
+        self._context = context
+        self.kinds: list[States] = list(dict.fromkeys(map(self.kind, context.methods.values())))
+        self.folders = {
+            (kind, task, part): self.add(f"states-{task}-{part}", kind, task, part, corpora.manifests[task])
+            for kind in self.kinds
+            for task in context.tasks
+            for part in PARTS
+            if self.keeps(task, part)
+        }
+
+    def kind(self, method: Method) -> States:
+        """The tensors that a method reads: the branches' own, or s3prl's for a baseline, if the config wants that."""
+        s3prl = self._context.config.downstream.baseline_states == "s3prl" and not method.adaptive
+        return "s3prl" if s3prl else self._context.config.branches.position
+
+    def keeps(self, task: str, part: str) -> bool:
+        """Whether the states of a part are kept; otherwise the model makes them while they are used."""
+        return part in self._context.config.tasks[task].keep_states
+
+    def add(self, name: str, kind: States, task: str, part: str, manifest: str) -> str:
+        """Register the states of a manifest's recordings; returns their folder."""
+        settings = StatesSettings(
+            view_of(task, self._context.config.tasks[task].options, kind),
+            # Evaluation compares these with runs of the model itself; training does not mind rounding.
+            storage="float32" if part == "test" else "float16",
+            batch_seconds=self._context.config.upstream.batch_seconds,
+            compute=self._context.exact,
+        )
+        return self._context.store.add(
+            name, "daisy.features.states", settings=settings, manifest=manifest, hubert=self._context.checkpoint
+        )
+
+    def states(self, task: str, part: str, method: Method) -> list[str]:
+        """The states that a method reads of a part; none if they are not kept."""
+        key = (self.kind(method), task, part)
+        return [f"{self.folders[key]}/states.npy"] if key in self.folders else []
+
+    def model(self, task: str, *parts: str) -> list[str]:
+        """The model that makes the states of some parts while they are used; none if all of them are kept."""
+        return [] if all(self.keeps(task, part) for part in parts) else [self._context.checkpoint]
+
+    @property
+    def links(self) -> dict[str, str]:
+        """What the run's folder links to: the states that DAISY reads, and those of baselines if they are others."""
+        own = self._context.config.branches.position
+        return {
+            f"{'states' if kind == own else f'states-{kind}'}/{task}/{part}": folder
+            for (kind, task, part), folder in self.folders.items()
+        }

@@ -1,0 +1,89 @@
+"""Speech recognition: marks that end a transcript, and time that is warped."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from daisy.tasks.asr import END, SpeechRecognition, warped
+
+OPTIONS = {"projection": 4, "hidden": 4, "layers": 1, "dropout": 0.0, "stride": 1}
+MASKS = {"time_masks": 0, "time_frames": 1, "time_share": 1.0, "feature_masks": 0, "feature_dims": 1}
+CHARACTERS = sorted(" abc")
+
+
+def task(*, marks: bool, vocabulary: list[str] = CHARACTERS) -> SpeechRecognition:
+    return SpeechRecognition({**OPTIONS, "end_marks": marks, "specaugment": MASKS}, vocabulary)
+
+
+def heard(it: SpeechRecognition, symbols: list[str]) -> torch.Tensor:
+    """(1, T, classes) of a head that is sure: of a symbol per frame, a blank where it is empty."""
+    places = [it.symbols.index(symbol) + 1 if symbol else 0 for symbol in symbols]
+    return torch.log_softmax(20.0 * F.one_hot(torch.tensor([places]), len(it.symbols) + 1), -1)
+
+
+def test_a_trained_end_is_no_error():
+    it = task(marks=True)
+    said = [*"ab", " ", *"ca", " ", END, ""]
+    (text,) = it.predict(heard(it, said), torch.tensor([len(said)]))
+    assert text == "ab ca"
+    assert it.score(text, "ab ca")["wer"] == (0.0, 2.0)
+    # Nor is one in the middle, where it parts no word, or a mark of words too many.
+    said = [" ", "a", END, "b", " ", "", " ", "c"]
+    (text,) = it.predict(heard(it, said), torch.tensor([len(said)]))
+    assert it.score(text, "ab c")["wer"] == (0.0, 2.0)
+    # Without its word mark at the end, the last word is whole all the same.
+    assert it.score(it.predict(heard(it, [*"ab"]), torch.tensor([2]))[0], "ab")["wer"] == (0.0, 1.0)
+
+
+def test_marks_are_learnt_as_characters_are():
+    marked, plain = task(marks=True), task(marks=False)
+    assert marked.symbols == [*CHARACTERS, END] and plain.symbols == CHARACTERS
+    assert marked.head(6).classifier.out_features == plain.head(6).classifier.out_features + 1 == 6
+    output = torch.randn(1, 9, 6, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+    targets = torch.tensor([[marked.symbols.index(symbol) + 1 for symbol in ("a", "b", " ", END)]])
+    expected = F.ctc_loss(output.transpose(0, 1), targets, torch.tensor([9]), torch.tensor([4]))
+    torch.testing.assert_close(marked.loss(output, torch.tensor([9]), ["ab"]), expected)
+    targets = targets[:, :2]
+    expected = F.ctc_loss(output[..., :5].transpose(0, 1), targets, torch.tensor([9]), torch.tensor([2]))
+    torch.testing.assert_close(plain.loss(output[..., :5], torch.tensor([9]), ["ab"]), expected)
+
+
+def test_transcripts_of_single_words_have_a_word_mark_too():
+    assert task(marks=True, vocabulary=["a"]).symbols == ["a", " ", END]
+
+
+def test_a_model_from_before_the_choice_has_no_marks():
+    assert SpeechRecognition(OPTIONS, CHARACTERS).symbols == CHARACTERS
+
+
+def test_a_warp_moves_time_and_nothing_else():
+    time = torch.arange(60.0)[:, None] * torch.tensor([1.0, -2.0])
+    lengths = torch.tensor([60, 40, 10])
+    farthest = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        features = time.expand(3, 60, 2).clone().requires_grad_()
+        found = warped(features, lengths, 5)
+        # Too short an utterance, and what lies behind the valid frames, stays.
+        assert torch.equal(found[2], features[2]) and torch.equal(found[1, 40:], features[1, 40:])
+        for row, length in ((found[0], 60), (found[1], 40)):
+            moved = (row[:length, 0] - torch.arange(length)).abs()
+            farthest.append(moved.max().item())
+            # The ends stay, but for the middle of up to six frames that become one.
+            assert moved[[0, -1]].max() < 3
+            # Dimensions keep apart.
+            torch.testing.assert_close(row[:length, 1], -2 * row[:length, 0], rtol=1e-4, atol=1e-4)
+        (gradient,) = torch.autograd.grad(found.sum(), features)
+        torch.testing.assert_close(gradient.sum(), torch.tensor(float(gradient.numel())), rtol=1e-4, atol=0)
+    # A point goes where it was in one case of ten.
+    assert 4 < max(farthest) < 6 and min(farthest) == 0 and sum(value > 0 for value in farthest) > 60
+
+
+def test_only_training_warps():
+    it = task(marks=False)
+    features, lengths = torch.randn(1, 40, 3), torch.tensor([40])
+    assert torch.equal(it.augment(features, lengths), features)
+    it.options["specaugment"] = {**MASKS, "warp_frames": 5}
+    torch.manual_seed(3)
+    assert not torch.equal(it.augment(features, lengths), features)
