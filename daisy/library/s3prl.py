@@ -1,14 +1,17 @@
-"""DAISY behind s3prl's upstream interface, for toolkits that expect `hidden_states` and a downsample rate."""
+"""DAISY behind s3prl's interfaces: an upstream with `hidden_states`, and the featurizer that weighs them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from daisy.downstream.fusion import LayerSum
+from daisy.downstream.settings import Fusion
+from daisy.features.seen import normalise
 from daisy.library.model import load
 
 
@@ -29,7 +32,7 @@ class DaisyUpstream(nn.Module):
         self.encoder, self.branches = self.model.checkpoint.encoder, self.model.checkpoint.branches
 
     def get_downsample_rates(self, key: str) -> int:
-        """Samples per frame, whatever `key`: 320."""
+        """Samples per frame, whatever `key`: the model's hop, which is 320 for every published HuBERT."""
         return self.model.config.hop
 
     def forward(self, wavs: Sequence[Tensor]) -> dict[str, Any]:
@@ -39,8 +42,9 @@ class DaisyUpstream(nn.Module):
             wavs: One (N,) float tensor at 16 kHz per utterance.
 
         Returns:
-            ``hidden_states``: K + 1 tensors (B, T, D), zero in padding and behind an utterance's exit, so that
-            a weighted sum counts what was computed and no more; ``exit_layer``: per utterance k.
+            ``hidden_states``: K + 1 tensors (B, T, D), zero in padding and behind an utterance's exit. A softmax over
+            all K + 1 of them, as s3prl's own `Featurizer` has it, gives those zeros a share of the weight;
+            `DaisyFeaturizer` does not. ``exit_layer``: per utterance k.
         """
         out = self.model(list(wavs), **self.stopping)
         longest = max(states.shape[1] for states in out.features)
@@ -48,3 +52,47 @@ class DaisyUpstream(nn.Module):
         for row, states in enumerate(out.features):
             hidden[: len(states), row, : states.shape[1]] = states
         return {"hidden_states": list(torch.unbind(hidden)), "exit_layer": out.exit_layer}
+
+
+class DaisyFeaturizer(nn.Module):
+    """What stands where s3prl has its `Featurizer`: each utterance's states 0 to k, weighed as DAISY weighs them.
+
+    Every state is layer-normalised over D without affine parameters, and the weights are a softmax over the first
+    k + 1 of the learnt scalars, k the utterance's own exit (paper, section 2.2). If all utterances run through, this
+    is s3prl's `Featurizer` with ``normalize=True``.
+
+    Args:
+        upstream: Whose states it weighs.
+        kind: Whether all exits share their scalars.
+
+    Attributes:
+        output_dim: D.
+        downsample_rate: Samples per frame: the model's hop, which is 320 for every published HuBERT.
+    """
+
+    def __init__(self, upstream: DaisyUpstream, kind: Fusion = "dynamic") -> None:
+        super().__init__()
+        self.fusion = LayerSum(upstream.model.layers, kind)
+        self.output_dim = upstream.model.dim
+        self.downsample_rate = upstream.get_downsample_rates("hidden_states")
+        self._frames = upstream.model.config.frames
+
+    @property
+    def weights(self) -> Tensor:
+        """(K + 1,) scalars of utterances that run through, without a gradient; s3prl's runner logs them."""
+        return self.fusion.scalars.detach().view(-1, self.fusion.scalars.shape[-1])[-1]
+
+    def forward(self, paired_wavs: Sequence[Tensor], paired_features: Mapping[str, Any]) -> list[Tensor]:
+        """Sum the states of a batch.
+
+        Args:
+            paired_wavs: The (N,) waveforms that `DaisyUpstream` got, for their lengths.
+            paired_features: What it returned.
+
+        Returns:
+            Per utterance (T, D), without padding.
+        """
+        exits: list[int] = paired_features["exit_layer"]
+        states = normalise(torch.stack(list(paired_features["hidden_states"][: max(exits) + 1]), 2))
+        features = self.fusion(states, torch.tensor(exits, device=states.device))
+        return [row[: self._frames(len(wave))] for row, wave in zip(features, paired_wavs, strict=True)]

@@ -1,4 +1,4 @@
-"""Settings of the bundle."""
+"""Settings of the bundle, and of the upstream for s3prl."""
 
 from __future__ import annotations
 
@@ -16,3 +16,22 @@ class BundleSettings:
 
     absolute: dict[str, dict[str, float]]
     q: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoppingSettings:
+    """Where utterances may stop, as `daisy.library.model.Daisy`'s call takes it; nothing: at the last layer.
+
+    Attributes:
+        rho: The scale of the task's threshold.
+        strategy: ``avg``, ``min-max`` or ``threshold``.
+        task: Whose calibration.
+        threshold: In nats, every layer a candidate.
+        layer: From 1, always there.
+    """
+
+    rho: float | None = None
+    strategy: str | None = None
+    task: str | None = None
+    threshold: float | None = None
+    layer: int | None = None
