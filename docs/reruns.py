@@ -17,6 +17,9 @@ SCORES = {"evaluation"} | PAGES
 HEADS = {"downstream", "bundle"} | SCORES
 """Training of downstream models, and what follows; the models' exits go into the bundle."""
 
+OWN = {"task_exits", "task_thresholds"}
+"""The exits that SID and ASR train for themselves, which no branch touches."""
+
 NOISE = {"noise_evaluation", "noise_tables", "noise_figures", "report_page"}
 """The noise study of the nano run is about ASR."""
 
@@ -32,10 +35,10 @@ EXITS = {"entropies", "noise_entropies", "calibration", "links"} | HEADS | NOISE
 FEATURES = {"states", "entropies", "calibration", "links"} | HEADS
 """What follows from the recordings of a task."""
 
-ALL_FEATURES = {"noise_states", "noise_entropies"} | FEATURES | NOISE | PLAYED
+ALL_FEATURES = {"noise_states", "noise_entropies"} | FEATURES | OWN | NOISE | PLAYED
 BRANCHES = {"branches"} | EXITS
 CLUSTERS = {"kmeans", "labels", "targets"} | BRANCHES
-COMMANDS = {"manifests", "noisy_speech", "noise_states", "noise_entropies"} | FEATURES | NOISE
+COMMANDS = {"manifests", "noisy_speech", "noise_states", "noise_entropies"} | FEATURES | OWN | NOISE
 """What follows from the recordings of ASR."""
 
 MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
@@ -44,6 +47,10 @@ RECORDINGS = {"command_speech", "noise_recordings", "enhancement_mixtures", "dum
 
 ABSOLUTE = {"asr": 0.5, "sid": 0.8, "se": {0.76: 1.2, 1.0: 1.6}, "ss": 1.1}
 """Thresholds in nats."""
+
+
+BARE = ["daisy", "full", "layer6"]
+"""The paper's methods."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +121,13 @@ EDITS = (
     Edit("`data.mixtures.separation.train`", CONFIG | MIXTURES, {"data": {"mixtures": {"separation": {"train": 9}}}}),
     Edit("`data.splits.max_seconds`", CONFIG | COMMANDS, {"data": {"splits": {"max_seconds": 3.5}}}),
     Edit("`seed`", CONFIG | RECORDINGS | MIXTURES | COMMANDS | CLUSTERS, {"seed": 1}),
-    Edit("`seeds`: a second one", CONFIG | HEADS - {"bundle"}, {"seeds": [1337, 1]}),
+    Edit("`seeds`: a second one", CONFIG | OWN | HEADS - {"bundle"}, {"seeds": [1337, 1]}),
     Edit("`targets.layer`", CONFIG | {"dump_features"} | CLUSTERS, {"targets": {"layer": 9}}),
     Edit("`targets.clusters`", CONFIG | CLUSTERS, {"targets": {"clusters": 20}}),
     Edit("`branches.steps`", CONFIG | BRANCHES, {"branches": {"steps": 8}}),
     Edit(
         "`thresholds.rho`: one more",
-        CONFIG | {"calibration"} | HEADS | NOISE,
+        CONFIG | {"calibration", "task_thresholds"} | HEADS | NOISE,
         {"thresholds": {"rho": [0.76, 1.0, 0.5]}},
     ),
     Edit(
@@ -139,16 +146,26 @@ EDITS = (
         {"downstream": {"baseline_states": "s3prl"}},
     ),
     Edit("`downstream.granularity: batch`", CONFIG | HEADS | NOISE | PLAYED, {"downstream": {"granularity": "batch"}}),
-    Edit("`thresholds.rho`: one less", CONFIG | {"bundle", "noise_tables"} | PAGES, {"thresholds": {"rho": [1.0]}}),
+    Edit(
+        "`thresholds.rho`: one less (a task's own exits are judged at all scales in one job)",
+        CONFIG | {"bundle", "noise_tables", "task_thresholds"} | SCORES,
+        {"thresholds": {"rho": [1.0]}},
+    ),
+    Edit("`downstream.methods`: task-ee left out", CONFIG | PAGES, {"downstream": {"methods": BARE}}),
     Edit("`tasks.asr.learning_rate`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"learning_rate": 0.001}}}),
-    Edit("`tasks.asr.batches`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"batches": "fixed"}}}),
-    Edit("`tasks.asr.options.end_marks`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"options": {"end_marks": True}}}}),
+    Edit("`tasks.asr.batches`", CONFIG | HEADS | OWN | NOISE, {"tasks": {"asr": {"batches": "fixed"}}}),
+    Edit(
+        "`tasks.asr.options.end_marks`",
+        CONFIG | HEADS | OWN | NOISE,
+        {"tasks": {"asr": {"options": {"end_marks": True}}}},
+    ),
     Edit("`tasks.sid.options.projection`", CONFIG | HEADS, {"tasks": {"sid": {"options": {"projection": 64}}}}),
     Edit(
         "`tasks.sid.options.normalise`",
-        CONFIG | {"states", "links"} | HEADS,
+        CONFIG | {"states", "links"} | HEADS | OWN,
         {"tasks": {"sid": {"options": {"normalise": "mean"}}}},
     ),
+    Edit("`tasks.sid.task_exits.steps`", CONFIG | OWN | SCORES, {"tasks": {"sid": {"task_exits": {"steps": 14}}}}),
     Edit("`tasks.sid.q`", CONFIG | {"bundle"} | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
     Edit("`tasks.ss: null`: a task less", CONFIG | {"bundle", "links"} | PAGES, {"tasks": {"ss": None}}),
     Edit(
@@ -159,6 +176,7 @@ EDITS = (
     Edit(
         "`evaluation.strategies`: one less", CONFIG | SCORES | NOISE, {"evaluation": {"strategies": ["avg", "min-max"]}}
     ),
+    Edit("`evaluation.oracle`: none", CONFIG | SCORES, {"evaluation": {"oracle": []}}),
     Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE, {"evaluation": {"bootstrap_draws": 60}}),
     Edit(
         "`noise.snr_db`: one more",
@@ -171,7 +189,7 @@ EDITS = (
     Edit("code of `daisy/targets/kmeans.py`", CLUSTERS, code=("daisy/targets/kmeans.py", "", "OTHER = 1\n")),
     Edit(
         "code of `daisy/hubert/branches.py`",
-        {"dump_features", "states", "noise_states"} | CLUSTERS,
+        {"dump_features", "states", "noise_states"} | OWN | CLUSTERS,
         code=("daisy/hubert/branches.py", "", "OTHER = 1\n"),
     ),
     Edit(
@@ -179,12 +197,12 @@ EDITS = (
     ),
     Edit(
         "code of the exit rule, `daisy/exits/rule.py`",
-        HEADS | NOISE | PLAYED,
+        {"task_thresholds"} | HEADS | NOISE | PLAYED,
         code=("daisy/exits/rule.py", "", "OTHER = 1\n"),
     ),
     Edit(
         "code of the thresholds, `daisy/exits/thresholds.py`",
-        {"calibration"} | HEADS | NOISE | PLAYED,
+        {"calibration", "task_thresholds"} | HEADS | NOISE | PLAYED,
         code=("daisy/exits/thresholds.py", "", "OTHER = 1\n"),
     ),
     Edit(
@@ -197,7 +215,12 @@ EDITS = (
         SCORES | PLAYED,
         code=("daisy/hubert/early_exit.py", "if not any(stops)", "if not all(stops)"),
     ),
-    Edit("code of `daisy/tasks/asr.py`", HEADS | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
+    Edit(
+        "code of a task's own exits, `daisy/downstream/task_exits.py`",
+        OWN | SCORES,
+        code=("daisy/downstream/task_exits.py", "", "OTHER = 1\n"),
+    ),
+    Edit("code of `daisy/tasks/asr.py`", HEADS | OWN | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
     Edit(
         "a colour in `daisy/report/plots.py`",
         {"figures", "noise_figures", "report_page"},

@@ -43,7 +43,9 @@ class TaskExits(TaskModel):
 
     def forward(self, states: Tensor, exits: Tensor, lengths: Tensor) -> Tensor:
         """Layer-normalised states (B, T, n, D), exit layers (B,) and frames (B,) to the output of each exit's head."""
-        chosen = states[torch.arange(len(states), device=states.device), :, exits.to(states.device)]
+        # Frames are counted on the CPU, and so the utterances of each exit are told apart there.
+        exits = exits.cpu()
+        chosen = states[torch.arange(len(states)), :, exits]
         output: Tensor | None = None
         for k in sorted(set(exits.tolist())):
             here = exits == k

@@ -39,9 +39,12 @@ class Streamed(Features):
     def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
         """(T, layers + 1, D) float32 of some utterances."""
         device = self.encoder.layer_norm.weight.device
-        waves = [self.manifest.wave(index).to(device) for index in indices]
+        # An utterance may be wanted at several exits at once.
+        unique = list(dict.fromkeys(indices))
+        waves = [self.manifest.wave(index).to(device) for index in unique]
         runs = every_layer(self.encoder, waves, self.view.states, last=layers)
-        return [seen(self.view, item.states) for item in runs]
+        made = {index: seen(self.view, item.states) for index, item in zip(unique, runs, strict=True)}
+        return [made[index] for index in indices]
 
     def utterance(self, index: int, layers: int) -> Tensor:
         """(T, layers + 1, D) float32 of one utterance."""

@@ -174,7 +174,9 @@ def quantise(file: Path) -> None:
     file.rename(whole)
     logging.disable(logging.WARNING)  # it recommends a preparation that these small graphs do not need
     try:
-        quantize_dynamic(whole, file, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        quantize_dynamic(
+            whole, file, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"], reduce_range=True
+        )
     finally:
         logging.disable(logging.NOTSET)
     whole.unlink()

@@ -6,9 +6,6 @@ import dataclasses
 
 from daisy.common.compute import Compute
 
-DATA = "the train part of the embedded speech (see README); no recording that any task tests on"
-LICENCE = "the recordings are under CC-BY-SA 3.0 and the GPL (see README); the weights are offered under CC-BY-SA 4.0"
-
 
 @dataclasses.dataclass(frozen=True)
 class CardSettings:
@@ -26,8 +23,10 @@ class CardSettings:
     title: str
     tool: str
     targets: str
-    data: str = DATA
-    licence: str = LICENCE
+    data: str = "the train part of the embedded speech (see README); no recording that any task tests on"
+    licence: str = (
+        "the recordings are under CC-BY-SA 3.0 and the GPL (see README); the weights are offered under CC-BY-SA 4.0"
+    )
     made_by: str = "`snakemake pretrain` (`rules/pretrain.smk`)"
 
 

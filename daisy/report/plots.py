@@ -197,16 +197,44 @@ def _panel(
             linestyle="none",
             zorder=4,
         )
+    axes.margins(x=0.08, y=0.1)
+    _look_closer(axes, rows)
     better = "higher" if rows[0].higher_is_better else "lower"
     axes.set_ylabel(f"{metric_label(task, rows[0].metric)}\n{better} is better")
     axes.set_xlabel("Speed-up over the full model (right is faster)")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×"))
-    axes.margins(x=0.08, y=0.1)
     axes.set_title(task_title(task), fontsize=12, fontweight="bold", pad=34)
     message = axes.text(0, 1.03, _message(rows), transform=axes.transAxes, fontsize=9, color="#444444")
     # Otherwise a long line would narrow the panel.
     message.set_in_layout(False)
+
+
+def far_off(rows: Sequence[GridRow]) -> list[GridRow]:
+    """Cells of a task's own exits that lie so far from all others that these could not be told apart beside them."""
+    low, high = _span([row for row in rows if row.cell.method.kind != "task-ee"])
+    own = [row for row in rows if row.cell.method.kind == "task-ee"]
+    return [row for row in own if not 2 * low - high <= row.value <= 2 * high - low]
+
+
+def _span(rows: Sequence[GridRow]) -> tuple[float, float]:
+    return min((row.ci_low for row in rows), default=-math.inf), max((row.ci_high for row in rows), default=math.inf)
+
+
+def _look_closer(axes: Axes, rows: Sequence[GridRow]) -> None:
+    """Leave cells out of view that lie far off, and say where they are."""
+    far = far_off(rows)
+    if not far:
+        return
+    low, high = _span([row for row in rows if row not in far])
+    axes.set_ylim(low - 0.1 * (high - low), high + 0.2 * (high - low))
+    for above in (True, False):
+        values = [row.value for row in far if (row.value > high) == above]
+        if values:
+            ends = dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values)))
+            text = f"task exits at {' to '.join(ends)}, off the scale {'↑' if above else '↓'}"
+            place, align = (0.98, "top") if above else (0.02, "bottom")
+            axes.text(0.99, place, text, transform=axes.transAxes, fontsize=9, color=INK, ha="right", va=align)
 
 
 def _message(rows: Sequence[GridRow]) -> str:

@@ -14,11 +14,13 @@ from daisy.branches import train as train_branches
 from daisy.common.compute import Compute
 from daisy.downstream import train as downstream
 from daisy.downstream.model import Downstream
+from daisy.downstream.task_exits import TaskExits
 from daisy.errors import DaisyError
 from daisy.features import states as feature_states
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
+from daisy.hubert.packing import Packing
 from daisy.targets import dump, label
 from daisy.targets.kmeans import cluster
 from daisy.tasks.loading import task_class
@@ -59,6 +61,16 @@ def test_heads_and_losses_follow_the_weights(task):
         loss = model.task.loss(output, frames, examples_of(task))
         loss.backward()
         assert loss.device.type == "meta" and all(value.grad is not None for value in model.head.parameters())
+
+
+@pytest.mark.parametrize("task", ["sid", "asr"])
+def test_a_task_s_own_exits_follow_the_weights(task):
+    model = TaskExits(task_class(task)(OPTIONS[task], ["a", "b"]), 3, 16).to("meta")
+    frames = torch.tensor([12, 10])
+    outputs = model.every_layer(torch.empty(2, 12, 4, 16, device="meta"), frames)
+    assert outputs.device.type == model.task.uncertainty(outputs[0], frames).device.type == "meta"
+    entropy = model.entropy(2, torch.empty(22, 16, device="meta"), Packing([12, 10], torch.device("meta")))
+    assert entropy.device.type == "meta" and entropy.shape == (2,)
 
 
 def test_the_encoder_follows_its_weights():

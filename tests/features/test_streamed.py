@@ -74,6 +74,17 @@ def test_a_batch_runs_no_deeper_than_its_latest_exit(spoken, monkeypatch):
     assert run == [1, 2, 3]
 
 
+def test_an_utterance_that_is_wanted_twice_runs_once(spoken, monkeypatch):
+    """An oracle asks for the same one at many exits."""
+    manifest, model = read_manifest(spoken / "train.tsv"), load(spoken / "daisy.pt")
+    streamed = open_features(None, manifest, model.encoder, View("after-norm"))
+    counts: list[int] = []
+    front_end = model.encoder.front_end
+    monkeypatch.setattr(model.encoder, "front_end", lambda waves: (counts.append(len(waves)), front_end(waves))[1])
+    one, other, same = streamed.batch([4, 0, 4], 2)
+    assert counts == [2] and one.equal(same) and one.shape != other.shape
+
+
 def test_trainings_agree(spoken):
     """The same training from kept and from streamed states."""
     options = {"projection": 8}

@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 
 import pytest
+from project import ROOT
 
+from daisy.hubert.checkpoint import load
+
+MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
 CHOSEN = {"ablation": {"layers": [6], "clusters": [], "head": True, "tasks": ["sid"], "rho": 1.0}}
 
 
@@ -31,6 +35,14 @@ def test_variants_beside_one_another(project, nano, ablated):
             entropies.setdefault(row["variant"], []).append(float(row["mean_entropy"]))
     assert {name: len(values) for name, values in entropies.items()} == {"head": 12, "layer6-c16": 12}
     assert entropies["head"] != entropies["layer6-c16"]
+
+
+def test_branches_have_all_classes_of_the_head(nano, ablated):
+    lines = (nano / "ablation/head/targets/dict.km.txt").read_text().splitlines()
+    names, counts = zip(*(line.split() for line in lines), strict=True)
+    branches, head = load(nano / "ablation/head/branches/daisy.pt").branches, load(MODEL).head
+    assert branches.shape[1] == head.classes == len(names) and "0" in counts
+    assert names == tuple(map(str, range(head.classes)))
 
 
 def test_a_variant_has_its_own_entropies_and_the_run_s_states(project, nano, ablated):

@@ -58,6 +58,9 @@ def test_grid(nano):
         expected |= {(task, "full", "", ""), (task, "layer6", "", "")}
         expected |= {(task, "daisy", r, s) for r in ("0.76", "1.0") for s in ("avg", "min-max", "threshold")}
         expected |= {(task, "input", "", "")} if task in MIXED else set()
+        if task not in MIXED:
+            expected |= {(task, "task-ee", r, s) for r in ("0.76", "1.0") for s in ("avg", "min-max", "threshold")}
+            expected |= {(task, "oracle", r, "") for r in ("0.76", "1.0")}
     assert cells == expected
     for row in rows:
         assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
@@ -66,7 +69,7 @@ def test_grid(nano):
             continue
         assert 1 <= float(row["mean_exit_layer"]) <= 12
         assert float(row["rtf"]) > 0 and float(row["macs_per_second"]) > 0 and float(row["speedup_vs_full"]) > 0
-    fixed = {row["method"]: float(row["mean_exit_layer"]) for row in rows if row["method"] != "daisy"}
+    fixed = {row["method"]: float(row["mean_exit_layer"]) for row in rows if not row["rho"]}
     assert fixed == {"full": 12, "layer6": 6, "input": 0}
     metrics = {task: list(dict.fromkeys(row["metric"] for row in rows if row["task"] == task)) for task in TASKS}
     assert metrics == {"asr": ["wer"], "se": ["pesq", "stoi"], "sid": ["accuracy"], "ss": ["si_sdri"]}
@@ -100,7 +103,7 @@ def test_entropy_and_exits(nano):
     for row in exits:
         key = (row["task"], row["method"], row["rho"], row["strategy"])
         counted[key] = counted.get(key, 0) + int(row["count"])
-    assert len(counted) == 4 * 8 and all(count == tests[key[0]] for key, count in counted.items())
+    assert len(counted) == 4 * 8 + 2 * (6 + 2) and all(count == tests[key[0]] for key, count in counted.items())
 
 
 def test_thresholds_follow_from_the_entropies(nano):
@@ -109,6 +112,44 @@ def test_thresholds_follow_from_the_entropies(nano):
             item = json.loads((nano / f"calibration/{task}/{name}.json").read_text())
             mean = item["mean_entropy"]
             assert item["tau"] == pytest.approx(rho * (max(mean) + min(mean)) / 2)
+
+
+def test_task_exits_are_trained_once_and_judged_at_every_scale(nano):
+    """Thresholds are midranges of the heads' own entropies, and candidates follow from their training exits."""
+    for task in ("asr", "sid"):
+        folder = nano / f"downstream/{task}/seed1337/task-ee"
+        measured = np.load(folder / "entropies.npy")
+        assert len(measured) == len(table(nano / f"manifests/{task}/train.csv")) and measured.shape[1] == 12
+        made = json.loads((folder / "exits.json").read_text())
+        mean = measured.mean(0)
+        tau = {row["rho"]: row for row in table(nano / "tables/thresholds.csv") if row["method"] == "task-ee"}
+        assert set(tau) == {"0.76", "1.0"} and {row["rule"] for row in tau.values()} == {"midrange"}
+        for scale in made["scales"]:
+            assert scale["tau"] == pytest.approx(scale["rho"] * (mean.max() + mean.min()) / 2)
+            exits = ExitRule(tuple(range(1, 13)), scale["tau"]).layers(measured)
+            assert scale["counts"] == np.bincount(exits, minlength=13)[1:].tolist()
+    own = [row for row in table(nano / "tables/candidates.csv") if row["method"] == "task-ee"]
+    assert len(own) == 2 * 6 and all(row["candidates"] for row in own)
+    assert not list(nano.glob("downstream/s[es]/*/task-ee")) and not (nano / "noise/asr/task-ee").exists()
+
+
+def test_the_oracle_is_as_good_as_the_full_model(nano):
+    """On every utterance on which some layer is; and it asks nobody."""
+    rows = {(row["task"], row["method"], row["rho"], row["strategy"]): row for row in table(nano / "tables/grid.csv")}
+    for task in ("asr", "sid"):
+        full = json.loads((nano / f"evaluation/{task}/seed1337/full.json").read_text())
+        ((metric, scored),) = full["utterances"].items()
+        value = 100 * sum(score[0] for score in scored) / sum(score[1] for score in scored)
+        assert float(rows[task, "full", "", ""]["value"]) == pytest.approx(value), metric
+        for rho in ("0.76", "1.0"):
+            oracle = rows[task, "oracle", rho, ""]
+            cells = [row for key, row in rows.items() if key[:3] == (task, "daisy", rho)]
+            assert 1 <= float(oracle["mean_exit_layer"]) <= 12
+            assert len(cells) == 3 and int(oracle["n_utterances"]) == len(scored)
+            fixed = [float(rows[task, name, "", ""]["macs_per_second"]) for name in ("layer6", "full")]
+            per_layer = (fixed[1] - fixed[0]) / 6
+            expected = fixed[1] - (12 - float(oracle["mean_exit_layer"])) * per_layer
+            assert float(oracle["macs_per_second"]) == pytest.approx(expected, rel=0.2)
 
 
 def test_figures_and_report(nano):
@@ -161,11 +202,12 @@ def test_clean_exits_are_those_of_the_evaluation(nano):
     tested = [row["id"] for row in table(nano / "manifests/asr/test.csv")]
     with np.load(nano / "entropies/asr/test/entropies.npz") as file:
         entropies = file["entropies"]
-    tau = {row["rho"]: float(row["tau"]) for row in table(nano / "tables/thresholds.csv") if row["task"] == "asr"}
+    thresholds = [row for row in table(nano / "tables/thresholds.csv") if row["method"] == "daisy"]
+    tau = {row["rho"]: float(row["tau"]) for row in thresholds if row["task"] == "asr"}
     candidates = {
         (row["rho"], row["strategy"]): [int(layer) for layer in row["candidates"].split()]
         for row in table(nano / "tables/candidates.csv")
-        if row["task"] == "asr"
+        if (row["task"], row["method"]) == ("asr", "daisy")
     }
     candidates |= {(rho, "all"): list(range(1, 13)) for rho in tau}
     exits = {
@@ -275,5 +317,6 @@ def test_what_is_left_over(project, nano):
 
 def test_added_rho_reruns_its_own_jobs_alone(project, nano):
     jobs = project.would_run(overlay={"thresholds": {"rho": [0.76, 1.0, 0.5]}})
-    assert {jobs[name] for name in ("calibration", "downstream", "evaluation")} == {4}
-    assert jobs["noise_evaluation"] == 1
+    assert {jobs[name] for name in ("calibration", "downstream")} == {4}
+    assert jobs["evaluation"] == 4 + 2 and jobs["task_thresholds"] == 2, "those of the tasks' own exits are one job"
+    assert jobs["noise_evaluation"] == 1 and "task_exits" not in jobs

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from project import Project, laid_over, numbers
 
-from docs.reruns import A_TASK_MORE, CONFIG, EDITS, HEADS, NOISE, Edit
+from docs.reruns import A_TASK_MORE, CONFIG, EDITS, HEADS, NOISE, OWN, Edit
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def test_another_run_shares_what_is_equal(project, nano):
     """A second run name with another learning rate does nothing upstream, and can be removed."""
     overlay = {"run": "other", "tasks": {"asr": {"learning_rate": 0.001}}}
     jobs = project.would_run(overlay=overlay)
-    assert set(jobs) == {"calibration", "links", "resolved_config", "examples"} | HEADS | NOISE
+    assert set(jobs) == {"calibration", "links", "resolved_config", "examples"} | HEADS | OWN | NOISE
     project.run("--", "results/other/store.csv", overlay=overlay)
     other = nano.parent / "other"
     for name in ("branches", "targets", "states/asr/train", "entropies/asr/train", "corpora/speech"):

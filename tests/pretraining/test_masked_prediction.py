@@ -75,7 +75,7 @@ def test_states_are_those_of_the_encoder(waves, tmp_path):
     model = Pretrainer(SHAPE, plain()).eval()
     write_checkpoint(tmp_path / "model.pt", model, SHAPE, {})
     checkpoint = load(tmp_path / "model.pt")
-    states = every_layer(checkpoint.encoder, None, "after-norm", waves[:1])[0].states
+    states = every_layer(checkpoint.encoder, waves[:1], "after-norm")[0].states
     with torch.no_grad():
         ours = model.encode(model.features(waves[0][None]), None)[0]
     assert torch.allclose(ours, states[-1], atol=1e-4)

@@ -62,6 +62,18 @@ def test_task_exits_and_the_oracle_have_markers_of_their_own(tmp_path):
     assert "1.60×" in axes.texts[0].get_text(), "what the panel says is of DAISY's cells alone"
 
 
+@pytest.mark.parametrize(("value", "note"), [(79.5, ""), (20.0, "task exits at 20, off the scale ↓")])
+def test_task_exits_far_off_do_not_squeeze_the_others(tmp_path, value, note):
+    arguments = write_run(tmp_path, ("sid",))
+    tables.main([*arguments[:3], *write_exits(tmp_path, value=value), *arguments[3:]])
+    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
+    (axes,) = tradeoff_figure(grid).axes
+    low, high = axes.get_ylim()
+    assert low > 60 and all(low < row.ci_low and row.ci_high < high for row in grid if row.method != "task-ee")
+    assert (low < value) == (not note)
+    assert [text.get_text() for text in axes.texts if "off the scale" in text.get_text()] == ([note] if note else [])
+
+
 def test_curves(tmp_path):
     tables.main(write_run(tmp_path, ("sid", "asr")))
     entropy = read_table(EntropyRow, tmp_path / "tables" / "entropy.csv")

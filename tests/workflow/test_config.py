@@ -58,6 +58,21 @@ def test_a_task_set_to_null_is_left_out():
     assert set(resolve(merged(overlay))["tasks"]) == {"asr", "sid"}
 
 
+def test_an_oracle_of_a_task_that_is_left_out():
+    """It does not matter, so that leaving out a task is one line."""
+    overlay = {"tasks": {"asr": None}, "noise": {"tasks": []}, "ablation": {"tasks": ["sid"]}}
+    assert resolve(merged(overlay))["evaluation"]["oracle"] == ["sid", "asr"]
+
+
+def test_exits_of_a_task_need_a_training():
+    config = merged()
+    del config["tasks"]["asr"]["task_exits"]
+    with pytest.raises(DaisyError, match=r"task-ee, but tasks\.asr does not say .* Add tasks\.asr\.task_exits"):
+        resolve(config)
+    config["downstream"]["methods"].remove("task-ee")
+    resolve(config)
+
+
 CROSS_CHECKS = [
     ({"data": {"splits": {"dev": 0.5, "test": 0.5}}}, ["data.splits", "leave nothing to train on"]),
     ({"targets": {"layr": 3}}, ["'layr'", "targets", "Did you mean 'layer'"]),
@@ -89,6 +104,9 @@ CROSS_CHECKS = [
     ({"noise": {"tasks": ["sid"]}}, ["noise.tasks", "asr"]),
     ({"noise": {"snr_db": [100]}}, ["noise.snr_db.0", "100"]),
     ({"tasks": {"asr": None}}, ["ablation.tasks", "'asr'"]),
+    ({"tasks": {"sid": {"task_exits": {"steps": 0}}}}, ["tasks.sid.task_exits.steps", "0"]),
+    ({"tasks": {"se": {"task_exits": {"steps": 4}}}}, ["'task_exits'", "tasks.se"]),
+    ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, se, ss"]),
 ]
 """What is laid over the config, and what the error names."""
 

@@ -134,7 +134,10 @@ def test_settings_are_fields_and_nothing_else():
     for name, tree in rooms.items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
-                assert [ast.unparse(mark) for mark in node.decorator_list] == ["dataclasses.dataclass(frozen=True)"]
+                (mark,) = map(ast.unparse, node.decorator_list)
+                assert mark in (
+                    f"dataclasses.dataclass({options})" for options in ("frozen=True", "frozen=True, kw_only=True")
+                )
                 kinds = {type(item) for item in node.body}
                 assert kinds <= {ast.Expr, ast.AnnAssign}, f"{name}:{node.name}"
             else:

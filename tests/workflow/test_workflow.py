@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from project import ROOT, laid_over
 
 from daisy.common import stage
 from daisy.common.versions import installed
-from daisy.downstream.settings import DownstreamSettings
+from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.errors import DaisyError
 from daisy.evaluation.settings import EvaluationSettings
-from daisy.exits.method import FULL, Method
+from daisy.exits.method import FULL, TASK_EXITS, Method
 from daisy.features.settings import CalibrationSettings, EntropiesSettings, StatesSettings
 from daisy.library.settings import BundleSettings
 from daisy.noise.settings import StudySettings
@@ -48,9 +49,14 @@ def test_sections_have_the_keys_of_the_schema():
                 compare(inner, item, f"{place}.{name}")
         elif dataclasses.is_dataclass(kind):
             hints = typing.get_type_hints(kind)
-            assert set(hints) == set(part["properties"]), place
-            for name, hint in hints.items():
-                compare(hint, part["properties"][name], f"{place}.{name}")
+            # What a section may lack is for some tasks alone.
+            optional = {field.name for field in dataclasses.fields(kind) if field.default is None}
+            assert set(hints) - optional <= set(part["properties"]) <= set(hints), place
+            for name in part["properties"]:
+                compare(hints[name], part["properties"][name], f"{place}.{name}")
+        elif isinstance(kind, types.UnionType):
+            for inner in typing.get_args(kind):
+                compare(inner, part, place)
 
     compare(Config, yaml.safe_load(SCHEMA.read_text()), "config")
 
@@ -82,6 +88,42 @@ def test_settings_are_what_their_stages_read(tmp_path):
     assert stage.settings(EntropiesSettings, measured.settings).compute.precision == "float32"
     # States depend on the frozen model alone, entropies on its branches.
     assert set(kept.inputs) == {"manifest", "hubert"} and set(measured.inputs) == {"manifest", "upstream"}
+
+
+def test_exits_of_a_task_are_trained_where_it_can_have_them(tmp_path):
+    run = flow(tmp_path)
+    names = {task: [method.name for method in run.context.methods_of(task)] for task in run.context.tasks}
+    daisy = ["daisy-rho0.76", "daisy-rho1", "full", "layer6"]
+    assert names == {"asr": [*daisy, "task-ee"], "sid": [*daisy, "task-ee"], "se": daisy, "ss": daisy}
+    assert run.context.daisy == [Method("daisy", 0.76), Method("daisy", 1.0)]
+    # The noise study is about the paper's methods.
+    assert [method.name for method in run.noise.methods("asr")] == daisy
+    trained = stage.settings(TaskExitsSettings, run.models.task_exits("asr", 7).settings)
+    assert (trained.steps, trained.learning_rate, trained.batch_size, trained.seed) == (4, 0.005, 8, 7)
+    assert set(trained.options) == {"stride", "end_marks"} and trained.states == "after-norm"
+    found = stage.settings(TaskThresholdsSettings, run.models.task_thresholds("sid").settings)
+    assert (found.rho, found.floor) == ((0.76, 1.0), 1)
+    judged = stage.settings(EvaluationSettings, run.models.evaluation("sid", TASK_EXITS, 7).settings)
+    assert judged.strategies == {"avg": 0.15, "min-max": 0.15, "threshold": 0.15}
+    # They ask no branch, so that the frozen model is enough, with the states that DAISY reads.
+    baselines = flow(tmp_path, downstream={"baseline_states": "s3prl"})
+    assert baselines.models.runs(TASK_EXITS) == baselines.context.checkpoint
+    assert baselines.frozen.kind(TASK_EXITS) == "after-norm" and baselines.frozen.kind(FULL) == "s3prl"
+    without = flow(tmp_path, downstream={"methods": ["daisy", "full"]})
+    assert without.task_methods == [
+        (task, name) for task in without.context.tasks for name in ("daisy-rho0.76", "daisy-rho1", "full")
+    ]
+
+
+def test_an_oracle_needs_the_evaluation_of_the_full_model(tmp_path):
+    daisy = Method("daisy", 1.0)
+    run = flow(tmp_path, evaluation={"oracle": ["asr"]}, ablation={"tasks": ["asr"]})
+    full = f"{run.context.home}/evaluation/asr/seed1337/full.json"
+    assert run.models.topline_evaluation("asr", daisy, 1337) == [full]
+    assert run.models.topline_evaluation("sid", daisy, 1337) == []
+    for method in (FULL, TASK_EXITS):
+        assert run.models.topline_evaluation("asr", method, 1337) == []
+    assert run.models_of("head").topline_evaluation("asr", daisy, 1337) == []
 
 
 def test_every_stage_knows_its_code(tmp_path):
