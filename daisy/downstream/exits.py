@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class EachItsOwn:
         """The exit layers of a step's utterances."""
         return {index: int(self.layers[index]) for index in batch}
 
-    def counts(self, batches: Sequence[Sequence[int]]) -> list[int]:
+    def counts(self, batches: Iterable[Sequence[int]]) -> list[int]:
         """The histogram of a training of some steps."""
         return histogram(self.layers, self.total)
 
@@ -50,7 +50,7 @@ class WholeBatch:
         """The exit layers of a step's utterances."""
         return {index: layer for layer, part in self._passes(batch) for index in part}
 
-    def counts(self, batches: Sequence[Sequence[int]]) -> list[int]:
+    def counts(self, batches: Iterable[Sequence[int]]) -> list[int]:
         """The histogram of a training of some steps: every pass of each is counted."""
         layers = [layer for batch in batches for layer, _ in self._passes(batch)]
         return histogram(layers, self.measured.entropies.shape[1])

@@ -134,8 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     workers.end()
     if not workers.first:
         return
-    batches = itertools.islice(trainer.batches(), settings.steps)
-    counts = exits.counts(list(batches))
+    counts = exits.counts(itertools.islice(trainer.batches(), settings.steps))
     write_csv(arguments.history, list(trainer.history[0]), trainer.history)
     write_json(arguments.exits, {"task": settings.task, "tau": tau, "counts": counts})
     save_downstream(arguments.out, model.cpu())

@@ -18,6 +18,7 @@ from daisy.common import stage
 from daisy.common.contents import digest
 from daisy.common.files import atomic, write_csv
 from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.downstream.exits import EachItsOwn
 from daisy.downstream.model import save_downstream
 from daisy.downstream.settings import TaskExitsSettings
 from daisy.downstream.split import Split, load_split
@@ -33,17 +34,6 @@ from daisy.tasks.loading import task_class
 from daisy.training.loop import Loop
 from daisy.training.resume import Resumable
 from daisy.training.workers import start_workers
-
-
-@dataclasses.dataclass(frozen=True)
-class AllLayers:
-    """Nobody exits: every utterance trains the heads of all layers."""
-
-    layers: int
-
-    def of_step(self, batch: Sequence[int]) -> dict[int, int]:
-        """The last layer, for a step's utterances."""
-        return dict.fromkeys(batch, self.layers)
 
 
 class ExitsTrainer(Trainer):
@@ -107,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dev = read(task, read_manifest(arguments.dev_manifest), arguments.dev_states, encoder, settings.states)
     torch.manual_seed(settings.seed)
     model = TaskExits(task, *train.features.shape, settings.states).to(settings.compute.place())
-    trainer = ExitsTrainer(model, train, dev, AllLayers(model.layers), settings, workers)
+    trainer = ExitsTrainer(model, train, dev, EachItsOwn(train.exits, model.layers), settings, workers)
     saved = Resumable(
         arguments.state,
         {"model": model, "optimizer": trainer.optimizer},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from daisy.common.seeds import generator
+from daisy.downstream.exits import TrainingExits
 from daisy.downstream.model import TaskModel
 from daisy.downstream.scoring import scores
 from daisy.downstream.settings import Batches, TrainingSettings
@@ -53,13 +54,6 @@ def order(frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "si
             yield groups[place]
 
 
-class StepExits(Protocol):
-    """Where the training utterances exit."""
-
-    def of_step(self, batch: Sequence[int]) -> Mapping[int, int]:
-        """The exit layers of a step's utterances."""
-
-
 class Trainer:
     """One downstream training.
 
@@ -77,7 +71,7 @@ class Trainer:
         model: TaskModel,
         train: Split,
         dev: Split,
-        exits: StepExits,
+        exits: TrainingExits,
         settings: TrainingSettings,
         workers: Workers,
     ) -> None:

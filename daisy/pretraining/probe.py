@@ -17,11 +17,12 @@ from torch.nn import functional as F
 
 from daisy.common import stage
 from daisy.common.batches import batches
-from daisy.common.columns import read_table, write_table
+from daisy.common.columns import write_table
 from daisy.common.compute import Compute
 from daisy.common.seeds import generator
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.errors import DaisyError
+from daisy.pretraining.probe_table import Row, shown
 from daisy.pretraining.settings import ProbeSettings
 
 KERNEL = 5
@@ -29,23 +30,6 @@ KERNEL = 5
 
 SPEAKER_STEPS = 500
 """Updates of the speaker classifiers, each on all recordings."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What a layer gives; null where a manifest has no texts, or fewer than two speakers.
-
-    Attributes:
-        layer: From 0, the front end.
-        ctc_loss: Of the test recordings, in nats per character.
-        wer: Their word error rate, in per cent.
-        speaker_accuracy: In per cent.
-    """
-
-    layer: int
-    ctc_loss: float | None
-    wer: float | None
-    speaker_accuracy: float | None
 
 
 def drawn(manifest: Manifest, count: int, seed: int) -> Manifest:
@@ -209,18 +193,6 @@ def probe(checkpoint: Path, train: Manifest, test: Manifest, settings: ProbeSett
     if losses[0] is None and accuracies[0] is None:
         raise DaisyError("neither texts nor speakers", file=train.root, fix="Use a manifest whose table has them")
     return [Row(layer, *values) for layer, values in enumerate(zip(losses, errors, accuracies, strict=True))]
-
-
-def read(path: Path) -> list[Row]:
-    """The table that the stage wrote."""
-    return read_table(Row, path)
-
-
-def shown(rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown."""
-    cells = [["" if v is None else f"{v:.2f}" for v in (r.ctc_loss, r.wer, r.speaker_accuracy)] for r in rows]
-    head = "| layer | CTC loss | WER (%) | speaker accuracy (%) |\n|---|---|---|---|\n"
-    return head + "".join(f"| {row.layer} | {' | '.join(item)} |\n" for row, item in zip(rows, cells, strict=True))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

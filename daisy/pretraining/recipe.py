@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -23,7 +24,8 @@ from daisy.common.files import read_json, write_json, write_text
 from daisy.common.seeds import generator
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.errors import DaisyError
-from daisy.pretraining import export, phones, probe, speech, train
+from daisy.pretraining import phones, probe_table
+from daisy.pretraining.ability import able
 from daisy.pretraining.settings import IterationSettings, RecipeSettings, SpeechSettings, TrainSettings
 from daisy.targets.settings import DumpSettings, KMeansSettings, LabelSettings
 
@@ -60,6 +62,11 @@ def join(manifests: Sequence[Path], out: Path) -> None:
             items.append(dataclasses.replace(item, id=f"{number}/{item.id}", path=file, references=()))
     order = generator(0, "join").permutation(len(items))
     write_manifest(out, Path("/"), [items[index] for index in order])
+
+
+def run_stage(module: str, *arguments: str) -> None:
+    """Run the stage ``daisy.<module>`` in this process, by its name, as rules do."""
+    importlib.import_module(f"daisy.{module}").main(arguments)
 
 
 class Recipe:
@@ -109,7 +116,9 @@ class Recipe:
         given = {"seed": self.settings.seed, **self.settings.speech}
         wanted = stage.build(SpeechSettings, given, "recipe.speech")
         arguments = ["--settings", stage.text(wanted), "--cache", str(self.cache), "--out", str(self.folder / "speech")]
-        self.stage("speech", given, [], self.probes[0][2], lambda: speech.main([*arguments, *self.threads]))
+        self.stage(
+            "speech", given, [], self.probes[0][2], lambda: run_stage("pretraining.speech", *arguments, *self.threads)
+        )
         previous: Path | None = None
         for number, iteration in enumerate(self.settings.iterations, start=1):
             previous = self._iteration(number, iteration, previous)
@@ -141,7 +150,9 @@ class Recipe:
         words = [word for name, value in arguments.items() if value is not None for word in (f"--{name}", str(value))]
         described = [dataclasses.asdict(wanted), dataclasses.asdict(self.settings.model)]
         noise = [self.noise] if self.noise else []
-        self.stage(f"train-{number}", described, noise, out, lambda: train.main([*words, *self.threads]))
+        self.stage(
+            f"train-{number}", described, noise, out, lambda: run_stage("pretraining.train", *words, *self.threads)
+        )
         for name, first, second in self.probes:
             self._probe(number, name, first, second, out)
         return out
@@ -150,9 +161,7 @@ class Recipe:
         """What makes labels of clusters of the previous model's layer, of synthetic and of real speech."""
 
         def run() -> None:
-            from daisy.targets import dump, kmeans, label
-
-            corpus, compute, seed = self.folder / "speech", train.able(self.settings.compute), self.settings.seed
+            corpus, compute, seed = self.folder / "speech", able(self.settings.compute), self.settings.seed
             unlabelled = corpus / "unlabelled.tsv"
             others = [unlabelled] if unlabelled.exists() else []
             join([corpus / "train.tsv", *others, *self.recordings], folder / "train.tsv")
@@ -161,13 +170,16 @@ class Recipe:
             draw = DumpSettings(iteration.layer, iteration.share, iteration.utterances, seed, compute=compute)
             frames, centroids = folder / "features", str(folder / "kmeans.npz")
             train_manifest = ["--manifest", str(folder / "train.tsv")]
-            dump.main(["--settings", stage.text(draw), *train_manifest, *model, "--out", str(frames)])
+            run_stage("targets.dump", "--settings", stage.text(draw), *train_manifest, *model, "--out", str(frames))
             clusters = stage.text(KMeansSettings(iteration.clusters, seed, iteration.layer))
-            kmeans.main(["--settings", clusters, "--shards", str(frames / "train_0_1.npy"), "--out", centroids])
+            run_stage(
+                "targets.kmeans",
+                *("--settings", clusters, "--shards", str(frames / "train_0_1.npy"), "--out", centroids),
+            )
             assign = ["--settings", stage.text(LabelSettings("kmeans", iteration.layer, compute=compute)), *model]
             for part in ("train", "dev"):
                 paths = ["--manifest", str(folder / f"{part}.tsv"), "--out", str(folder / f"{part}.km")]
-                label.main([*assign, *paths, "--centroids", centroids])
+                run_stage("targets.label", *assign, *paths, "--centroids", centroids)
 
         return run
 
@@ -176,7 +188,7 @@ class Recipe:
         words = ["--settings", stage.text(wanted), "--checkpoint", str(checkpoint), "--out", str(out)]
         manifests = ["--train", str(first), "--test", str(second), "--device", self.settings.compute.device]
         inputs = [] if name == "synthetic" else [first, second]
-        work = lambda: probe.main([*words, *manifests, *self.threads])  # noqa: E731
+        work = lambda: run_stage("pretraining.probe", *words, *manifests, *self.threads)  # noqa: E731
         self.stage(f"probe-{number}-{name}", dataclasses.asdict(wanted), inputs, out, work)
 
     def _export(self, checkpoint: Path) -> None:
@@ -185,13 +197,16 @@ class Recipe:
 
         def run() -> None:
             words = ["--checkpoint", str(checkpoint), "--manifest", str(self.folder / "speech" / "train.tsv")]
-            export.main(["--settings", stage.text(described), *words, "--out", str(out), "--card", str(text)])
+            run_stage(
+                "pretraining.export",
+                *("--settings", stage.text(described), *words, "--out", str(out), "--card", str(text)),
+            )
             tables = []
             for name, first, _ in self.probes:
-                rows = probe.read(checkpoint.parent / f"probe-{name}.csv")
+                rows = probe_table.read(checkpoint.parent / f"probe-{name}.csv")
                 tables.append(
                     f"\nLinear probes of each layer ({name}, trained on {len(read_manifest(first)):,} "
-                    f"recordings at most):\n\n{probe.shown(rows)}"
+                    f"recordings at most):\n\n{probe_table.shown(rows)}"
                 )
             write_text(text, text.read_text(encoding="utf-8") + "".join(tables))
 

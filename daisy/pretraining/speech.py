@@ -30,10 +30,10 @@ from daisy.common.files import read_json, write_json
 from daisy.common.progress import Progress
 from daisy.common.seeds import generator
 from daisy.corpora import debian
-from daisy.corpora.commands import Command, Synthesiser
+from daisy.corpora.synthesis import Command, Synthesiser
 from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.errors import DaisyError
-from daisy.pretraining import espeak, phones, texts
+from daisy.pretraining import phones, texts
 from daisy.pretraining.settings import SpeechSettings
 from daisy.targets.km import write_dictionary, write_labels
 
@@ -42,6 +42,9 @@ PACKAGES = ("flite", "libflite1", texts.PACKAGE)
 
 ESPEAK = "espeakng-loader==0.2.4"
 """The Python package that brings eSpeak NG with its data, for any Linux."""
+
+ESPEAK_PROGRAM = Path(__file__).with_name("espeak.py")
+"""What speaks with eSpeak NG, in a process of its own."""
 
 SHORTEST = 0.5
 """Seconds. A shorter recording is an accident of a synthesiser."""
@@ -134,7 +137,7 @@ class Readers:
         ]
         program = [
             sys.executable,
-            str(espeak.__file__),
+            str(ESPEAK_PROGRAM),
             *map(str, (self.espeak / "libespeak-ng.so", self.espeak / "espeak-ng-data")),
         ]
         rest = _run(program, input=json.dumps(requests).encode()) if items else b""

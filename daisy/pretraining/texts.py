@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy.corpora.commands import SLOTS, sentences, vocabulary
+from daisy.corpora.grammar import SLOTS, sentences, vocabulary
 from daisy.errors import DaisyError
 
 PACKAGE = "r-cran-janeaustenr"

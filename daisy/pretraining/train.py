@@ -18,10 +18,10 @@ import torch
 
 from daisy.common import stage
 from daisy.common.audio import SAMPLE_RATE
-from daisy.common.compute import Compute
 from daisy.common.contents import digest
 from daisy.common.files import atomic, write_csv
 from daisy.hubert.config import HubertConfig
+from daisy.pretraining.ability import able
 from daisy.pretraining.data import Ahead, Batch, Data, read_data
 from daisy.pretraining.masked import MEASURES, Pretrainer
 from daisy.pretraining.settings import ModelSettings, TrainSettings
@@ -30,12 +30,6 @@ from daisy.training.resume import Resumable
 
 EPSILON = 1e-6
 """Adam's."""
-
-
-def able(compute: Compute) -> Compute:
-    """The same, in float32 on a CPU without products in bfloat16, where those take ten times as long."""
-    lacking = compute.place().type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return dataclasses.replace(compute, precision="float32") if lacking else compute
 
 
 def rate_at(step: int, settings: TrainSettings) -> float:

@@ -15,7 +15,7 @@ import soundfile
 from project import ROOT
 
 from daisy.common import audio
-from daisy.corpora import commands, debian
+from daisy.corpora import commands, debian, synthesis
 from daisy.corpora.settings import CommandsSettings
 from daisy.corpora.table import read_table
 from daisy.errors import DaisyError
@@ -156,6 +156,6 @@ def test_flite_that_does_not_work(tmp_path, script, problem):
 
 
 def test_pico_that_does_not_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "_PICO_PROGRAM", "raise ImportError('no lingware')")
+    monkeypatch.setattr(synthesis, "_PICO_PROGRAM", "raise ImportError('no lingware')")
     with pytest.raises(DaisyError, match=r"py-nanotts failed \(ImportError: no lingware\)"):
         commands.Synthesiser(tmp_path).speak(command("pico-us"))

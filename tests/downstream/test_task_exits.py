@@ -13,12 +13,13 @@ from project import GOLDEN
 from runners import failed, finished, stage
 
 from daisy.corpora.utterances import read_manifest
+from daisy.downstream.exits import EachItsOwn
 from daisy.downstream.model import save_downstream
 from daisy.downstream.settings import TaskExitsSettings
 from daisy.downstream.split import Split
 from daisy.downstream.system import Cell, macs, predict
 from daisy.downstream.task_exits import TaskExits, entropies, load_task_exits, scores_by_layer
-from daisy.downstream.train_task_exits import AllLayers, ExitsTrainer
+from daisy.downstream.train_task_exits import ExitsTrainer
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
 from daisy.features.kept import Features
@@ -141,7 +142,7 @@ def settings(task, **changes) -> dict[str, object]:
 def test_the_loss_is_the_mean_over_heads(run):
     model, split, _, _ = run
     given = TaskExitsSettings(**settings(model.task))
-    trainer = ExitsTrainer(model, split, split, AllLayers(LAYERS), given, Workers())
+    trainer = ExitsTrainer(model, split, split, EachItsOwn(np.full(len(split.exits), LAYERS), LAYERS), given, Workers())
     indices = [0, 2, 5]
     states, _, frames, examples = split.batch(indices)
     outputs = model.every_layer(states, frames)
@@ -153,7 +154,7 @@ def test_dev_scores_are_of_every_head(run):
     model, split, _, _ = run
     (metric,) = model.task.metrics
     given = TaskExitsSettings(**settings(model.task))
-    trainer = ExitsTrainer(model, split, split, AllLayers(LAYERS), given, Workers())
+    trainer = ExitsTrainer(model, split, split, EachItsOwn(np.full(len(split.exits), LAYERS), LAYERS), given, Workers())
     by_hand = []
     for k in range(1, LAYERS + 1):
         states, layers, frames, examples = split.batch(range(6), [k] * 6)

@@ -11,17 +11,8 @@ from daisy.common.columns import write_table
 from daisy.common.compute import Compute
 from daisy.corpora.utterances import read_manifest
 from daisy.errors import DaisyError
-from daisy.pretraining.probe import (
-    Row,
-    drawn,
-    normalised,
-    probe,
-    probe_speakers,
-    probe_text,
-    read,
-    shown,
-    word_errors,
-)
+from daisy.pretraining.probe import drawn, normalised, probe, probe_speakers, probe_text, word_errors
+from daisy.pretraining.probe_table import Row, read, shown
 from daisy.pretraining.settings import ProbeSettings
 
 WORDS = ("ab", "ba", "cab", "abc")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daisy.corpora.commands import sentences
+from daisy.corpora.grammar import sentences
 from daisy.corpora.utterances import read_manifest
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
@@ -139,7 +139,7 @@ def test_what_espeaks_program_writes_is_read_back(tmp_path, monkeypatch):
         "    about = {'rate': 8000, 'samples': 8000, 'phones': [['s', 0], ['_:', 4000]]}\n"
         "    sys.stdout.buffer.write(json.dumps(about).encode() + b'\\n' + b'\\n\\0' * 8000)\n"
     )
-    monkeypatch.setattr(speech.espeak, "__file__", str(program))
+    monkeypatch.setattr(speech, "ESPEAK_PROGRAM", program)
     reading = speech.Reading(0, "yes", "espeak", "en-us", 1.0, 1.0, 1.25)
     ((wave, known), (again, _)) = speech.Readers(tmp_path).speak([reading, reading])
     assert len(wave) == 12_800 and known == [("s", 0.4), ("pau", 0.8)]  # 1 s, a quarter faster
