@@ -197,7 +197,7 @@ EDITS = (
     ),
     Edit(
         "code of the exit rule, `daisy/exits/rule.py`",
-        {"task_thresholds"} | HEADS | NOISE | PLAYED,
+        OWN | HEADS | NOISE | PLAYED,
         code=("daisy/exits/rule.py", "", "OTHER = 1\n"),
     ),
     Edit(

@@ -159,7 +159,8 @@ def test_every_rule_of_the_paper_runs(project, overlay):
     results = project.folder / "results/paper"
     grid = table(results / "tables/grid.csv")
     methods = {(row["task"], row["method"]) for row in grid if row["method"] != "input"}
-    assert methods == {(task, method) for task in ("asr", "se", "sid", "ss") for method in ("daisy", "full", "layer1")}
+    every = {(task, method) for task in ("asr", "se", "sid", "ss") for method in ("daisy", "full", "layer1")}
+    assert methods == every | {("asr", "oracle"), ("sid", "oracle")}
     assert {row["task"]: row["n_utterances"] for row in grid} == {"asr": "12", "se": "8", "sid": "6", "ss": "6"}
     noises = {row["kind"] for row in table(results / "tables/noise.csv")}
     assert noises == {"clean", "music", "speech", "noise"}

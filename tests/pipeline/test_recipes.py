@@ -10,7 +10,7 @@ import pytest
 import yaml
 from project import ROOT
 
-from docs.reruns import CONFIG, HEADS, NOISE, PAGES, PLAYED, SCORES
+from docs.reruns import CONFIG, HEADS, NOISE, OWN, PAGES, PLAYED, SCORES
 
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 
@@ -79,7 +79,7 @@ def test_a_threshold_rule(project, nano, recipe):
 
 def test_an_exit_rule(project, nano, recipe):
     recipe("An exit rule")
-    assert set(project.would_run()) == HEADS | NOISE | PLAYED
+    assert set(project.would_run()) == HEADS | OWN | NOISE | PLAYED
 
 
 def test_an_upstream_model(project, nano, recipe):
