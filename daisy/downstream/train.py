@@ -23,7 +23,7 @@ from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.downstream.exits import EachItsOwn, TrainingExits, WholeBatch
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.downstream.settings import DownstreamSettings
-from daisy.downstream.split import Split, load_split
+from daisy.downstream.split import Split, load_split, tell_unlearnable
 from daisy.downstream.trainer import Trainer
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule, all_candidates
@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     task = kind(settings.options, kind.learn_vocabulary(manifest))
     encoder = load(arguments.checkpoint).to(settings.compute.place()).encoder if arguments.checkpoint else None
     train, exits = prepare(task, manifest, arguments.train_states, arguments.train_entropies, encoder, tau, settings)
+    if workers.first:
+        tell_unlearnable(task, manifest, train)
     dev, _ = prepare(
         task,
         read_manifest(arguments.dev_manifest),

@@ -107,6 +107,15 @@ class Task(abc.ABC):
         """What `example` gives for every utterance of a split."""
         return [self.example(manifest, index) for index in range(len(manifest))]
 
+    def unlearnable(self, manifest: Manifest, frames: Sequence[int]) -> list[str]:
+        """The utterances of a training set from which nothing can be learnt, with the reason; by default none.
+
+        Args:
+            manifest: The recordings.
+            frames: How many frames of features each has.
+        """
+        return []
+
     def exit_head(self, dim: int) -> Head:
         """A fresh linear head on the states of one layer, of width `dim`; its output is like that of `head`.
 
