@@ -110,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     kind = task_class(settings.task)
     task = kind(settings.options, kind.learn_vocabulary(manifest))
     encoder = load(arguments.checkpoint).to(settings.compute.place()).encoder if arguments.checkpoint else None
+    if encoder is not None:
+        task.check_hop(encoder.config.hop)
     train, exits = prepare(task, manifest, arguments.train_states, arguments.train_entropies, encoder, tau, settings)
     if workers.first:
         tell_unlearnable(task, manifest, train)

@@ -33,7 +33,8 @@ class Output:
 
     Attributes:
         features: Per utterance (k + 1, T, D): state 0 (what the front end gives), then h_1 to h_k. T frames
-            of 20 ms, D the model's width; on the model's device, in its precision.
+            of `config.hop` samples (20 ms in published models), D the model's width; on the model's device, in its
+            precision.
         exit_layer: Per utterance k, the layer at which it stopped, from 1.
         entropies: Per utterance one mean entropy in nats per layer, NaN where no branch was asked.
     """

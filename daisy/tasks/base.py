@@ -107,6 +107,13 @@ class Task(abc.ABC):
         """What `example` gives for every utterance of a split."""
         return [self.example(manifest, index) for index in range(len(manifest))]
 
+    def check_hop(self, hop: int) -> None:  # noqa: B027
+        """Check that heads suit a model whose frames are `hop` samples apart; by default they suit every one.
+
+        Raises:
+            DaisyError: if they do not.
+        """
+
     def unlearnable(self, manifest: Manifest, frames: Sequence[int]) -> list[str]:
         """The utterances of a training set from which nothing can be learnt, with the reason; by default none.
 

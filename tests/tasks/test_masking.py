@@ -47,7 +47,7 @@ def test_a_mask_of_ones_gives_the_input_back(name, samples):
     it = task(name)
     wave = torch.randn(samples, generator=torch.Generator().manual_seed(1)) * 0.1
     frames = (samples - 400) // 320 + 1
-    masks = torch.ones(1, frames * it.repeat, it.sources, it.stft.bins)
+    masks = torch.ones(1, it.pace.masks(frames), it.sources, it.stft.bins)
     (prediction,) = it.predict(masks, torch.tensor([frames]), [wave])
     assert prediction.shape == (it.sources, samples)
     torch.testing.assert_close(prediction, wave.expand_as(prediction), rtol=0, atol=1e-5)
@@ -63,7 +63,7 @@ def test_padding_changes_no_mask_and_no_loss(name, waves):
     examples = [Sources(wave, torch.stack([0.3 * wave] * it.sources)) for wave in waves]
     together = head(padded, lengths)
     alone = [head(one[None], lengths[n : n + 1]) for n, one in enumerate(features)]
-    for n, (length, mask) in enumerate(zip(lengths * it.repeat, alone, strict=True)):
+    for n, (length, mask) in enumerate(zip(it.pace.masks(lengths), alone, strict=True)):
         torch.testing.assert_close(together[n, :length], mask[0], rtol=1e-5, atol=1e-6)
     predictions = it.predict(together, lengths, waves)
     losses = []
@@ -113,7 +113,7 @@ def test_a_perfect_mask_has_no_loss_where_it_can_be_reached(name, waves):
     mask = torch.log1p(it.stft(references).abs()) / torch.log1p(spectrum.abs()).clamp(min=1e-9)
     masks = mask.transpose(0, 1)[None]
     frames = torch.tensor([(len(wave) - 400) // 320 + 1])
-    loss = it.loss(masks[:, : int(frames) * it.repeat], frames, [Sources(wave, references)])
+    loss = it.loss(masks[:, : it.pace.masks(int(frames))], frames, [Sources(wave, references)])
     assert float(loss) < 1e-3
 
 
