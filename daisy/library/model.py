@@ -189,7 +189,7 @@ def check_waveforms(waveforms: Sequence[Tensor]) -> list[Tensor]:
     return list(waveforms)
 
 
-def load(path: str | Path) -> Daisy:
+def load(path: str | Path, *, heads: int | None = None) -> Daisy:
     """Read a HuBERT or DAISY checkpoint of any known format.
 
     fairseq, the published DAISY format, daisy's safetensors, torchaudio state dicts, and folders that
@@ -197,6 +197,7 @@ def load(path: str | Path) -> Daisy:
 
     Args:
         path: The file or folder.
+        heads: The number of attention heads, for torchaudio's weights of a width that no published model has.
 
     Returns:
         The model as float32 on the CPU.
@@ -204,4 +205,4 @@ def load(path: str | Path) -> Daisy:
     Raises:
         DaisyError: if it cannot be read, with what is wrong and what to do.
     """
-    return Daisy(checkpoints.load(path))
+    return Daisy(checkpoints.load(path, heads))

@@ -15,9 +15,10 @@ from models import assert_same, fairseq_file, large_shaped
 from daisy.cli import convert
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import Checkpoint, load, save, state_dict
-from daisy.hubert.formats.registry import FORMATS, WRITERS
+from daisy.hubert.formats.registry import FORMATS
 from daisy.hubert.formats.source import open_source
 from daisy.hubert.formats.torchaudio import NAMES
+from daisy.hubert.formats.writing import WRITERS
 
 
 def test_the_command_offers_every_writer():
