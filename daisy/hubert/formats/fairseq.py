@@ -60,8 +60,11 @@ def _configuration(content: Mapping[str, Any]) -> dict[str, Any]:
 def _of_arguments(values: dict[str, Any]) -> dict[str, Any]:
     """The two parts of a configuration that has all options of a training in one."""
     task = {name: value for name, value in values.items() if name in fields.TASK.names}
-    others = (fields.TASK.names | fields.TRAINER) - fields.FAIRSEQ.names
-    return {"model": {name: value for name, value in values.items() if name not in others}, "task": task}
+    others = (fields.TASK.names | fields.TRAINER) - fields.FAIRSEQ.names | {"_name"}
+    model = {name: value for name, value in values.items() if name not in others}
+    arch = str(values.get("arch") or "hubert")  # hubert_base, wav2vec2_large, wav2vec_ctc, ...
+    known = next((name for name in (*_ABOUT, "hubert", "wav2vec2") if arch.startswith(name)), arch)
+    return {"model": {"_name": known, **model}, "task": task}
 
 
 def _encoder(config: dict[str, Any]) -> dict[str, Any]:

@@ -107,4 +107,4 @@ def _unknown(names: list[str]) -> DaisyError:
     found = (
         f"it holds {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}" if names else "it holds no weights"
     )
-    return DaisyError(f"no HuBERT of a known format: {found}", fix=f"Use one of these formats: {known}")
+    return DaisyError(f"no known checkpoint format: {found}", fix=f"Use one of these formats: {known}")

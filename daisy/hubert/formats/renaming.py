@@ -133,9 +133,10 @@ def behind_prefix(state: Mapping[str, T], first: str, inside: tuple[str, ...] = 
         return dict(state)
     prefix = prefixes[0]
     around = next((prefix.removesuffix(part) for part in inside if prefix.endswith(part)), prefix)
-    beside = {name.removeprefix(around): value for name, value in state.items() if name.startswith(around)}
-    inner = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    return beside | inner
+    inner = {name: value for name, value in state.items() if name.startswith(prefix)}
+    beside = {name: value for name, value in state.items() if name.startswith(around) and name not in inner}
+    result = {name.removeprefix(around): value for name, value in beside.items()}
+    return result | {name.removeprefix(prefix): value for name, value in inner.items()}
 
 
 def _check_identity(weight: Any, bias: Any) -> None:
