@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from daisy.cli.heads import add_heads, heads
 from daisy.cli.stopping import add_stopping, stopping
 
 SUMMARY = "Write early-exit features of recordings: shards, an index, and the exits as CSV."
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILES", help="WAV or FLAC, one channel, 16 kHz; folders; @list with one per line"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder; run again with the same to go on")
+    add_heads(parser)
     parser.add_argument("--states", choices=("all", "last"), default="all", help="hidden states 0 to k, or the last")
     parser.add_argument("--storage", choices=("float16", "float32"), default="float32", help="(default: float32)")
     parser.add_argument("--batch-seconds", type=float, default=60.0, help="audio in a batch, padded (default: 60)")
@@ -49,9 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
         if not getattr(arguments, name) > 0:
             raise DaisyError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}", fix="Give a positive number")
     recordings = find_recordings(arguments.files)
-    model = load(arguments.checkpoint).to(arguments.device)
+    given = heads(arguments)
+    model = load(arguments.checkpoint, heads=given).to(arguments.device)
     request = Request(
-        checkpoint=digest(arguments.checkpoint),
+        checkpoint=digest(arguments.checkpoint) + (f"-{given}" if given else ""),  # what features come from
         stopping=stopping(arguments),
         states=arguments.states,
         storage=arguments.storage,

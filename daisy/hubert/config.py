@@ -25,14 +25,14 @@ POSITIONS: tuple[Position, ...] = ("after-norm", "before-norm")
 BASE_CONV_LAYERS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 """HuBERT Base's front end in fairseq's notation: (channels, kernel, stride) per layer."""
 
-Activation = Literal["gelu", "gelu_tanh", "relu", "tanh", "linear", "silu", "selu"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "tanh", "linear", "silu"]
 """What follows the first feed-forward layer; `gelu_tanh` is GELU by its approximation with tanh."""
 
 _ACTIVATIONS: dict[str, Activation] = {
     **{name: "gelu" for name in ("gelu", "gelu_python")},
     **{name: "gelu_tanh" for name in ("gelu_tanh", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_pytorch_tanh")},
     **{"gelu_python_tanh": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"},
-    **{"silu": "silu", "swish": "silu", "selu": "selu"},
+    **{"silu": "silu", "swish": "silu"},
 }
 """By fairseq's and transformers' names, which mean the same where they are the same."""
 

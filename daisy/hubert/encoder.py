@@ -118,7 +118,7 @@ class SelfAttention(nn.Module):
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
-    **{"relu": F.relu, "tanh": torch.tanh, "linear": nn.Identity(), "silu": F.silu, "selu": F.selu},
+    **{"relu": F.relu, "tanh": torch.tanh, "linear": nn.Identity(), "silu": F.silu},
 }
 """All but GELU, which its product does on the way."""
 

@@ -75,7 +75,7 @@ def _heads(dim: int, given: int | None) -> int:
     if heads is None:
         raise DaisyError(
             f"its weights do not tell the number of attention heads, and no published model has the width {dim}",
-            fix="Give it: --heads on the command line, heads= in Python, upstream.heads in the config",
+            fix="Give it: load(..., heads=N), or for commands and runs daisy convert IN OUT.safetensors --heads N",
         )
     return heads
 

@@ -34,7 +34,7 @@ _OTHERS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax", "rust_mode
 
 
 def _recognise(source: Source) -> bool:
-    return source.kind == "folder" or NAMES.used_by(source.weights)
+    return source.kind == "folder" or NAMES.used_by(source.weights) or bool(_shards(source.path))
 
 
 def _read(source: Source) -> Content:
@@ -111,9 +111,7 @@ def _weights(source: Source, folder: Path) -> dict[str, Any]:
     given = "" if source.kind == "folder" else source.path.name
     files = [] if name is None else _indexed(folder / name) if name.endswith(".json") else [name]
     if given and given not in files:
-        indexes = [folder / name for name in _WEIGHTS if name.endswith(".json")]
-        parts = (_indexed(index) for index in indexes if index.is_file())
-        files = next((part for part in parts if given in part), [given])
+        files = _shards(source.path) or [given]
     if not files:
         there = ((file, kind) for file, kind in _OTHERS.items() if (folder / file).is_file())
         other = next((f"{kind}'s weights alone ({file})" for file, kind in there), "")
@@ -127,6 +125,13 @@ def _weights(source: Source, folder: Path) -> dict[str, Any]:
         content, _, kind = open_file(_behind(folder / file), source.opener)
         state |= content if kind == "safetensors" else state_dict(content)
     return state
+
+
+def _shards(path: Path) -> list[str]:
+    """The files of the index beside `path` that names it; none if there is no such index."""
+    indexes = [path.parent / name for name in _WEIGHTS if name.endswith(".json")]
+    parts = (_indexed(index) for index in indexes if index.is_file())
+    return next((part for part in parts if path.name in part), [])
 
 
 def _indexed(index: Path) -> list[str]:
