@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_DEEPEST, _MOST = 200, 1_000_000
+_DEEPEST, _MOST = 200, 100_000
 """How deep a configuration may go, and how many values it may have: no real one comes near."""
 
 
