@@ -223,6 +223,7 @@ def test_settings_survive_every_format(tmp_path):
         (b"GGUF\3\0\0\0" + b"\0" * 64, "a GGUF file"),
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 64, "an HDF5 file"),
         (b"fLaC\0\0\0\x22" + b"\0" * 64, "a recording"),
+        (b"\x08\x08\x12\x07pytorch" + b"\0" * 64, "an ONNX model"),
     ],
 )
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
@@ -251,6 +252,8 @@ def test_archives_are_told(tmp_path):
         (["encoder.layers.0.self_attn.grep_linear.weight"], "WavLM"),
         (["encoder.blocks.0.attn.query.weight", "decoder.blocks.0.attn.query.weight"], "such as Whisper"),
         (["embeddings.word_embeddings.weight"], "a language model"),
+        (["feature_extractor.conv0.weight"], "a soft HuBERT"),
+        (["encoder_frontend.feature_extractor.layers.0.conv.weight"], "fairseq2"),
         (["module.feature_extractor.conv_layers.0.0.weight"], "fairseq's weights without their config"),
         (["feature_extractor.conv_layers.0.conv.weight", "feature_projection.layer_norm.weight"], "config.json"),
     ],

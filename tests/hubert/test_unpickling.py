@@ -130,6 +130,23 @@ def test_few_bytes_that_stand_for_much_are_refused(tmp_path):
             load(path)
 
 
+def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.pt", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("model/data.pkl", b"\x80\x02}.")
+        file.writestr("model/data/0", bytes(1_000_000))
+    with pytest.raises(DaisyError, match="unpacks to far more"):
+        load(tmp_path / "model.pt")
+
+
+def test_names_in_an_archive_that_are_no_text(tmp_path):
+    content = bytearray((CASES / "ta_wavlm.pt").read_bytes())
+    place = content.rindex(b"data.pkl")
+    content[place] = 0xD6
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(DaisyError):
+        load(tmp_path / "model.pt")
+
+
 def tensor_file(path: Path, size: int, stride: int, elements: int, there: int) -> Path:
     """A torch file of one tensor of float32, whose pickle is written by hand."""
 

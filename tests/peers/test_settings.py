@@ -41,7 +41,7 @@ def random(model: torch.nn.Module) -> None:
 def of_transformers(folder: Path, wave: Tensor, normalize: bool = False, **settings: Any) -> list[Tensor]:
     """Write a model, and give what transformers makes of a recording: the outputs of its layers."""
     torch.manual_seed(2)
-    model = HubertModel(HubertConfig(**{**SHAPE, **settings})).eval()
+    model = HubertModel(HubertConfig(**{**SHAPE, **settings}, attn_implementation="eager")).eval()
     random(model)
     model.save_pretrained(folder)
     extractor = Wav2Vec2FeatureExtractor(do_normalize=normalize)

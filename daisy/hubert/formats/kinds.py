@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,10 @@ _BEGINNINGS = (
     ),
     (b"GGUF", "a GGUF file, whose weights are quantised", "Give the model as torch or transformers save it"),
     (b"\x93NUMPY", "a numpy array", "Give the model as torch or transformers save it"),
+    (b"\x08\x07\x12", "an ONNX model, a program", "Give the model that it was exported from"),
+    (b"\x08\x08\x12", "an ONNX model, a program", "Give the model that it was exported from"),
+    (b"\x08\x09\x12", "an ONNX model, a program", "Give the model that it was exported from"),
+    (b"\x08\x0a\x12", "an ONNX model, a program", "Give the model that it was exported from"),
     (b"RIFF", "a recording", "Give a checkpoint"),
     (b"fLaC", "a recording", "Give a checkpoint"),
     (b"\x89PNG", "a picture", "Give a checkpoint"),
@@ -81,8 +86,8 @@ def _by_zip(path: Path) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
-    except zipfile.BadZipFile:
-        return "", ""
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
+        return "", ""  # reading it tells what is wrong
     if any(re.match(r"([^/]+/)?(constants\.pkl|code/)", name) for name in names):
         return (
             "a TorchScript archive, a program with its weights",
@@ -110,6 +115,9 @@ _MODELS = (
     (r"layers\.\d+\.\w+\.(\w+\.)?(lora_[AB]|base_layer)", "an encoder with LoRA in its layers"),
     (r"(^|\.)decoder\.(blocks|block)\.|encoder\.blocks\.", "an encoder and decoder such as Whisper or T5"),
     (r"(^|\.)modality_encoders\.", "data2vec 2.0"),
+    (r"^Distiller$", "s3prl's DistilHuBERT, whose few layers have no norm before them"),
+    (r"feature_extractor\.conv0\.weight", "a soft HuBERT under names of its own"),
+    (r"encoder_frontend\.feature_extractor\.", "a model of fairseq2's"),
     (r"embeddings\.word_embeddings|(^|\.)(wte|tok_embeddings|embed_tokens)\.weight", "a language model"),
     (r"(^|\.)layer1\.\d\.(conv1|bn1)\.", "a model of pictures (ResNet)"),
 )

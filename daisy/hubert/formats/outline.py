@@ -28,6 +28,9 @@ from daisy.hubert.formats.inert import NAMES, Inert
 _LONGEST = 256_000_000
 """Bytes of a header or of a pickle without its tensors, at most; HuBERT's have some ten thousand."""
 
+_RATIO = 20
+"""How many times its own size a file unpacks to, at most; torch does not compress."""
+
 _WIDEST = 1_000_000
 """Elements of a tensor that repeats what it stores, at most."""
 
@@ -109,7 +112,9 @@ def torch_outline(path: Path) -> Any:
             return _of_legacy(file, path.stat().st_size)
     except _NotAllowed as error:
         raise DaisyError(
-            f"refused: it wants to load {error}, which is no part of a model", file=path, fix="Do not use this file"
+            f"refused: it wants to load {error}, which is no part of a model",
+            file=path,
+            fix="Do not use this file; where you trust it, save the model's state_dict and configuration alone",
         ) from None
     except DaisyError:
         raise
@@ -124,6 +129,8 @@ def _of_zip(path: Path) -> Any:
             raise ValueError("its pickle is too long")
         folder = entry.filename.removesuffix("data.pkl")
         sizes = {info.filename: info.file_size for info in file.infolist()}
+        if sum(sizes.values()) > _RATIO * path.stat().st_size:
+            raise ValueError("it unpacks to far more than its size")
         unpickler = _Unpickler(io.BytesIO(file.read(entry)))
         content = unpickler.load()
     for storage in unpickler.storages.values():

@@ -26,6 +26,9 @@ def _read(source: Source) -> Content:
     config = {"model": _values(content.get("model_cfg")), "task": _values(content.get("task_cfg"))}
     if str(config["model"].get("layer_type", "transformer")) == "conformer":
         raise kinds.not_a_hubert("a conformer (layer_type)")
+    other = kinds.named(str(config["model"].get("_name")))
+    if other and not str(config["model"]["_name"]).startswith("wav2vec2"):
+        raise kinds.not_a_hubert(other)
     symbols = (content.get("dictionaries_symbols") or [None])[0]
     extras = content.get(EXTRAS_KEY) or {}
     return Content(content["model_weight"], config, symbols, extras.get("calibrations") or {})

@@ -51,7 +51,9 @@ def unpickle(path: Path) -> Any:
             raise damaged(path, error) from None
         unsafe = str(error).split("GLOBAL ")[-1].split(" ")[0]
         raise DaisyError(
-            f"refused: it wants to load {unsafe}, which is no part of a model", file=path, fix="Do not use this file"
+            f"refused: it wants to load {unsafe}, which is no part of a model",
+            file=path,
+            fix="Do not use this file; where you trust it, save the model's state_dict and configuration alone",
         ) from None
 
 
