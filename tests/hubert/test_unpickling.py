@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from models import fairseq_file, large_shaped
 
 import daisy
@@ -138,6 +139,18 @@ def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path):
         load(tmp_path / "model.pt")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "os\x1b[2J", "a\n".join("bcdefgh")])
+def test_what_a_file_says_stays_on_one_printable_line(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "unsafe.pt", "w") as file:
+        named = b"\x8c\x01o\x8c" + bytes([min(255, len(name))]) + name.encode()[:255]
+        file.writestr("model/data.pkl", b"\x80\x04" + named + b"\x93.")
+    torch.save({name: torch.zeros(1)}, tmp_path / "other.pt")
+    for path in (tmp_path / "unsafe.pt", tmp_path / "other.pt"):
+        with pytest.raises(DaisyError) as error:
+            load(path)
+        assert str(error.value).isprintable() and len(error.value.problem) <= 400
+
+
 def test_names_in_an_archive_that_are_no_text(tmp_path):
     content = bytearray((CASES / "ta_wavlm.pt").read_bytes())
     place = content.rindex(b"data.pkl")
@@ -173,6 +186,7 @@ def tensor_file(path: Path, size: int, stride: int, elements: int, there: int) -
         (9, 1, 4, 4),  # beyond its storage
         (4, 1, 4, 2),  # beyond the file
         (10**9, 0, 4, 4),  # one number repeated
+        (2000, 0, 4, 4),
         (-4, 1, 4, 4),
         (4, 10**20, 4, 4),
         (4, 1, 10**15, 4),

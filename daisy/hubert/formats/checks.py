@@ -38,7 +38,13 @@ def fitting(path: Path) -> Iterator[None]:
             f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"
         ) from None
     except DaisyError as error:
-        raise DaisyError(error.problem, file=error.file or path, fix=error.fix) from None
+        raise DaisyError(_printable(error.problem), file=error.file or path, fix=error.fix) from None
+
+
+def _printable(text: str) -> str:
+    """One line of bounded length: names come from the file, which may hold anything."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= 400 else line[:397] + "..."
 
 
 def json_object(text: str, file: Path, what: str = "") -> dict[str, Any]:

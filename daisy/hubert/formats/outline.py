@@ -31,8 +31,8 @@ _LONGEST = 256_000_000
 _RATIO = 20
 """How many times its own size a file unpacks to, at most; torch does not compress."""
 
-_WIDEST = 1_000_000
-"""Elements of a tensor that repeats what it stores, at most."""
+_REPEATED = 8
+"""How many times its stored elements a file's tensors may show, since they can share and repeat them."""
 
 _SIZES = {
     **{"DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8},
@@ -132,7 +132,7 @@ def _of_zip(path: Path) -> Any:
         if sum(sizes.values()) > _RATIO * path.stat().st_size:
             raise ValueError("it unpacks to far more than its size")
         unpickler = _Unpickler(io.BytesIO(file.read(entry)))
-        content = unpickler.load()
+        content = unpickler.whole()
     for storage in unpickler.storages.values():
         if sizes.get(f"{folder}data/{storage.key}") != storage.elements * storage.size:
             raise ValueError(f"the storage {storage.key} is not as long as the file says")
@@ -147,7 +147,7 @@ def _of_legacy(file: BinaryIO, size: int) -> Any:
     for _ in range(2):  # the protocol's version and the machine's byte order
         _Unpickler(file).load()
     unpickler = _Unpickler(file)
-    content = unpickler.load()
+    content = unpickler.whole()
     if sum(storage.elements * storage.size for storage in unpickler.storages.values()) > size:
         raise ValueError("its tensors are longer than the file")
     return content
@@ -164,29 +164,23 @@ class _Rebuilt:
         self.of = of
 
 
-def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Outline:
+def _shape(storage: Any, offset: Any, size: Any, stride: Any) -> tuple[int, ...]:
+    """A tensor's shape, which lies in its storage.
+
+    Raises:
+        ValueError: if it does not.
+    """
     shape, steps = tuple(size), tuple(stride)
     numbers = (offset, *shape, *steps)
     if not isinstance(storage, _Storage) or any(type(value) is not int or value < 0 for value in numbers):
         raise ValueError("a tensor without a shape or a storage")
     if len(shape) != len(steps) or len(shape) > 16:
         raise ValueError("a tensor whose shape and strides differ")
-    count = math.prod(shape)
     last = offset + sum((length - 1) * step for length, step in zip(shape, steps, strict=True))
-    width = storage.elements if storage.size > 1 else storage.elements + 1  # bytes of an unknown type
-    if count and (last >= width or count > max(storage.elements, _WIDEST)):
+    if math.prod(shape) and last >= storage.elements:
         raise ValueError("a tensor beyond its storage")
-    return Outline(shape)
+    return shape
 
-
-_REBUILT = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor,
-    "torch._utils._rebuild_parameter": lambda data, *_: data,
-    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-    "torch._tensor._rebuild_from_type_v2": lambda rebuilt, _, arguments, state: rebuilt.of(*arguments),
-}
 
 _OPERATIONS = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "NONE", "NEWTRUE", "NEWFALSE"),
@@ -212,12 +206,35 @@ class _Unpickler(pickle._Unpickler):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
+        self.shown = 0
+        self._rebuilt: dict[str, Callable[..., Any]] = {
+            **{f"torch._utils._rebuild_tensor{version}": self._tensor for version in ("", "_v2", "_v3")},
+            "torch._utils._rebuild_parameter": lambda data, *_: data,
+            "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+            "torch._tensor._rebuild_from_type_v2": lambda made, _, arguments, state: made.of(*arguments),
+        }
+
+    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Outline:
+        made = Outline(_shape(storage, offset, size, stride))
+        self.shown += math.prod(made.shape)
+        return made
+
+    def whole(self) -> Any:
+        """What the pickle holds.
+
+        Raises:
+            ValueError: if its tensors show far more than they store.
+        """
+        content = self.load()
+        if self.shown > _REPEATED * sum(storage.elements for storage in self.storages.values()) + 1000:
+            raise ValueError("its tensors show far more than they store")
+        return content
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands in for a name."""
         full = f"{_NEWER.get(module, module)}.{_NEWER.get(name, name)}"
-        if full in _REBUILT:
-            return _Rebuilt(_REBUILT[full])
+        if full in self._rebuilt:
+            return _Rebuilt(self._rebuilt[full])
         if full == "collections.OrderedDict":
             return collections.OrderedDict
         if full == "argparse.Namespace":

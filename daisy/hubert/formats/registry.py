@@ -65,8 +65,8 @@ def parse(path: Path, opener: Opener, heads: int | None = None) -> tuple[Format,
     Raises:
         DaisyError: as `outline` does.
     """
-    source = open_source(path, opener, heads)
     with fitting(path):
+        source = open_source(path, opener, heads)
         names = _names(source)
         form = next((form for form in FORMATS if form.recognise(source)), None)
         if form is None:
