@@ -232,6 +232,7 @@ def test_other_files_are_told(tmp_path, content, what, name):
     assert f"it is {what}" in refusal(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_archives_are_told(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     with tarfile.open(tmp_path / "model.nemo", "w") as file:
