@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import struct
 from pathlib import Path
 
 import torch
@@ -10,6 +13,7 @@ from daisy.exits.calibration import Calibration
 from daisy.hubert.checkpoint import Checkpoint, PretrainingHead, state_dict
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.encoder import Hubert
+from daisy.hubert.formats.complete import encoder_weights
 
 CALIBRATION = Calibration(
     "midrange", (1.5, 1.4, 1.3, 1.2, 1.1, 1.0), None, 0.2, {0.7: (0, 0, 0, 0, 0, 9), 1.0: (0, 0, 3, 4, 2, 0)}
@@ -64,4 +68,20 @@ def fairseq_file(checkpoint: Checkpoint, path: Path, **more: object) -> Path:
     state = {name: value for name, value in state_dict(checkpoint).items() if not name.startswith("final_proj")}
     content = {"args": None, "cfg": checkpoint.fairseq_config, "model": state, "extra_state": {}}
     torch.save({**content, **more}, path)
+    return path
+
+
+def header_of(shape: HubertConfig, path: Path) -> Path:
+    """A safetensors file of a Base-shaped HuBERT of any size, whose weights are a hole that takes no disk."""
+    entries: dict[str, object] = {}
+    end = 0
+    for name, size in encoder_weights({}, shape):
+        begin, end = end, end + 4 * math.prod(size)
+        entries[name] = {"dtype": "F32", "shape": list(size), "data_offsets": [begin, end]}
+    model = {"encoder_layers": shape.layers, "encoder_embed_dim": shape.dim}
+    entries["__metadata__"] = {"fairseq_config": json.dumps({"model": model, "task": {}})}
+    header = json.dumps(entries).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + end)
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from daisy.cli.heads import add_heads, heads
 from daisy.errors import DaisyError
 
 SUMMARY = "Convert a checkpoint to another format, bit for bit."
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument("checkpoint", type=Path, metavar="IN", help="file, or transformers folder")
     parser.add_argument("out", type=Path, metavar="OUT", help="file; a folder for transformers")
+    add_heads(parser)
     parser.add_argument(
         "--format", choices=FORMATS, help="default: safetensors for a name that ends so, else daisy for .pt"
     )
@@ -34,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise DaisyError("its ending tells no format", file=arguments.out, fix=f"Give --format {'|'.join(FORMATS)}")
     if arguments.out.exists() and arguments.out.resolve() == arguments.checkpoint.resolve():
         raise DaisyError("input and output are the same", file=arguments.out, fix="Choose another name")
-    checkpoint = load(arguments.checkpoint)
+    checkpoint = load(arguments.checkpoint, heads(arguments))
     save(arguments.out, checkpoint, form)
     left_out = form == "daisy" and checkpoint.head is not None
     print(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daisy.cli.heads import add_heads, heads
 from daisy.cli.stopping import add_stopping, stopping
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave recordings out that cannot be used, name them at the end and in skipped.csv, and exit with 3; "
         "each is read once more for that",
     )
+    add_heads(parser)
     parser.add_argument("--states", choices=("all", "last"), default="all", help="hidden states 0 to k, or the last")
     parser.add_argument("--storage", choices=("float16", "float32"), default="float32", help="(default: float32)")
     parser.add_argument("--batch-seconds", type=float, default=60.0, help="audio in a batch, padded (default: 60)")
@@ -65,9 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not getattr(arguments, name) > 0:
             raise DaisyError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}", fix="Give a positive number")
     paths = lists.recordings(arguments.files)
-    model = load(arguments.checkpoint).to(arguments.device)
+    given = heads(arguments)
+    model = load(arguments.checkpoint, heads=given).to(arguments.device)
     request = Request(
-        checkpoint=digest(arguments.checkpoint),
+        checkpoint=digest(arguments.checkpoint) + (f"-{given}" if given else ""),  # what features come from
         stopping=stopping(arguments),
         states=arguments.states,
         storage=arguments.storage,

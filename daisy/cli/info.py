@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from daisy.cli.heads import add_heads, heads
+
 SUMMARY = "Say what a checkpoint holds: format, shape, branches, calibrations."
 EXAMPLES = ("daisy info hubert_base_ls960.pt", "daisy info --json results/mini/model/daisy.safetensors")
 
@@ -14,14 +16,15 @@ EXAMPLES = ("daisy info hubert_base_ls960.pt", "daisy info --json results/mini/m
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument("checkpoint", type=Path, help="file, or transformers folder")
+    add_heads(parser)
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """What `path` holds, as plain types."""
+def describe(path: Path, heads: int | None = None) -> dict[str, Any]:
+    """What `path` holds, as plain types; `heads` for a file that does not tell its attention heads."""
     from daisy.hubert.checkpoint import load
 
-    checkpoint = load(path)
+    checkpoint = load(path, heads)
     config, branches = checkpoint.encoder.config, checkpoint.branches
     return {
         "format": checkpoint.format,
@@ -44,7 +47,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the description."""
-    facts = describe(arguments.checkpoint)
+    facts = describe(arguments.checkpoint, heads(arguments))
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return

@@ -20,9 +20,9 @@ from daisy.exits.calibration import Calibration, from_plain
 from daisy.hubert.branches import Branches
 from daisy.hubert.config import POSITIONS, HubertConfig, Position
 from daisy.hubert.encoder import Hubert
-from daisy.hubert.formats import registry
+from daisy.hubert.formats import loading, writing
 from daisy.hubert.formats.checks import fitting
-from daisy.hubert.formats.content import Content, layer_count, plain
+from daisy.hubert.formats.content import Content, plain
 
 
 class PretrainingHead(nn.Module):
@@ -96,17 +96,19 @@ class Checkpoint:
         return self
 
 
-def load(path: str | Path) -> Checkpoint:
+def load(path: str | Path, heads: int | None = None) -> Checkpoint:
     """Read a HuBERT or DAISY checkpoint of any known format, as float32 on the CPU.
 
     Args:
         path: A file, or a folder that transformers' `save_pretrained` wrote.
+        heads: The number of attention heads, for torchaudio's weights of a width that no published model has.
 
     Raises:
-        DaisyError: if it is missing, damaged, of no known format, not safe to read, or lacks weights.
+        DaisyError: if it is missing, damaged, of no known format, not safe to read, of a model that is no HuBERT, has
+            settings that are not known, or lacks weights.
     """
     path = Path(path)
-    name, content = registry.read(path)
+    name, content = loading.read(path, heads)
     with fitting(path):
         return dataclasses.replace(_build(content), format=name)
 
@@ -122,7 +124,7 @@ def save(path: str | Path, checkpoint: Checkpoint, format: str) -> None:
     Raises:
         DaisyError: if the format is unknown, or the model lacks what it needs.
     """
-    registry.write(Path(path), _content(checkpoint), format)
+    writing.write(Path(path), _content(checkpoint), format)
 
 
 def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -163,7 +165,6 @@ def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _build(content: Content) -> Checkpoint:
     shape, state = content.shape, content.state
-    _check_depth(state, shape)
     encoder = Hubert(shape)
     folded = _fold(state)
     encoder.load_state_dict({name: folded[name] for name in encoder.state_dict()})
@@ -178,13 +179,6 @@ def _build(content: Content) -> Checkpoint:
         content.symbols,
         from_plain(content.calibrations, shape.layers),
     )
-
-
-def _check_depth(state: Mapping[str, Tensor], shape: HubertConfig) -> None:
-    for what, prefix in (("layers", "encoder.layers."), ("branches", "final_proj.")):
-        held = layer_count(state, prefix)
-        if held and held != shape.layers:
-            raise ValueError(f"it has {held} {what}, and {shape.layers} layers by its configuration")
 
 
 def _fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -225,8 +219,6 @@ def _branches(state: dict[str, Tensor], shape: HubertConfig) -> Branches | None:
     branches = Branches(*weight.shape)
     bias = torch.stack([state[f"final_proj.{k}.bias"] for k in range(shape.layers)])
     branches.load_state_dict({"weight": weight, "bias": bias})
-    if weight.shape[2] != shape.dim:
-        raise ValueError(f"branches of width {weight.shape[2]} on a model of width {shape.dim}")
     return branches.eval().requires_grad_(False)
 
 

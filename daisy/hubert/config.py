@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from daisy.errors import DaisyError
+
+T = TypeVar("T")
 
 Position = Literal["after-norm", "before-norm"]
 """Which tensor of a layer is h_k: its output, or its second feed-forward layer's output before the
@@ -22,6 +24,17 @@ POSITIONS: tuple[Position, ...] = ("after-norm", "before-norm")
 
 BASE_CONV_LAYERS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 """HuBERT Base's front end in fairseq's notation: (channels, kernel, stride) per layer."""
+
+Activation = Literal["gelu", "gelu_tanh", "relu", "tanh", "linear", "silu"]
+"""What follows the first feed-forward layer; `gelu_tanh` is GELU by its approximation with tanh."""
+
+_ACTIVATIONS: dict[str, Activation] = {
+    **{name: "gelu" for name in ("gelu", "gelu_python")},
+    **{name: "gelu_tanh" for name in ("gelu_tanh", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_pytorch_tanh")},
+    **{"gelu_python_tanh": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"},
+    **{"silu": "silu", "swish": "silu"},
+}
+"""By fairseq's and transformers' names, which mean the same where they are the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +54,8 @@ class HubertConfig:
         pos_groups: Groups of the positional convolution.
         pre_norm: Layer norm before attention and feed-forward (Large) instead of after.
         normalize: Whether the waveform is normalised to zero mean and unit variance (Large).
+        activation: What follows a layer's first feed-forward layer; elsewhere it is always GELU.
+        norm_eps: What layer norms behind the front end add to a variance.
     """
 
     conv_layers: tuple[tuple[int, int, int], ...] = ((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2)
@@ -54,6 +69,8 @@ class HubertConfig:
     pos_groups: int = 16
     pre_norm: bool = False
     normalize: bool = False
+    activation: Activation = "gelu"
+    norm_eps: float = 1e-5
 
     @property
     def hop(self) -> int:
@@ -136,12 +153,14 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
     Args:
         model: fairseq's HubertConfig as a plain mapping; missing keys take fairseq's defaults.
         normalize: `task.normalize` of the same configuration.
+
+    Raises:
+        DaisyError: if a value is none that is known.
     """
     return HubertConfig(
         conv_layers=parse_conv_layers(str(model.get("conv_feature_layers", BASE_CONV_LAYERS))),
         conv_bias=bool(model.get("conv_bias", False)),
-        layer_norm_front_end=str(getattr(model.get("extractor_mode"), "value", model.get("extractor_mode")))
-        == "layer_norm",
+        layer_norm_front_end=_known(model, "extractor_mode", "default", {"default": False, "layer_norm": True}),
         dim=int(model.get("encoder_embed_dim", 768)),
         ffn_dim=int(model.get("encoder_ffn_embed_dim", 3072)),
         heads=int(model.get("encoder_attention_heads", 12)),
@@ -150,4 +169,19 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
         pos_groups=int(model.get("conv_pos_groups", 16)),
         pre_norm=bool(model.get("layer_norm_first", False)),
         normalize=normalize,
+        activation=_known(model, "activation_fn", "gelu", _ACTIVATIONS),
+        norm_eps=float(model.get("layer_norm_eps", 1e-5)),
     )
+
+
+def _known(model: Mapping[str, Any], name: str, default: str, values: Mapping[str, T]) -> T:
+    """What a setting's name stands for.
+
+    Raises:
+        DaisyError: if it is none of them.
+    """
+    found = model.get(name)
+    value = default if found is None else str(getattr(found, "value", found))
+    if value not in values:
+        raise DaisyError(f"{name} is {value!r}, and only {', '.join(values)} are known", fix="Use another HuBERT")
+    return values[value]

@@ -6,7 +6,8 @@ checkpoint is read. Shape suffixes: B utterances, N samples, T frames, R frames 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from daisy.errors import DaisyError
 from daisy.hubert.attention import attention
-from daisy.hubert.config import HubertConfig
+from daisy.hubert.config import Activation, HubertConfig
 from daisy.hubert.packing import Frames, Packing
 from daisy.hubert.products import FrontEnd, Keeper, Linear, Positional, precision
 
@@ -115,17 +116,24 @@ class SelfAttention(nn.Module):
         return self.out_proj(out.flatten(-2))
 
 
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
+    **{"relu": F.relu, "tanh": torch.tanh, "linear": nn.Identity(), "silu": F.silu},
+}
+"""All but GELU, which its product does on the way."""
+
+
 class EncoderLayer(nn.Module):
     """One transformer layer, with layer norm after (Base) or before (Large) its two parts."""
 
     def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.pre_norm = config.pre_norm
+        self.pre_norm, self.activation = config.pre_norm, config.activation
         self.self_attn = SelfAttention(config.dim, config.heads)
-        self.self_attn_layer_norm = nn.LayerNorm(config.dim)
+        self.self_attn_layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
         self.fc1 = Linear(config.dim, config.ffn_dim)
         self.fc2 = Linear(config.ffn_dim, config.dim)
-        self.final_layer_norm = nn.LayerNorm(config.dim)
+        self.final_layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
 
     def forward(self, x: Tensor, packing: Packing | None) -> tuple[Tensor, Tensor]:
         """(R, D) to the layer's output, and the second feed-forward layer's output, each (R, D).
@@ -134,11 +142,17 @@ class EncoderLayer(nn.Module):
         """
         if self.pre_norm:
             x = x + self.self_attn(self.self_attn_layer_norm(x), packing)
-            inner = self.fc2(self.fc1(self.final_layer_norm(x), gelu=True))
+            inner = self.feed_forward(self.final_layer_norm(x))
             return x + inner, inner
         x = self.self_attn_layer_norm(x + self.self_attn(x, packing))
-        inner = self.fc2(self.fc1(x, gelu=True))
+        inner = self.feed_forward(x)
         return self.final_layer_norm(x + inner), inner
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """(R, D) to (R, D): both feed-forward layers and what is between them."""
+        if self.activation == "gelu":
+            return self.fc2(self.fc1(x, gelu=True))
+        return self.fc2(_ACTIVATIONS[self.activation](self.fc1(x)))
 
 
 class PositionalConv(Keeper, nn.Sequential):
@@ -169,7 +183,7 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         self.pos_conv = PositionalConv(config)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
-        self.layer_norm = nn.LayerNorm(config.dim)
+        self.layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
 
 
 class Hubert(nn.Module):
@@ -183,7 +197,7 @@ class Hubert(nn.Module):
         self.config = config
         width = config.conv_layers[-1][0]
         self.feature_extractor = FeatureExtractor(config)
-        self.layer_norm = nn.LayerNorm(width)
+        self.layer_norm = nn.LayerNorm(width, config.norm_eps)
         self.post_extract_proj = Linear(width, config.dim) if width != config.dim else nn.Identity()
         self.encoder = TransformerEncoder(config)
 

@@ -242,7 +242,7 @@ def check_device(device: str | torch.device) -> None:
         raise DaisyError(f"this machine has no device {str(device)!r} ({reason})", fix=f"Use {kinds}") from None
 
 
-def load(path: str | Path) -> Daisy:
+def load(path: str | Path, *, heads: int | None = None) -> Daisy:
     """Read a HuBERT or DAISY checkpoint of any known format.
 
     fairseq, the published DAISY format, daisy's safetensors, torchaudio state dicts, and folders that
@@ -250,6 +250,7 @@ def load(path: str | Path) -> Daisy:
 
     Args:
         path: The file or folder.
+        heads: The number of attention heads, for torchaudio's weights of a width that no published model has.
 
     Returns:
         The model as float32 on the CPU.
@@ -257,4 +258,4 @@ def load(path: str | Path) -> Daisy:
     Raises:
         DaisyError: if it cannot be read, with what is wrong and what to do.
     """
-    return Daisy(checkpoints.load(path))
+    return Daisy(checkpoints.load(path, heads))

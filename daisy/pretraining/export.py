@@ -20,8 +20,10 @@ from daisy.common.files import write_text
 from daisy.corpora.utterances import read_manifest
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
-from daisy.hubert.formats.safetensors import CONFIG_KEY, write_file
+from daisy.hubert.formats.safetensors import CONFIG_KEY
 from daisy.hubert.formats.source import open_source
+from daisy.hubert.formats.tensors import TENSORS
+from daisy.hubert.formats.writing import write_file
 from daisy.pretraining.settings import CardSettings
 
 CARD = """# {title}
@@ -134,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, required=True, help="output: model card (.md)")
     arguments = parser.parse_args(argv)
     description = stage.settings(CardSettings, arguments.settings)
-    content = open_source(arguments.checkpoint).content
+    content = open_source(arguments.checkpoint, TENSORS).content
     state, config = content["model"], content["cfg"]
     training = config.get("training") or {
         "updates": content["optimizer_history"][-1]["num_updates"],

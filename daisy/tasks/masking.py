@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from daisy.common.cached import KEPT_SECONDS, Cached
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
-from daisy.hubert.rate import HOP
+from daisy.hubert.config import HubertConfig
 from daisy.tasks.base import Head, Score, Task
 from daisy.tasks.bilstm import BiLSTM
 
@@ -171,7 +171,7 @@ class MaskingTask(Task):
     def pace(self) -> Pace:
         """How far frames of features and of spectra are apart."""
         # Models that were trained before any other hop was possible do not have it.
-        hop = int(self.options.get("hop", HOP))
+        hop = int(self.options.get("hop", HubertConfig().hop))
         return Pace(hop, min(hop, self.spectrum.hop))
 
     @property

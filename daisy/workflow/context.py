@@ -12,7 +12,6 @@ from daisy.common import stage
 from daisy.common.compute import Compute
 from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, TASK_EXITS, Method
-from daisy.hubert.rate import hop_of
 from daisy.hubert.shape import Shape, shape_of
 from daisy.tasks.registry import TASKS
 from daisy.workflow.config import check_layers, resolve
@@ -67,14 +66,14 @@ class Context:
         home: The run's folder.
         store: The stages that runs share.
         checkpoint: The frozen model's file.
-        shape: Its depth and width, where its header tells.
-        hop: Samples from one of its frames to the next; where its header does not tell, those of published models.
+        shape: Its depth and width, and the hop of its frames.
         compute: Where models are trained.
         exact: Where the tables' exits come from: rounding moves an entropy across a threshold now and then.
         methods: By the name that wildcards have.
 
     Raises:
-        DaisyError: if the config is wrong, the checkpoint is missing, or the run's folder is of an older version.
+        DaisyError: if the config is wrong, the checkpoint is missing or cannot be loaded, or the run's folder is of an
+            older version.
     """
 
     def __init__(self, values: Mapping[str, Any], project: Path) -> None:
@@ -87,17 +86,15 @@ class Context:
         self.exact: Compute = dataclasses.replace(self.compute, precision="float32")
         self.checkpoint = self.resource(self.config.upstream.checkpoint)
         self.shape = self._checked_shape()
-        self.hop = hop_of(Path(self.checkpoint))
         named = [Method.parse(name) for name in self.config.downstream.methods]
         scaled = [Method("daisy", rho) for rho in self.config.thresholds.rho] if DAISY in named else []
         self.methods = {method.name: method for method in scaled + [item for item in named if item != DAISY]}
 
-    def _checked_shape(self) -> Shape | None:
+    def _checked_shape(self) -> Shape:
         if not Path(self.checkpoint).exists():
             raise DaisyError(f"upstream.checkpoint: {self.checkpoint} does not exist", fix="Correct the path")
-        shape = shape_of(Path(self.checkpoint))
-        if shape is not None:
-            check_layers(self.values, shape.layers)
+        shape = shape_of(Path(self.checkpoint), head=self.config.targets.kind == "head")
+        check_layers(self.values, shape.layers)
         older = Path(self.home, "branches")
         if older.is_dir() and not older.is_symlink():
             raise DaisyError(

@@ -23,9 +23,6 @@ LABEL = 4.0
 
 KINDS = {"float16": 2, "float32": 4}
 
-UNKNOWN = Shape(12, 768)
-"""Stands for a checkpoint whose header does not tell its shape: HuBERT Base."""
-
 
 class Audio(NamedTuple):
     """Recordings and their length.
@@ -84,21 +81,24 @@ def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0) -> Audio:
     return expected(corpus, part, drawn)
 
 
-def states(audio: Audio, shape: Shape | None, storage: str, rate: float, *, pooled: bool) -> float:
-    """Bytes of the states of a split, at `rate` frames per second."""
-    layers, dim = shape or UNKNOWN
-    frames = audio.recordings if pooled else audio.seconds * rate
-    return frames * (layers + 1) * dim * KINDS[storage]
+def _frames(audio: Audio, shape: Shape) -> float:
+    return audio.seconds * SAMPLE_RATE / shape.hop
 
 
-def drawn_frames(audio: Audio, shape: Shape | None, utterances: float, share: float, shards: int, rate: float) -> float:
-    """Bytes of one shard of the frames that are drawn for k-means, of `rate` per second."""
-    return audio.seconds * rate * utterances * share * (shape or UNKNOWN).dim * 4 / shards
+def states(audio: Audio, shape: Shape, storage: str, *, pooled: bool) -> float:
+    """Bytes of the states of a split."""
+    frames = audio.recordings if pooled else _frames(audio, shape)
+    return frames * (shape.layers + 1) * shape.dim * KINDS[storage]
 
 
-def labels(audio: Audio, rate: float) -> float:
-    """Bytes of the labels of a split, of `rate` per second."""
-    return audio.seconds * rate * LABEL
+def drawn_frames(audio: Audio, shape: Shape, utterances: float, share: float, shards: int) -> float:
+    """Bytes of one shard of the frames that are drawn for k-means."""
+    return _frames(audio, shape) * utterances * share * shape.dim * 4 / shards
+
+
+def labels(audio: Audio, shape: Shape) -> float:
+    """Bytes of the labels of a split."""
+    return _frames(audio, shape) * LABEL
 
 
 def flac(audio: Audio, signals: int = 1) -> float:

@@ -63,7 +63,7 @@ class Models:
     def _options(self, task: str) -> dict[str, Any]:
         """The task's part of the config; a task that makes signals also asks how far the model's frames are apart."""
         chosen = self._context.config.tasks[task].options
-        return {**chosen, "hop": self._context.hop} if TASKS[task].waves else chosen
+        return {**chosen, "hop": self._context.shape.hop} if TASKS[task].waves else chosen
 
     def _shared(self, task: str, seed: int) -> dict[str, Any]:
         """What the trainings of all models of a task have in common."""

@@ -121,7 +121,7 @@ def broken(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("format", "damaged or cut short"),
+        ("format", "it is a text, not a checkpoint"),
         ("other weights", "no known checkpoint format"),
         ("empty", "is empty"),
         ("truncated", "damaged or cut short"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,3 +128,35 @@ def pretrained(shape: str, data: Path, start: Path, folder: Path, updates: int =
     done = subprocess.run(command, capture_output=True, text=True, cwd=data)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return folder / "checkpoint_last.pt"
+
+
+def tiny_fairseq(path: Path, wave: Tensor, *, normalize: bool = False, **settings: Any) -> list[Tensor]:
+    """Write a small HuBERT of fairseq's with some settings, and give what fairseq makes of a recording, by layer."""
+    from fairseq.models.hubert import HubertConfig, HubertModel
+    from fairseq.tasks.hubert_pretraining import HubertPretrainingConfig
+    from omegaconf import OmegaConf
+
+    torch.manual_seed(3)
+    shape = {
+        **{"label_rate": 50.0, "encoder_layers": 2, "encoder_embed_dim": 48, "encoder_ffn_embed_dim": 96},
+        **{"encoder_attention_heads": 4, "conv_pos": 16, "conv_pos_groups": 4},
+        "conv_feature_layers": "[(32,10,5)] + [(32,3,2)] * 4 + [(32,2,2)] * 2",
+    }
+    config = HubertConfig(**{**shape, **settings})
+    task = HubertPretrainingConfig(data="unused", labels=["km"], label_rate=50, normalize=normalize)
+    model = HubertModel(config, task, [None]).eval()
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += (0.2 if parameter.ndim == 1 else 0.05) * torch.randn_like(parameter)
+    plain = {
+        name: OmegaConf.to_container(OmegaConf.structured(part), enum_to_str=True)
+        for name, part in (("model", config), ("task", task))
+    }
+    torch.save({"args": None, "cfg": plain, "model": model.state_dict()}, path)
+    source = torch.nn.functional.layer_norm(wave, wave.shape) if normalize else wave
+    with torch.no_grad():
+        return [
+            model.extract_features(source=source[None], padding_mask=None, mask=False, output_layer=k)[0][0]
+            for k in (1, 2)
+        ]

@@ -13,6 +13,7 @@ import pytest
 import torch
 import trees
 import yaml
+from models import header_of
 from project import ROOT, Project, laid_over
 
 from daisy.hubert.config import BASE_CONV_LAYERS, HubertConfig
@@ -115,9 +116,8 @@ def test_the_whole_graph_is_built_from_what_lies_there(project, overlay):
 
 def test_the_whole_paper_fits_on_a_disk_of_150_gb(project, overlay, tmp_path):
     """By the plan: HuBERT Base, 960 hours, four tasks and the noise study."""
-    model = {"encoder_layers": 12, "encoder_embed_dim": 768}
-    torch.save({"args": None, "cfg": {"model": model}, "model": {}}, tmp_path / "hubert_base_ls960.pt")
-    base = laid_over(overlay, {"run": "base", "upstream": {"checkpoint": str(tmp_path / "hubert_base_ls960.pt")}})
+    path = header_of(HubertConfig(), tmp_path / "hubert_base.safetensors")
+    base = laid_over(overlay, {"run": "base", "upstream": {"checkpoint": str(path)}})
     published = base["data"]["published"]
     defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text())["data"]["published"]
     for corpus, split in itertools.product(("voicebank-demand", "libri2mix"), ("train", "dev")):

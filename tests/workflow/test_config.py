@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
 import pytest
-import torch
+import safetensors.torch
 import yaml
 from project import ROOT, laid_over
 from runners import finished
 
 from daisy.errors import DaisyError
-from daisy.hubert.shape import shape_of
+from daisy.hubert.formats.tensors import read_tensors
 from daisy.workflow.config import SCHEMA, check_layers, resolve
+from daisy.workflow.context import Context
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
+CASES = ROOT / "tests/cases/checkpoints"
 
 
 def merged(*overlays: dict) -> dict:
@@ -155,17 +155,25 @@ def test_what_a_user_sees(project, overlay, parts):
     assert len(planned.stderr.splitlines()) <= 5
 
 
-def test_shape_of_a_checkpoint(tmp_path):
-    assert shape_of(MODEL) == (12, 128)
-    (tmp_path / "config.json").write_text('{"num_hidden_layers": 24, "hidden_size": 1024}')
-    assert shape_of(tmp_path) == (24, 1024)
-    model = {"_name": "hubert", "encoder_layers": 7, "encoder_embed_dim": 768, "extractor_mode": "encoder_layers"}
-    old = argparse.Namespace(encoder_layers=300, encoder_embed_dim=70_000)
-    for name, content in (("new.pt", {"args": None, "cfg": {"model": model}}), ("old.pt", {"args": old, "cfg": None})):
-        torch.save({**content, "model": {"a": torch.zeros(3)}}, tmp_path / name)
-    assert shape_of(tmp_path / "new.pt") == (7, 768) and shape_of(tmp_path / "old.pt") == (300, 70_000)
-    torch.save({"weights": torch.zeros(2)}, tmp_path / "bare.pt")
-    for name, content in (("a.pt", b"PK\x03\x04 no header"), ("b.pt", b""), ("c.pt", b"\xff" * 40)):
-        (tmp_path / name).write_bytes(content)
-    for name in ("a.pt", "b.pt", "c.pt", "bare.pt", "nothing.pt"):
-        assert shape_of(Path(tmp_path / name)) is None
+def test_checkpoints_that_cannot_be_loaded_are_refused_while_parsing(tmp_path):
+    overlay = {"run": "refused", "results": str(tmp_path), "upstream": {"checkpoint": str(CASES / "fs_conformer.pt")}}
+    with pytest.raises(DaisyError, match="fs_conformer.pt: it is a conformer"):
+        Context(merged(overlay), ROOT)
+    weights, header = read_tensors(MODEL)
+    del weights["encoder.layers.3.fc1.weight"]
+    safetensors.torch.save_file(weights, tmp_path / "missing.safetensors", header)
+    overlay["upstream"]["checkpoint"] = str(tmp_path / "missing.safetensors")
+    with pytest.raises(DaisyError, match=r"encoder\.layers\.3\.fc1\.weight' is missing"):
+        Context(merged(overlay), ROOT)
+    weights, header = read_tensors(MODEL)
+    headless = {name: value for name, value in weights.items() if name != "label_embs_concat"}
+    safetensors.torch.save_file(headless, tmp_path / "headless.safetensors", header)
+    overlay |= {"upstream": {"checkpoint": str(tmp_path / "headless.safetensors")}, "targets": {"kind": "head"}}
+    with pytest.raises(DaisyError, match="no pre-training head"):
+        Context(merged(overlay), ROOT)
+
+
+def test_a_checkpoint_is_checked_without_torch():
+    program = "import sys; from pathlib import Path; from daisy.hubert.shape import shape_of; "
+    program += f"print(*shape_of(Path({str(CASES / 'fs_omega20.pt')!r})), 'torch' in sys.modules)"
+    assert finished([sys.executable, "-c", program]).stdout.split() == ["2", "48", "320", "False"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from daisy.errors import DaisyError
 
@@ -35,28 +32,19 @@ def fitting(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise DaisyError(f"the weight {error} is missing", file=path, fix="Use a complete HuBERT checkpoint") from None
-    except (RuntimeError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError, ZeroDivisionError, OverflowError) as error:
         problem = " ".join(str(error).split())
         raise DaisyError(
             f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"
         ) from None
     except DaisyError as error:
-        raise DaisyError(error.problem, file=error.file or path, fix=error.fix) from None
+        raise DaisyError(_printable(error.problem), file=error.file or path, fix=error.fix) from None
 
 
-def sound(state: Any) -> dict[str, Tensor]:
-    """A file's weights, all that is floating-point as float32.
-
-    Raises:
-        DaisyError: if they are no tensors, or one holds NaN or infinity.
-    """
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DaisyError("its weights are not tensors", fix="Use a HuBERT or DAISY checkpoint")
-    result = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-    bad = next((name for name, value in result.items() if not torch.isfinite(value).all()), None)
-    if bad is not None:
-        raise DaisyError(f"the weight {bad} holds NaN or infinity", fix="Use an undamaged checkpoint")
-    return result
+def _printable(text: str) -> str:
+    """One line of bounded length: names come from the file, which may hold anything."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= 400 else line[:397] + "..."
 
 
 def json_object(text: str, file: Path, what: str = "") -> dict[str, Any]:
@@ -73,7 +61,7 @@ def json_object(text: str, file: Path, what: str = "") -> dict[str, Any]:
     said = f"{what} is " if what else ""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         problem = f"{said}not valid JSON ({error})"
         raise DaisyError(problem, file=file, fix="Restore the file from its source") from None
     if not isinstance(value, dict):

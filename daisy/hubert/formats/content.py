@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from daisy.hubert.config import HubertConfig, from_fairseq
 from daisy.hubert.formats.source import Source
@@ -26,13 +23,14 @@ class Content:
 
     Attributes:
         state: The weights under the project's own names, which are fairseq's: those of the encoder and, if
-            the file has them, `HEAD`, the branches' ``final_proj.0.weight`` and so on, and ``mask_emb``.
+            the file has them, `HEAD`, the branches' ``final_proj.0.weight`` and so on, and ``mask_emb``. Tensors, or
+            outlines where only the header was read.
         config: fairseq's configuration as plain types: ``model`` and ``task``, perhaps ``training``.
         symbols: One symbol per class of the branches, if the file names them.
         calibrations: By task, as `daisy.exits.calibration` writes and reads them.
     """
 
-    state: dict[str, Tensor]
+    state: dict[str, Any]
     config: dict[str, Any]
     symbols: list[str] | None = None
     calibrations: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -42,20 +40,26 @@ class Content:
         """The encoder's shape, by the configuration."""
         return from_fairseq(self.config["model"], normalize=bool(self.config["task"].get("normalize", False)))
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the pre-training head is there."""
+        names = ("label_embs_concat", "final_proj.weight", "final_proj.bias")
+        return all(name in self.state for name in names)
+
     def extras(self) -> dict[str, Any]:
         """What no other program knows, as far as it is there."""
         extras = {"symbols": self.symbols, "calibrations": self.calibrations or None}
         return {key: value for key, value in extras.items() if value is not None}
 
 
-def same_names(state: Mapping[str, Tensor], shape: HubertConfig) -> dict[str, Tensor]:
+def same_names(state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:
     """The renaming of a format that uses the project's own names."""
     return dict(state)
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """All that the rest needs of a format.
+    """All that reading needs of a format; it works on tensors and, without torch, on their outlines.
 
     Attributes:
         name: What users call it.
@@ -63,14 +67,12 @@ class Format:
         read: The content of such a source, the weights still as the file has them.
         rename: Weights under the file's names to the project's own names; what no part of the project needs
             is left out. Raises KeyError with the file's name of a weight that is missing.
-        write: Write a content, atomically; None for a format that is only read.
     """
 
     name: str
     recognise: Callable[[Source], bool]
     read: Callable[[Source], Content]
-    rename: Callable[[Mapping[str, Tensor], HubertConfig], dict[str, Tensor]] = same_names
-    write: Callable[[Path, Content], None] | None = None
+    rename: Callable[[Mapping[str, Any], HubertConfig], dict[str, Any]] = same_names
 
 
 def beside_encoder(name: str) -> bool:
@@ -80,7 +82,7 @@ def beside_encoder(name: str) -> bool:
 
 def layer_count(names: Mapping[str, Any], prefix: str) -> int:
     """How many numbered parts the names have, ``<prefix>0.``, ``<prefix>1.`` and so on."""
-    numbers = {int(match[1]) for name in names if (match := re.match(re.escape(prefix) + r"(\d+)\.", name))}
+    numbers = {int(match[1]) for name in names if (match := re.match(re.escape(prefix) + r"(\d{1,6})\.", name))}
     return max(numbers, default=-1) + 1
 
 

@@ -1,4 +1,4 @@
-"""The formats, in the order in which they are tried: a path to its content, and a content to a path."""
+"""The formats, in the order in which they are tried, and a path's content without torch and without its tensors."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ import dataclasses
 from pathlib import Path
 
 from daisy.errors import DaisyError
-from daisy.hubert.formats import fairseq, published, safetensors, torchaudio, transformers
-from daisy.hubert.formats.checks import fitting, sound
-from daisy.hubert.formats.content import Content
-from daisy.hubert.formats.source import open_source
+from daisy.hubert.formats import (
+    complete,
+    fairseq,
+    fields,
+    kinds,
+    published,
+    renaming,
+    safetensors,
+    torchaudio,
+    transformers,
+)
+from daisy.hubert.formats.checks import fitting
+from daisy.hubert.formats.content import Content, Format
+from daisy.hubert.formats.source import OUTLINES, Opener, Source, open_source
 
 FORMATS = (
     safetensors.FORMAT,
@@ -20,33 +30,81 @@ FORMATS = (
 )
 """Those with an own mark before those that their weights' names alone tell."""
 
-WRITERS = {form.name: form.write for form in FORMATS if form.write is not None}
-"""By format."""
 
+def outline(path: Path, heads: int | None = None) -> tuple[str, Content]:
+    """The format's name and the content of a file or folder, with an `Outline` in place of every tensor.
 
-def read(path: Path) -> tuple[str, Content]:
-    """The format's name and the content of a file or folder, weights as float32 on the CPU.
+    All is checked that needs no tensor: what passes here loads, if its numbers are whole.
+
+    Args:
+        path: A file or folder.
+        heads: The number of attention heads, for a file that does not tell it.
 
     Raises:
-        DaisyError: if it is missing, damaged, of no known format, not safe to read, or lacks weights.
+        DaisyError: if it is missing, damaged, of no known format, not safe to read, of a model that is no HuBERT, has
+            settings that are not known, or lacks weights.
     """
-    source = open_source(path)
-    form = next((form for form in FORMATS if form.recognise(source)), None)
-    if form is None:
-        names = ", ".join(sorted(form.name for form in FORMATS))
-        raise DaisyError("no known checkpoint format", file=path, fix=f"Use one of these formats: {names}")
+    form, content = parse(path, OUTLINES, heads)
     with fitting(path):
-        content = form.read(source)
-        state = form.rename(sound(content.state), content.shape)
-    return form.name, dataclasses.replace(content, state=state)
+        fields.FAIRSEQ.check(content.config["model"])
+        fields.TASK.check(content.config["task"])
+        shape = content.shape
+        if heads and heads != shape.heads:
+            raise DaisyError(
+                f"{heads} attention heads were given, and its configuration says {shape.heads}",
+                fix="Leave the number of heads out",
+            )
+        content = dataclasses.replace(content, state=form.rename(content.state, shape))
+        complete.check(content.state, shape)
+    return form.name, content
 
 
-def write(path: Path, content: Content, format: str) -> None:
-    """Write a content in a format, by name.
+def parse(path: Path, opener: Opener, heads: int | None = None) -> tuple[Format, Content]:
+    """The format and the content of a file or folder, weights still under the file's names.
 
     Raises:
-        DaisyError: if the format is unknown or only read, or the content lacks what it needs.
+        DaisyError: as `outline` does.
     """
-    if format not in WRITERS:
-        raise DaisyError(f"the format {format!r} cannot be written", fix=f"Use {', '.join(sorted(WRITERS))}")
-    WRITERS[format](path, content)
+    with fitting(path):
+        source = open_source(path, opener, heads)
+        names = _names(source)
+        form = next((form for form in FORMATS if form.recognise(source)), None)
+        if form is None:
+            raise _unknown(names)
+        what = kinds.foreign_model(_of_encoder(names))
+        if what:
+            raise kinds.not_a_hubert(what)
+        return form, form.read(source)
+
+
+def _names(source: Source) -> list[str]:
+    """The names of all weights that a file may hold."""
+    content = source.content if isinstance(source.content, dict) else {}
+    parts = [source.weights, content.get("model"), content.get("model_weight"), content]
+    return [str(name) for part in parts if isinstance(part, dict) for name in part]
+
+
+def _of_encoder(names: list[str]) -> list[str]:
+    """Those of the names that are the encoder's, in a larger model."""
+    for first in (fairseq.FIRST, renaming.FIRST):
+        prefix = next((name.removesuffix(first) for name in names if name.endswith(first)), None)
+        if prefix is not None:
+            return [name for name in names if name.startswith(prefix)]
+    return names
+
+
+def _unknown(names: list[str]) -> DaisyError:
+    """What a file is that no format knows, as far as its names tell."""
+    what = kinds.foreign_model(names)
+    if what:
+        return kinds.not_a_hubert(what)
+    if any(name.endswith(fairseq.FIRST) for name in names):
+        return DaisyError(
+            "fairseq's weights without their configuration, so that nothing says how they are used",
+            fix="Use the fairseq checkpoint that they come from",
+        )
+    known = ", ".join(sorted(form.name for form in FORMATS))
+    found = (
+        f"it holds {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}" if names else "it holds no weights"
+    )
+    return DaisyError(f"no known checkpoint format: {found}", fix=f"Use one of these formats: {known}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from torch import Tensor
-
+from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
+from daisy.hubert.formats.outline import Outline
 
 T = TypeVar("T")
+
+FIRST = "feature_extractor.conv_layers.0.conv.weight"
+"""The weight that every encoder under these names has, and no other program's."""
 
 _LAYER = {
     **{f"self_attn.{name}_proj": f"attention.{name}_proj" for name in ("k", "v", "q", "out")},
@@ -21,7 +24,7 @@ _LAYER = {
 }
 """Parts of a transformer layer: the project's own name and the libraries'."""
 
-_PREFIXES = ("wav2vec2.", "hubert.")
+_INSIDE = ("wav2vec2.", "hubert.")
 """Before the names where the encoder is part of a larger model (pre-training, CTC)."""
 
 
@@ -39,7 +42,7 @@ class Names:
     transformer: str
     single: Mapping[str, str]
 
-    def used_by(self, state: Mapping[str, Tensor]) -> bool:
+    def used_by(self, state: Mapping[str, Any]) -> bool:
         """Whether a state dict has these names."""
         return f"{self.projection}layer_norm.weight" in without_prefix(state)
 
@@ -60,15 +63,18 @@ class Names:
             for own, other in _LAYER.items():
                 yield f"encoder.layers.{i}.{own}", f"{self.transformer}layers.{i}.{other}"
 
-    def to_own(self, state: Mapping[str, Tensor], shape: HubertConfig) -> dict[str, Tensor]:
+    def to_own(self, state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:
         """A state dict under the project's own names; what the encoder and its head do not need is left out.
 
         Raises:
             KeyError: with the library's name, if a weight is missing.
-            ValueError: if it has a projection where fairseq has none.
+            ValueError: if it has a projection where fairseq has none, or layers hold what HuBERT's do not.
         """
         state = without_prefix(state)
-        result: dict[str, Tensor] = {}
+        parts = tuple(f"{other}." for own, other in self.modules(shape) if own.startswith("encoder.layers."))
+        layers = f"{self.transformer}layers."
+        more = next((name for name in state if name.startswith(layers) and not name.startswith(parts)), None)
+        result: dict[str, Any] = {}
         for own, other in self.modules(shape):
             if own == "encoder.pos_conv.0":
                 weights = {name: value for name, value in state.items() if name.startswith(other + ".")}
@@ -80,12 +86,14 @@ class Names:
             result[f"{own}.weight"] = state[f"{other}.weight"]
             if "conv_layers" not in own or shape.conv_bias or not own.endswith(".0"):
                 result[f"{own}.bias"] = state[f"{other}.bias"]
+        if more is not None:
+            raise ValueError(f"{more} is no weight of a HuBERT")
         return result | {own: state[other] for own, other in self.single.items() if other in state}
 
-    def from_own(self, state: Mapping[str, Tensor], shape: HubertConfig) -> dict[str, Tensor]:
+    def from_own(self, state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:
         """The reverse of `to_own`, for a state dict whose positional convolution has its weight norm."""
         places = dict(self.modules(shape))
-        result: dict[str, Tensor] = {}
+        result: dict[str, Any] = {}
         for name, value in state.items():
             own = next((place for place in places if name.startswith(place + ".")), None)
             if own is not None:
@@ -98,14 +106,42 @@ class Names:
 
 
 def without_prefix(state: Mapping[str, T]) -> dict[str, T]:
-    """`state` without the prefix of a larger model."""
-    for prefix in _PREFIXES:
-        if any(name.startswith(prefix) for name in state):
-            return {name.removeprefix(prefix): value for name, value in state.items()}
-    return dict(state)
+    """`state` without the prefix of a larger model, and of wrappers around that."""
+    return behind_prefix(state, FIRST, _INSIDE)
 
 
-def _check_identity(weight: Tensor, bias: Tensor) -> None:
+def behind_prefix(state: Mapping[str, T], first: str, inside: tuple[str, ...] = ()) -> dict[str, T]:
+    """The weights that share a prefix with the encoder's first one, without it.
+
+    Args:
+        state: A state dict, perhaps of a larger model: ``module.``, ``model.``, ``model.wav2vec2.``
+        first: The encoder's first weight.
+        inside: Prefixes that a model of the same library has before its encoder, and not before its own weights, which
+            are kept: those of the pre-training head.
+
+    Raises:
+        DaisyError: if there are several encoders.
+    """
+    prefixes = [name.removesuffix(first) for name in state if name == first or name.endswith("." + first)]
+    if len(prefixes) > 1:
+        named = ", ".join(repr(prefix) for prefix in sorted(prefixes)[:4])
+        raise DaisyError(
+            f"it holds {len(prefixes)} encoders (prefixes {named}), and nothing says which is meant",
+            fix="Save the state dict of the one that is meant",
+        )
+    if not prefixes:
+        return dict(state)
+    prefix = prefixes[0]
+    around = next((prefix.removesuffix(part) for part in inside if prefix.endswith(part)), prefix)
+    inner = {name: value for name, value in state.items() if name.startswith(prefix)}
+    beside = {name: value for name, value in state.items() if name.startswith(around) and name not in inner}
+    result = {name.removeprefix(around): value for name, value in beside.items()}
+    return result | {name.removeprefix(prefix): value for name, value in inner.items()}
+
+
+def _check_identity(weight: Any, bias: Any) -> None:
     """fairseq has no projection between equal widths, so that only one that does nothing can be read."""
+    if isinstance(weight, Outline):
+        return
     if weight.ndim != 2 or not (weight == weight.new_ones(len(weight)).diag()).all() or bias.any():
         raise ValueError("it projects the front end's output to the same width, which fairseq's HuBERT does not")

@@ -6,18 +6,9 @@ recognised by the configuration, or by the names of the weights, which without a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-from torch import Tensor
-
-from daisy.common.files import atomic
 from daisy.errors import DaisyError
 from daisy.hubert.formats.checks import json_object
-from daisy.hubert.formats.content import EXTRAS_KEY, Content, Format, plain
+from daisy.hubert.formats.content import EXTRAS_KEY, Content, Format
 from daisy.hubert.formats.source import Source
 
 CONFIG_KEY = "fairseq_config"
@@ -33,20 +24,11 @@ def _read(source: Source) -> Content:
     if CONFIG_KEY not in source.header:
         raise DaisyError(f"no {CONFIG_KEY} in its header", fix="Convert the model from its source again")
     config = json_object(source.header[CONFIG_KEY], source.path, f"{CONFIG_KEY} in its header")
+    for part in ("model", "task"):
+        if not isinstance(config.get(part), dict):
+            raise DaisyError(f"no {part} in {CONFIG_KEY} of its header", fix="Convert the model from its source again")
     extras = json_object(source.header.get(EXTRAS_KEY, "{}"), source.path, f"{EXTRAS_KEY} in its header")
     return Content(source.content, config, extras.get("symbols"), extras.get("calibrations") or {})
 
 
-def _write(path: Path, content: Content) -> None:
-    extras = content.extras()
-    write_file(path, content.state, {CONFIG_KEY: content.config, **({EXTRAS_KEY: extras} if extras else {})})
-
-
-def write_file(path: Path, state: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write weights under the project's names, and the values of `header` as JSON, atomically."""
-    texts = {key: json.dumps(plain(value)) for key, value in header.items()}
-    with atomic(path) as temporary:
-        safetensors.torch.save_file({name: value.contiguous() for name, value in state.items()}, temporary, texts)
-
-
-FORMAT = Format("safetensors", _recognise, _read, write=_write)
+FORMAT = Format("safetensors", _recognise, _read)

@@ -1,16 +1,16 @@
 """torchaudio's state dict, of a HuBERT (`torchaudio.models.wav2vec2`) or of its pre-training model; read only.
 
 A torch or safetensors file with nothing but weights, recognised by their names. It has no configuration: widths
-and depths are read from the weights. Strides, heads and the place of the layer norms are not in them; they are
-taken as in the models that torchaudio publishes (`HUBERT_BASE`, `_LARGE`, `_XLARGE`).
+and depths are read from the weights. The rest of the constructor's arguments are not in them, and are taken as in the
+models that torchaudio publishes (`HUBERT_BASE`, `_LARGE`, `_XLARGE`), as far as those settle them: strides go by the
+kernels, and layer norms come first, and waveforms are normalised, where the front end has layer norms. The number of
+heads goes by the width, and for a width that none of them has it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from daisy.errors import DaisyError
 from daisy.hubert.formats.content import Content, Format, layer_count
@@ -31,6 +31,9 @@ NAMES = Names(
 _STRIDES = {10: 5, 3: 2, 2: 2}
 """The stride of a convolution by its kernel, in every published HuBERT; weights alone do not tell it."""
 
+_HEADS = {768: 12, 1024: 16, 1280: 16}
+"""Attention heads by width, in the published models."""
+
 
 def _recognise(source: Source) -> bool:
     return NAMES.used_by(source.weights)
@@ -38,14 +41,14 @@ def _recognise(source: Source) -> bool:
 
 def _read(source: Source) -> Content:
     state = without_prefix(source.weights)
-    return Content(state, _configuration(state))
+    return Content(state, _configuration(state, source.heads))
 
 
-def _configuration(state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _configuration(state: Mapping[str, Any], heads: int | None) -> dict[str, Any]:
     """fairseq's configuration.
 
     Raises:
-        DaisyError: if the convolutions are none that HuBERT has.
+        DaisyError: if the convolutions are none that HuBERT has, or nothing tells the number of heads.
         KeyError: if a weight is missing.
     """
     convolutions = _convolutions(state)
@@ -58,7 +61,7 @@ def _configuration(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "extractor_mode": "layer_norm" if large else "default",
         "encoder_embed_dim": dim,
         "encoder_ffn_embed_dim": len(state["encoder.transformer.layers.0.feed_forward.intermediate_dense.weight"]),
-        "encoder_attention_heads": 16 if dim == 1280 else max(1, dim // 64),
+        "encoder_attention_heads": _heads(dim, heads),
         "encoder_layers": layer_count(state, "encoder.transformer.layers."),
         "conv_pos": kernel.shape[2],
         "conv_pos_groups": dim // kernel.shape[1],
@@ -67,7 +70,17 @@ def _configuration(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return {"model": model, "task": {"normalize": large}}
 
 
-def _convolutions(state: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
+def _heads(dim: int, given: int | None) -> int:
+    heads = given or _HEADS.get(dim)
+    if heads is None:
+        raise DaisyError(
+            f"its weights do not tell the number of attention heads, and no published model has the width {dim}",
+            fix="Give it: load(..., heads=N), or for commands and runs daisy convert IN OUT.safetensors --heads N",
+        )
+    return heads
+
+
+def _convolutions(state: Mapping[str, Any]) -> list[tuple[int, int, int]]:
     """(channels, kernel, stride) of each convolution of the front end."""
     shapes: list[tuple[int, ...]] = []
     while (name := f"feature_extractor.conv_layers.{len(shapes)}.conv.weight") in state:
@@ -83,7 +96,7 @@ def _convolutions(state: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
     return [(width, kernel, _STRIDES[kernel]) for width, _, kernel in shapes]
 
 
-def _first(state: Mapping[str, Tensor], prefix: str, endings: tuple[str, ...]) -> Tensor:
+def _first(state: Mapping[str, Any], prefix: str, endings: tuple[str, ...]) -> Any:
     for ending in endings:
         for name, value in state.items():
             if name.startswith(prefix) and name.endswith(ending):

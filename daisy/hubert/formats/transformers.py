@@ -1,93 +1,157 @@
 """A folder of transformers' `HubertModel.save_pretrained`, or of a model around one, as CTC has it.
 
-``model.safetensors``, or several files with an index, holds the weights, ``config.json`` the shape, and
-``preprocessor_config.json`` whether waveforms are normalised. The project adds two files of its own, which
-transformers passes over: ``daisy.json`` (fairseq's configuration, symbols, calibrations) and
-``daisy.safetensors`` (branches and pre-training head, under the project's names). The weights' file alone is
-read with the folder that it lies in.
+``model.safetensors`` or ``pytorch_model.bin``, or several files with an index, hold the weights, ``config.json`` the
+shape, and ``processor_config.json`` or the older ``preprocessor_config.json`` whether waveforms are normalised. The
+project adds two files of its own, which transformers passes over: ``daisy.json`` (fairseq's configuration, symbols,
+calibrations) and ``daisy.safetensors`` (branches and pre-training head, under the project's names). A file of weights
+alone is read with the folder that it lies in, and a hub's cache by the snapshot that it calls its newest.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from torch import Tensor
-
-from daisy.common.files import write_json
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
+from daisy.hubert.formats import kinds
 from daisy.hubert.formats.checks import fitting, json_object
 from daisy.hubert.formats.content import Content, Format, beside_encoder
+from daisy.hubert.formats.fields import EXTRACTOR, TRANSFORMERS
 from daisy.hubert.formats.renaming import Names
-from daisy.hubert.formats.source import Source, read_tensors
+from daisy.hubert.formats.source import Source, open_file, state_dict
 
 NAMES = Names(projection="feature_projection.", transformer="encoder.", single={"mask_emb": "masked_spec_embed"})
 
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
-_OWN, _OWN_WEIGHTS = "daisy.json", "daisy.safetensors"
+WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
+OWN, OWN_WEIGHTS = "daisy.json", "daisy.safetensors"
+_PROCESSOR = "processor_config.json"
+_WEIGHTS = (WEIGHTS, f"{WEIGHTS}.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""In the order in which transformers looks for them."""
 
-# Reading
+_OTHERS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax", "rust_model.ot": "Rust"}
 
 
 def _recognise(source: Source) -> bool:
-    return source.kind == "folder" or NAMES.used_by(source.weights)
+    return source.kind == "folder" or NAMES.used_by(source.weights) or bool(_shards(source.path))
 
 
 def _read(source: Source) -> Content:
-    folder = source.path if source.kind == "folder" else source.path.parent
-    if source.kind == "torch" or (source.kind == "safetensors" and not (folder / _CONFIG).is_file()):
+    folder = _snapshot(source.path) if source.kind == "folder" else source.path.parent
+    if source.kind != "folder" and not (folder / CONFIG).is_file():
         raise DaisyError("transformers' weights without config.json", fix="Give the whole folder")
-    config = _json(folder / _CONFIG, required=True)
-    processor = _json(folder / _PREPROCESSOR, required=False)
-    with fitting(folder / _CONFIG):
-        fairseq = _fairseq_config(config, normalize=processor.get("do_normalize"))
-    state = _weights(folder)
+    config = _json(folder / CONFIG, required=True)
+    with fitting(folder / CONFIG):
+        fairseq = _fairseq_config(config, normalize=_normalize(folder))
+    state = _weights(source, folder)
+    what = kinds.foreign_model(state)
+    if what:
+        raise kinds.not_a_hubert(what)
     if not NAMES.used_by(state):
         raise DaisyError("its weights do not have transformers' names", file=folder, fix="Use the folder of a HuBERT")
-    extras = _json(folder / _OWN, required=False)
-    if (folder / _OWN_WEIGHTS).is_file():
-        state |= read_tensors(folder / _OWN_WEIGHTS)[0]
+    extras = _json(folder / OWN, required=False)
+    if (folder / OWN_WEIGHTS).is_file():
+        state |= open_file(folder / OWN_WEIGHTS, source.opener)[0]
     return Content(
         state, extras.get("fairseq_config", fairseq), extras.get("symbols"), extras.get("calibrations") or {}
     )
 
 
-def _rename(state: Mapping[str, Tensor], shape: HubertConfig) -> dict[str, Tensor]:
+def _rename(state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:
     return NAMES.to_own(state, shape) | {name: value for name, value in state.items() if beside_encoder(name)}
 
 
-def _weights(folder: Path) -> dict[str, Tensor]:
-    index = folder / _INDEX
-    if index.is_file():
-        places = _json(index, required=True).get("weight_map")
-        if not isinstance(places, dict):
-            raise DaisyError("no weight_map in the index", file=index, fix="Restore the folder")
-        files = sorted(set(places.values()))
-    elif (folder / _WEIGHTS).is_file():
-        files = [_WEIGHTS]
-    else:
+def _snapshot(folder: Path) -> Path:
+    """The folder of a model: `folder`, or in a hub's cache its newest snapshot.
+
+    Raises:
+        DaisyError: if there is none, or nothing says which.
+    """
+    if (folder / CONFIG).is_file():
+        return folder
+    models = [path for path in sorted(folder.glob("models--*")) if path.is_dir()]
+    if len(models) > 1:
+        named = ", ".join(path.name for path in models[:4])
         raise DaisyError(
-            f"no {_WEIGHTS} in the folder",
+            f"a hub's cache with {len(models)} models ({named})", file=folder, fix="Give one model's folder in it"
+        )
+    cache = models[0] if models else folder
+    snapshots = [path for path in (cache / "snapshots").glob("*") if (path / CONFIG).is_file()]
+    if not snapshots:
+        raise _no_model(folder, cache)
+    main = cache / "refs" / "main"
+    newest = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else ""
+    return max(snapshots, key=lambda path: (path.name == newest, path.stat().st_mtime, path.name))
+
+
+def _behind(path: Path) -> Path:
+    """The file itself, where a hub's cache was copied by what turns its links into texts that say where they lead."""
+    if path.parent.parent.name != "snapshots" or not path.is_file() or path.stat().st_size > 200:
+        return path
+    target = path.parent / path.read_text(encoding="utf-8", errors="replace").strip()
+    blobs = path.parent.parent.parent / "blobs"
+    return target if target.resolve().parent == blobs.resolve() and target.is_file() else path
+
+
+def _no_model(folder: Path, cache: Path) -> DaisyError:
+    if (cache / "snapshots").is_dir():
+        return DaisyError("a hub's cache without a whole snapshot", file=cache, fix="Download the model again")
+    endings = (".pt", ".ckpt", ".pth", ".bin", ".safetensors")
+    files = sorted(path.name for path in folder.iterdir() if path.suffix in endings)
+    if files:
+        named = ", ".join(files[:4])
+        return DaisyError(f"no {CONFIG} in the folder, but {named}", file=folder, fix="Give the file itself")
+    return DaisyError(f"no {CONFIG} in the folder", file=folder, fix="Give a HuBERT's folder or file")
+
+
+def _weights(source: Source, folder: Path) -> dict[str, Any]:
+    """The weights of the folder; of the file that was given, if that is none of its usual ones."""
+    name = next((name for name in _WEIGHTS if (folder / name).is_file()), None)
+    given = "" if source.kind == "folder" else source.path.name
+    files = [] if name is None else _indexed(folder / name) if name.endswith(".json") else [name]
+    if given and given not in files:
+        files = _shards(source.path) or [given]
+    if not files:
+        there = ((file, kind) for file, kind in _OTHERS.items() if (folder / file).is_file())
+        other = next((f"{kind}'s weights alone ({file})" for file, kind in there), "")
+        raise DaisyError(
+            other or f"no {WEIGHTS} in the folder, and no pytorch_model.bin",
             file=folder,
             fix="Save the model again with transformers' save_pretrained",
         )
-    state: dict[str, Tensor] = {}
-    for name in files:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise DaisyError(f"the index names {name}, which is not there", file=index, fix="Restore the folder")
-        state |= read_tensors(folder / name)[0]
+    state: dict[str, Any] = {}
+    for file in files:
+        content, _, kind = open_file(_behind(folder / file), source.opener)
+        state |= content if kind == "safetensors" else state_dict(content)
     return state
 
 
+def _shards(path: Path) -> list[str]:
+    """The files of the index beside `path` that names it; none if there is no such index."""
+    indexes = [path.parent / name for name in _WEIGHTS if name.endswith(".json")]
+    parts = (_indexed(index) for index in indexes if index.is_file())
+    return next((part for part in parts if path.name in part), [])
+
+
+def _indexed(index: Path) -> list[str]:
+    """The files of an index.
+
+    Raises:
+        DaisyError: if it names none, or one that does not lie beside it.
+    """
+    places = _json(index, required=True).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
+        raise DaisyError("no weight_map in the index", file=index, fix="Restore the folder")
+    files = sorted(set(places.values()))
+    for file in files:
+        if Path(file).name != file or not (index.parent / file).is_file():
+            raise DaisyError(f"the index names {file}, which is not there", file=index, fix="Restore the folder")
+    return files
+
+
 def _json(path: Path, *, required: bool) -> dict[str, Any]:
+    path = _behind(path)
     if path.is_file():
         try:
             return json_object(path.read_text(encoding="utf-8"), path)
@@ -98,12 +162,28 @@ def _json(path: Path, *, required: bool) -> dict[str, Any]:
     return {}
 
 
+def _normalize(folder: Path) -> bool | None:
+    """Whether the feature extractor normalises waveforms; None if the folder has none.
+
+    Raises:
+        DaisyError: if it does what daisy does not.
+    """
+    nested = _json(folder / _PROCESSOR, required=False).get("feature_extractor")
+    path = folder / (_PROCESSOR if isinstance(nested, dict) else PREPROCESSOR)
+    extractor = nested if isinstance(nested, dict) else _json(path, required=False)
+    if not extractor:
+        return None
+    with fitting(path):
+        EXTRACTOR.check(extractor)
+    return bool(extractor.get("do_normalize", True))  # transformers' default
+
+
 def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dict[str, Any]:
     """fairseq's configuration of a HuBERT.
 
     Args:
         config: The content of ``config.json``; what it leaves out takes transformers' defaults.
-        normalize: ``do_normalize`` of the feature extractor's file; None if there is none, and then as in
+        normalize: Whether the feature extractor normalises; None if there is none, and then as in
             fairseq's models: normalised where the front end has layer norms.
 
     Raises:
@@ -111,21 +191,13 @@ def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dic
     """
     kind = config.get("model_type")
     if kind != "hubert":
-        raise DaisyError(f"model_type is {kind!r}", fix="Use a model whose type is 'hubert'")
-    for key, usual in (
-        ("hidden_act", "gelu"),
-        ("feat_extract_activation", "gelu"),
-        ("feat_proj_layer_norm", True),
-        ("conv_pos_batch_norm", False),
-    ):
-        if config.get(key, usual) != usual:
-            raise DaisyError(f"{key} is {config[key]!r}, and only {usual!r} is known", fix="Use another HuBERT")
-    large = config.get("feat_extract_norm", "group") == "layer"
-    widths = config.get("conv_dim", [512] * 7)
-    kernels = config.get("conv_kernel", [10, 3, 3, 3, 3, 2, 2])
-    strides = config.get("conv_stride", [5, 2, 2, 2, 2, 2, 2])
+        what = kinds.named(str(kind))
+        said = f" ({what})" if what else ""
+        raise DaisyError(f"model_type is {kind!r}{said}", fix="Use a model whose type is 'hubert'")
+    TRANSFORMERS.check(config)
+    large = _norm(config) == "layer"
     model = {
-        "conv_feature_layers": str(list(zip(widths, kernels, strides, strict=True))),
+        "conv_feature_layers": str(_convolutions(config)),
         "conv_bias": config.get("conv_bias", False),
         "extractor_mode": "layer_norm" if large else "default",
         "encoder_embed_dim": config.get("hidden_size", 768),
@@ -135,107 +207,31 @@ def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dic
         "conv_pos": config.get("num_conv_pos_embeddings", 128),
         "conv_pos_groups": config.get("num_conv_pos_embedding_groups", 16),
         "layer_norm_first": config.get("do_stable_layer_norm", False),
+        "activation_fn": config.get("hidden_act", "gelu"),
+        "layer_norm_eps": config.get("layer_norm_eps", 1e-5),
     }
     return {"model": model, "task": {"normalize": large if normalize is None else normalize}}
 
 
-# Writing
+def _norm(config: Mapping[str, Any]) -> str:
+    norm = config.get("feat_extract_norm", "group")
+    if norm not in ("group", "layer"):
+        problem = f"feat_extract_norm is {norm!r}, and only 'group' or 'layer' is known"
+        raise DaisyError(problem, fix="Use another HuBERT")
+    return str(norm)
 
 
-def _write(path: Path, content: Content) -> None:
-    """Write a folder whose plain HuBERT `transformers.HubertModel.from_pretrained` loads.
-
-    Raises:
-        DaisyError: if `path` is there and is no such folder.
-    """
-    shape = content.shape
-    own = {name: value for name, value in content.state.items() if beside_encoder(name)}
-    with _new_folder(path) as folder:
-        encoder = {name: value for name, value in content.state.items() if name not in own}
-        safetensors.torch.save_file(NAMES.from_own(encoder, shape), folder / _WEIGHTS, {"format": "pt"})
-        write_json(folder / _CONFIG, _config(shape, masks="mask_emb" in encoder))
-        write_json(folder / _PREPROCESSOR, _preprocessor(shape))
-        write_json(folder / _OWN, {"fairseq_config": content.config, **content.extras()})
-        if own:
-            safetensors.torch.save_file(own, folder / _OWN_WEIGHTS)
+def _convolutions(config: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    widths = config.get("conv_dim", [512] * 7)
+    kernels = config.get("conv_kernel", [10, 3, 3, 3, 3, 2, 2])
+    strides = config.get("conv_stride", [5, 2, 2, 2, 2, 2, 2])
+    counts = {len(widths), len(kernels), len(strides), config.get("num_feat_extract_layers", len(widths))}
+    if len(counts) > 1:
+        raise DaisyError(
+            "conv_dim, conv_kernel, conv_stride and num_feat_extract_layers tell different numbers of convolutions",
+            fix="Restore config.json from its source",
+        )
+    return list(zip(widths, kernels, strides, strict=True))
 
 
-def _config(shape: HubertConfig, *, masks: bool) -> dict[str, Any]:
-    """``config.json`` of a HuBERT of this shape; `masks` tells whether it has an embedding of masked frames."""
-    widths, kernels, strides = (list(values) for values in zip(*shape.conv_layers, strict=True))
-    return {
-        "architectures": ["HubertModel"],
-        "model_type": "hubert",
-        "torch_dtype": "float32",
-        "hidden_size": shape.dim,
-        "intermediate_size": shape.ffn_dim,
-        "num_attention_heads": shape.heads,
-        "num_hidden_layers": shape.layers,
-        "conv_dim": widths,
-        "conv_kernel": kernels,
-        "conv_stride": strides,
-        "num_feat_extract_layers": len(widths),
-        "conv_bias": shape.conv_bias,
-        "feat_extract_norm": "layer" if shape.layer_norm_front_end else "group",
-        "feat_proj_layer_norm": True,
-        "num_conv_pos_embeddings": shape.pos_kernel,
-        "num_conv_pos_embedding_groups": shape.pos_groups,
-        "do_stable_layer_norm": shape.pre_norm,
-        "hidden_act": "gelu",
-        "feat_extract_activation": "gelu",
-        "layer_norm_eps": 1e-5,
-        "mask_time_prob": 0.05 if masks else 0.0,
-        "mask_feature_prob": 0.0,
-    }
-
-
-def _preprocessor(shape: HubertConfig) -> dict[str, Any]:
-    return {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-        "feature_size": 1,
-        "sampling_rate": 16_000,
-        "padding_value": 0.0,
-        "padding_side": "right",
-        "do_normalize": shape.normalize,
-        "return_attention_mask": shape.layer_norm_front_end,
-    }
-
-
-@contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; put it in its place once the block ends without an error.
-
-    Raises:
-        DaisyError: if `path` is there and is neither empty nor a model's folder.
-    """
-    if path.exists() and not (path / _CONFIG).is_file() and (path.is_file() or any(path.iterdir())):
-        raise DaisyError("it is there and is no model folder", file=path, fix="Choose a new folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        _replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _replace(new: Path, path: Path) -> None:
-    """Put the folder `new` in the place of `path`; the old one goes only once the new one stands."""
-    if not path.exists():
-        new.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
-    path.rename(old / path.name)
-    new.rename(path)
-    shutil.rmtree(old)
-
-
-FORMAT = Format("transformers", _recognise, _read, _rename, _write)
+FORMAT = Format("transformers", _recognise, _read, _rename)
