@@ -66,8 +66,12 @@ class Sent:
         stream = torch.cuda.current_stream(self._flat.device)
         stream.wait_event(self._copied)
         self._flat.record_stream(stream)
-        parts = self._flat.split([shape.numel() for shape in self._shapes])
-        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        return _apart(self._flat, self._shapes)
+
+
+def _apart(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    parts = flat.split([shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _pinned(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
@@ -84,17 +88,17 @@ class Fetched:
     """Tensors on their way from a device to the CPU, in one copy that nobody waits for until they are needed.
 
     Args:
-        tensors: Alike but for their first dimension. What is computed later comes after the copy.
+        tensors: Of one kind. Nothing may be written into them any more.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors: list[Tensor] | None = None
-        self._lengths = [len(item) for item in tensors]
+        self._shapes = [item.shape for item in tensors]
         device = tensors[0].device
         if device.type != "cuda":
             self._tensors = list(tensors)
             return
-        joined = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+        joined = tensors[0].flatten() if len(tensors) == 1 else torch.cat([item.flatten() for item in tensors])
         self._host = buffer(joined.shape, joined.dtype, device)
         stream = _stream(device, "out")
         stream.wait_stream(torch.cuda.current_stream(device))
@@ -108,4 +112,4 @@ class Fetched:
         if self._tensors is not None:
             return self._tensors
         self._copied.synchronize()
-        return list(self._host.split(self._lengths))
+        return _apart(self._host, self._shapes)

@@ -35,8 +35,7 @@ def walk(
         batch_seconds: Audio in one pass.
         device: Where the model is.
         label: What progress calls it.
-        run: Of a batch's recordings (samples,) on the device: what is wanted of them, as tensors that are alike but
-            for their first dimension.
+        run: Of a batch's recordings (samples,) on the device: what is wanted of them, as tensors of one kind.
         keep: Takes the indices of a batch and what `run` gave, on the CPU; it is called in a thread of its own, for
             one batch after the other.
 
