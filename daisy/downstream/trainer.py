@@ -158,8 +158,8 @@ class Trainer:
 
         names = ("history", "best", "best_value", "losses")
 
-        def extra() -> dict[str, Any]:
+        def to_save() -> dict[str, Any]:
             return {name: getattr(self, name) for name in names}
 
-        loop.run(self.batches(), self.read, update, extra, done, reading(self.device))
+        loop.run(self.batches(), self.read, update, to_save, done, reading(self.device))
         self.model.load_state_dict(self.best)
