@@ -52,8 +52,8 @@ def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Te
     Returns:
         The mean over branches of the mean cross-entropy over frames, and each branch's accuracy (K,).
     """
-    logits = branches.logits(states)
-    loss = F.cross_entropy(logits.float().flatten(0, 1), targets.repeat(len(logits)))
+    logits = branches.logits(states).float()
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(logits)))
     accuracy = (logits.detach().argmax(-1) == targets).float().mean(1)
     return loss, accuracy
 
