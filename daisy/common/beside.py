@@ -17,8 +17,7 @@ Item = TypeVar("Item")
 class Beside(Generic[Item]):
     """In its context items are handed to a thread, which works on one after the other, in order.
 
-    When the context ends without an error, all of them are done. When it ends with one, those that have not begun are
-    dropped; either way nothing runs on.
+    When the context ends, with an error or without, what was handed over is done, and nothing runs on.
 
     Args:
         work: What to do with an item. Its first error is raised by the next `put`, or when the context ends, and
@@ -53,7 +52,7 @@ class Beside(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
+        self._pool.shutdown()
         if kind is None:
             while self._waiting:
                 self._waiting.popleft().result()
