@@ -58,7 +58,7 @@ rule task_exits:
         checkpoint=lambda wildcards: ancient(flow.frozen.model(wildcards.task, "train", "dev")),
     output:
         downstream=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/model.safetensors"),
-        entropies=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/entropies.npy"),
+        entropies=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/entropies.npz"),
         history=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/history.csv"),
     log:
         results("logs/task_exits-{task}-seed{seed}.log"),

@@ -18,18 +18,19 @@ from daisy.common.compute import Compute
 from daisy.common.contents import digest
 from daisy.common.files import write_csv
 from daisy.common.seeds import generator
+from daisy.common.transfer import Sent, reading
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.targets.km import read_dictionary, read_labels
-from daisy.training.loop import Loop, check_finite
+from daisy.training.loop import Loop, Values, check_finite
 from daisy.training.resume import Resumable
 from daisy.training.workers import start_workers
 
 
 def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Compute) -> Tensor:
     """h_1 to h_K on all valid frames of a batch: (K, frames, D), utterance after utterance, as branches take them."""
-    encoder, kind = checkpoint.encoder, getattr(torch, compute.precision)
+    encoder, kind = checkpoint.encoder, torch.bfloat16 if compute.precision == "bfloat16" else torch.float32
     with torch.no_grad(), compute.autocast():
         frames = encoder.front_end(waves)
         x = encoder.before_layers(frames)
@@ -72,6 +73,20 @@ def order(manifest: Manifest, settings: BranchesSettings) -> Iterator[list[int]]
         epoch += 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a batch, on its way to the device: recordings, and the classes of all their frames."""
+
+    waves: Sent
+    targets: Sent
+
+
+def read_part(manifest: Manifest, labels: Sequence[np.ndarray], indices: Sequence[int], device: torch.device) -> Part:
+    """Read some utterances."""
+    targets = torch.from_numpy(np.concatenate([labels[index] for index in indices]))
+    return Part(Sent([manifest.wave(index) for index in indices], device), Sent([targets], device))
+
+
 def train(
     checkpoint: Checkpoint, manifest: Manifest, labels: Sequence[np.ndarray], settings: BranchesSettings, loop: Loop
 ) -> list[dict[str, float]]:
@@ -86,25 +101,35 @@ def train(
     done, extra = loop.saved.restore()
     history: list[dict[str, float]] = extra.get("history", [])
 
-    def loss_of(part: list[int]) -> tuple[Tensor, Tensor]:
-        states = frozen_states(checkpoint, [manifest.wave(index).to(device) for index in part], settings.compute)
-        targets = torch.from_numpy(np.concatenate([labels[index] for index in part])).to(device)
+    def frames(part: Sequence[int]) -> int:
+        return sum(len(labels[index]) for index in part)
+
+    def read(step: int, batch: list[int]) -> list[tuple[float, Part]]:
+        return [
+            (frames(part) / frames(batch), read_part(manifest, labels, part, device))
+            for part in loop.workers.share(batch, settings.accumulate)
+        ]
+
+    def loss_of(part: Part) -> tuple[Tensor, Tensor]:
+        states = frozen_states(checkpoint, part.waves.arrived(), settings.compute)
         with settings.compute.autocast():
-            return branch_loss(branches, states, targets)
+            return branch_loss(branches, states, *part.targets.arrived())
 
-    def update(step: int, batch: list[int]) -> tuple[dict[str, float], str]:
+    def update(step: int, parts: list[tuple[float, Part]]) -> Values:
         optimizer.zero_grad()
-        loss, accuracy = loop.workers.backward(
-            batch, settings.accumulate, lambda part: sum(len(labels[i]) for i in part), loss_of, branches.parameters()
-        )
-        check_finite(loss, step, "branches.learning_rate")
+        found = loop.workers.backward(parts, loss_of, branches.parameters())
         optimizer.step()
-        values = {"loss": loss}
-        values |= {f"accuracy_{k}": value for k, value in enumerate(accuracy.tolist(), start=1)}
-        history.append({"step": step, **values})
-        return values, f"loss {loss:.3f}"
 
-    loop.run(order(manifest, settings), update, lambda: {"history": history}, done)
+        def values() -> tuple[dict[str, float], str]:
+            loss, *accuracies = loop.workers.read(found)
+            check_finite(loss, step, "branches.learning_rate")
+            row = {"loss": loss, **{f"accuracy_{k}": value for k, value in enumerate(accuracies, start=1)}}
+            history.append({"step": step, **row})
+            return row, f"loss {loss:.3f}"
+
+        return values
+
+    loop.run(order(manifest, settings), read, update, lambda: {"history": history}, done, reading(device))
     return history
 
 
@@ -143,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         workers,
     )
     loop = Loop(
-        "branches", settings.steps, settings.save_every, "branches.batch_seconds", saved, workers, arguments.curves
+        "branches", settings.steps, settings.save_every, "branches.batch_seconds", saved, workers, arguments.curves, 1
     )
     history = train(checkpoint, manifest, labels, settings, loop)
     if workers.first:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 
+from daisy.common.ahead import ahead
 from daisy.common.batches import groups
 from daisy.common.forked import forked
+from daisy.common.transfer import reading
 from daisy.downstream.model import TaskModel
-from daisy.downstream.split import Split
+from daisy.downstream.split import Read, Split
 from daisy.tasks.base import Score, Task
 
 Judged = dict[tuple[int, int], Score]
@@ -69,16 +73,25 @@ def judge(
     frames = [int(split.features.frames[index]) for index, _ in missing]
     parts = groups(frames, BATCH_FRAMES, WASTE, FEW if local else None)
 
-    @torch.inference_mode()
-    def score(group: list[int]) -> list[Score]:
+    def read(group: list[int]) -> tuple[Read, list[Tensor]]:
         indices, exits = zip(*(missing[place] for place in group), strict=True)
-        states, layers, frames, examples = split.batch(indices, exits)
-        output = model(states.to(device), layers.to(device), frames)
         waves = [split.waves[index] for index in indices] if split.waves else []
-        predictions = model.task.predict(output, frames, waves)
-        return [model.task.score(*pair) for pair in zip(predictions, examples, strict=True)]
+        return split.read(indices, exits, device), waves
 
-    for group, scored in zip(parts, forked(score, parts, _worth(split, processes if local else 1)), strict=True):
+    @torch.inference_mode()
+    def score(given: tuple[Read, list[Tensor]]) -> list[Score]:
+        batch, waves = given
+        output = model(split.states(batch).to(device), batch.layers.to(device), batch.frames)
+        predictions = model.task.predict(output, batch.frames, waves)
+        return [model.task.score(*pair) for pair in zip(predictions, batch.examples, strict=True)]
+
+    count = min(_worth(split, processes if local else 1), len(parts))
+    if count > 1:
+        found = forked(lambda group: score(read(group)), parts, count)
+    else:
+        with contextlib.closing(ahead(parts, read, *reading(device))) as ready:
+            found = [score(given) for given in ready]
+    for group, scored in zip(parts, found, strict=True):
         judged |= {missing[place]: value for place, value in zip(group, scored, strict=True)}
 
 

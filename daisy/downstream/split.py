@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from daisy.common.cached import KEPT_SECONDS, Cached
+from daisy.common.transfer import CPU
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.features.kept import Features
@@ -23,6 +24,25 @@ NAMED = 10
 
 
 @dataclasses.dataclass(frozen=True)
+class Read:
+    """What was read of a batch.
+
+    Attributes:
+        indices: The utterances.
+        states: What `Features.padded` makes their states of.
+        layers: (B,) where each stops.
+        frames: (B,) frames of each.
+        examples: What the task needs of each.
+    """
+
+    indices: list[int]
+    states: Any
+    layers: Tensor
+    frames: Tensor
+    examples: list[Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
     """One split as training sees it: features, exit layers, examples, and recordings if the task needs them."""
 
@@ -31,15 +51,29 @@ class Split:
     examples: Sequence[Any]
     waves: Sequence[Tensor] = ()
 
+    def read(self, indices: Sequence[int], exits: Sequence[int] | None = None, device: torch.device = CPU) -> Read:
+        """What there is on the disk of some utterances; any thread may read.
+
+        Args:
+            indices: The utterances.
+            exits: Where each stops; by default where the split says.
+            device: Where their states will be wanted.
+        """
+        layers = torch.from_numpy(self.exits[list(indices)]) if exits is None else torch.tensor(exits)
+        states = self.features.read(indices, int(layers.max()), device)
+        frames = torch.tensor([int(self.features.frames[index]) for index in indices])
+        return Read(list(indices), states, layers, frames, [self.examples[index] for index in indices])
+
+    def states(self, read: Read) -> Tensor:
+        """(B, T, n, D) the states of what was read, on the device that it was read for."""
+        return self.features.padded(read.states)
+
     def batch(
         self, indices: Sequence[int], exits: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, list[Any]]:
         """States (B, T, n, D), exit layers (B,), frames (B,), and the examples; at other `exits` if they are given."""
-        layers = torch.from_numpy(self.exits[list(indices)]) if exits is None else torch.tensor(exits)
-        states = self.features.batch(indices, int(layers.max()))
-        frames = torch.tensor([len(item) for item in states])
-        padded = nn.utils.rnn.pad_sequence(states, batch_first=True)
-        return padded, layers, frames, [self.examples[i] for i in indices]
+        read = self.read(indices, exits, self.features.device)
+        return self.states(read), read.layers, read.frames, read.examples
 
 
 def tell_unlearnable(task: Task, manifest: Manifest, split: Split) -> None:

@@ -5,6 +5,7 @@ Every layer has a linear head of its own, and the entropy of what that head pred
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from daisy.common.ahead import ahead
 from daisy.common.batches import groups
+from daisy.common.transfer import reading
 from daisy.downstream.model import TaskModel, load_model
 from daisy.downstream.scoring import BATCH_FRAMES, WASTE
-from daisy.downstream.split import Split
+from daisy.downstream.split import Read, Split
 from daisy.features.seen import seen
 from daisy.hubert.config import States
 from daisy.hubert.packing import Packing
@@ -84,9 +87,15 @@ def load_task_exits(path: Path) -> TaskExits:
 def _outputs(model: TaskExits, split: Split) -> Iterator[tuple[list[int], Tensor, Tensor]]:
     """Indices, frames (B,) and all heads' outputs (K, B, ...), batch by batch; every state is computed once."""
     model.eval()
-    for indices in groups(split.features.frames.tolist(), BATCH_FRAMES, WASTE):
-        states, _, frames, _ = split.batch(indices, [model.layers] * len(indices))
-        yield indices, frames, model.every_layer(states.to(model.device), frames)
+    device = model.device
+
+    def read(indices: list[int]) -> Read:
+        return split.read(indices, [model.layers] * len(indices), device)
+
+    parts = groups(split.features.frames.tolist(), BATCH_FRAMES, WASTE)
+    with contextlib.closing(ahead(parts, read, *reading(device))) as ready:
+        for batch in ready:
+            yield batch.indices, batch.frames, model.every_layer(split.states(batch).to(device), batch.frames)
 
 
 def entropies(model: TaskExits, split: Split) -> Tensor:

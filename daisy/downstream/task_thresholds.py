@@ -8,29 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from daisy.common import stage
 from daisy.common.files import write_json
 from daisy.downstream.settings import TaskThresholdsSettings
-from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule, all_candidates, histogram
 from daisy.exits.thresholds import midrange
-
-
-def read_entropies(path: Path) -> np.ndarray:
-    """The entropies (N, K) that `daisy.downstream.train_task_exits` wrote.
-
-    Raises:
-        DaisyError: if the file is missing or damaged.
-    """
-    try:
-        entropies = np.load(path, allow_pickle=False)
-        if entropies.ndim != 2 or not entropies.size or not np.isfinite(entropies).all():
-            raise ValueError(f"an array of {entropies.shape}, or not all numbers")
-    except (OSError, ValueError, EOFError) as error:
-        raise DaisyError(f"no entropies ({error})", file=path, fix="Train the task's exits again") from None
-    return entropies
+from daisy.features.measured import load_measured
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: threshold and exit histogram per scale")
     arguments = parser.parse_args(argv)
     settings = stage.settings(TaskThresholdsSettings, arguments.settings)
-    entropies = read_entropies(arguments.entropies)
+    entropies = load_measured(arguments.entropies, fix="Train the task's exits again").entropies
     layers = entropies.shape[1]
     mean = entropies.mean(axis=0).tolist()
     scales = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from daisy.common.seeds import generator
+from daisy.common.transfer import reading
 from daisy.downstream.exits import TrainingExits
 from daisy.downstream.model import TaskModel
 from daisy.downstream.scoring import scores
 from daisy.downstream.settings import Batches, TrainingSettings
-from daisy.downstream.split import Split
+from daisy.downstream.split import Read, Split
 from daisy.tasks.base import set_metric
-from daisy.training.loop import Loop, check_finite
+from daisy.training.loop import Loop, Values, check_finite
 from daisy.training.workers import Workers
 
 POOL = 16
@@ -91,7 +92,16 @@ class Trainer:
         chosen = self.settings
         return order(self.train.features.frames, chosen.batch_size, chosen.seed, chosen.batches)
 
-    def step(self, indices: Sequence[int], step: int) -> float:
+    def read(self, step: int, indices: list[int]) -> list[tuple[float, Read]]:
+        """This process's parts of a batch, with the share of its utterances that is in each."""
+        exits = self.exits.of_step(indices)
+        parts = self.workers.share(indices, self.settings.accumulate)
+        return [
+            (len(part) / len(indices), self.train.read(part, [exits[index] for index in part], self.device))
+            for part in parts
+        ]
+
+    def step(self, parts: list[tuple[float, Read]], step: int) -> float:
         """One update; the mean loss of the whole batch."""
         self.model.train()
         if self.settings.schedule == "linear":
@@ -99,22 +109,21 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
         self.optimizer.zero_grad()
-        exits = self.exits.of_step(indices)
-        loss, _ = self.workers.backward(
-            indices, self.settings.accumulate, len, lambda part: self.loss(part, exits), self.model.parameters()
-        )
-        check_finite(loss, step, f"tasks.{self.settings.task}.learning_rate")
+        found = self.workers.backward(parts, lambda part: (self.loss(part), torch.zeros(0)), self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        check_finite(float(norm), step, f"tasks.{self.settings.task}.learning_rate")
         self.optimizer.step()
+        # Read once all is under way. What is no number by now is in this process's memory alone.
+        loss, largest = self.workers.read(found, [norm])
+        for value in (loss, largest):
+            check_finite(value, step, f"tasks.{self.settings.task}.learning_rate")
         return loss
 
-    def loss(self, indices: list[int], exits: Mapping[int, int]) -> tuple[Tensor, Tensor]:
-        """The mean loss of some utterances; nothing else is reported."""
-        states, layers, frames, examples = self.train.batch(indices, [exits[index] for index in indices])
+    def loss(self, part: Read) -> Tensor:
+        """The mean loss of some utterances."""
+        states = self.train.states(part).to(self.device)
         with self.settings.compute.autocast():
-            output = self.model(states.to(self.device), layers.to(self.device), frames)
-        return self.model.task.loss(output.float(), frames, examples), torch.zeros(0)
+            output = self.model(states, part.layers.to(self.device), part.frames)
+        return self.model.task.loss(output.float(), part.frames, part.examples)
 
     def dev_value(self) -> float:
         """The task's main metric on the dev set."""
@@ -137,16 +146,20 @@ class Trainer:
         for name, value in extra.items():
             setattr(self, name, value)
 
-        def update(step: int, indices: list[int]) -> tuple[dict[str, float], str]:
-            loss = self.step(indices, step)
+        def update(step: int, parts: list[tuple[float, Read]]) -> Values:
+            loss = self.step(parts, step)
             self.losses.append(loss)
             values = {"loss": loss}
             if step % settings.dev_every == 0 or step == settings.steps:
                 self.look_at_dev(step)
                 values[f"dev_{metric}"] = self.history[-1][f"dev_{metric}"]
             best = "" if self.best_value is None else f", best dev {metric} {self.best_value:.1f}"
-            return values, f"loss {loss:.3f}{best}"
+            return lambda: (values, f"loss {loss:.3f}{best}")
 
         names = ("history", "best", "best_value", "losses")
-        loop.run(self.batches(), update, lambda: {name: getattr(self, name) for name in names}, done)
+
+        def to_save() -> dict[str, Any]:
+            return {name: getattr(self, name) for name in names}
+
+        loop.run(self.batches(), self.read, update, to_save, done, reading(self.device))
         self.model.load_state_dict(self.best)

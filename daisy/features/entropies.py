@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from daisy.common import stage
-from daisy.common.batches import batches
-from daisy.common.compute import BATCH, memory
-from daisy.common.files import atomic
-from daisy.common.progress import Progress
 from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.corpora.walk import walk
 from daisy.errors import DaisyError
-from daisy.features.measured import Measured
+from daisy.features.measured import Measured, save_measured
 from daisy.features.settings import EntropiesSettings
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import entropies_of
@@ -25,15 +23,17 @@ from daisy.hubert.every_layer import entropies_of
 
 def measure(model: Checkpoint, manifest: Manifest, settings: EntropiesSettings, label: str) -> Measured:
     """The entropies of a manifest's recordings; `label` is what progress calls them."""
-    assert model.branches is not None
-    config = model.encoder.config
+    branches, config = model.branches, model.encoder.config
+    assert branches is not None
     entropies = np.zeros((len(manifest), config.layers))
-    progress = Progress(label, manifest.seconds, "s of audio")
-    for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
-        with memory(manifest.utterances[batch[0]].id, BATCH):
-            waves = [manifest.wave(index).to(model.device) for index in batch]
-            entropies[batch] = entropies_of(model.encoder, waves, model.branches, model.position)
-        progress.add(sum(manifest.utterances[index].samples for index in batch) / 16_000)
+
+    def run(waves: list[Tensor]) -> list[Tensor]:
+        return [entropies_of(model.encoder, waves, branches, model.position)]
+
+    def keep(batch: list[int], made: list[Tensor]) -> None:
+        entropies[batch] = made[0].numpy()
+
+    walk(manifest, settings.batch_seconds, model.device, label, run, keep)
     return Measured(entropies, np.array([config.frames(item.samples) for item in manifest.utterances]))
 
 
@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if model.branches is None:
         raise DaisyError("the model has no exit branches", file=arguments.upstream, fix="Train branches for it first")
     found = measure(model, read_manifest(arguments.manifest), settings, arguments.out.parent.name)
-    with atomic(arguments.out) as temporary, open(temporary, "wb") as file:
-        np.savez(file, entropies=found.entropies, frames=found.frames)
+    save_measured(arguments.out, found)
 
 
 if __name__ == "__main__":

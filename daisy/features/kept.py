@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from daisy.common.transfer import CPU, Sent, buffer
 from daisy.errors import DaisyError
 
 
@@ -36,15 +38,44 @@ class Features:
         """K and D."""
         return self.states.shape[1] - 1, self.states.shape[2]
 
+    @property
+    def device(self) -> torch.device:
+        """Where states are that are asked for without one."""
+        return CPU
+
     def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
         """(T, layers + 1, D) float32 of some utterances."""
         return [self.utterance(index, layers) for index in indices]
 
     def utterance(self, index: int, layers: int) -> Tensor:
         """(T, layers + 1, D) float32: the states 0 to `layers` of one utterance."""
-        end = int(self._ends[index])  # type: ignore[attr-defined]
-        part = self.states[end - int(self.frames[index]) : end, : layers + 1]
+        part = self._part(index, layers)
         return torch.from_numpy(np.array(part, dtype=np.float32))  # a copy: the file is mapped read-only
+
+    def _part(self, index: int, layers: int) -> np.ndarray:
+        end = int(self._ends[index])  # type: ignore[attr-defined]
+        return self.states[end - int(self.frames[index]) : end, : layers + 1]
+
+    def read(self, indices: Sequence[int], layers: int, device: torch.device = CPU) -> Any:
+        """What `padded` needs of the disk; any thread may read.
+
+        Args:
+            indices: The utterances.
+            layers: The last state that is wanted.
+            device: Where they will be wanted. To a GPU they go as they are stored, since that is less.
+        """
+        parts = [self._part(index, layers) for index in indices]
+        kind = torch.from_numpy(np.empty(0, self.states.dtype)).dtype if device.type == "cuda" else torch.float32
+        rows = buffer((len(parts), max(map(len, parts)), *parts[0].shape[1:]), kind, device)
+        for row, part in zip(rows.numpy(), parts, strict=True):
+            row[: len(part)] = part
+            row[len(part) :] = 0
+        return Sent([rows], device)
+
+    def padded(self, read: Any) -> Tensor:
+        """(B, T, layers + 1, D) float32 of what was read, on its device; zero behind an utterance's end."""
+        (states,) = read.arrived()
+        return states.float()
 
 
 def load_features(path: Path) -> Features:

@@ -1,4 +1,4 @@
-"""Measured entropies of a split, as `daisy.features.entropies` writes them."""
+"""Measured entropies of a split, as `daisy.features.entropies` and trainings of a task's own exits write them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daisy.common.files import atomic
 from daisy.errors import DaisyError
 
 
@@ -30,21 +31,37 @@ class Measured:
         return weights @ self.entropies[list(indices)] / weights.sum()
 
 
-def load_measured(path: Path, recordings: int | None = None) -> Measured:
-    """Read the entropies of a split; `recordings` is how many there must be, where that is known.
+AGAIN = "Run the stage of entropies again"
+
+
+def save_measured(path: Path, measured: Measured) -> None:
+    """Write the entropies of a split."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, entropies=measured.entropies, frames=measured.frames)
+
+
+def load_measured(path: Path, recordings: int | None = None, fix: str = AGAIN) -> Measured:
+    """Read the entropies of a split.
+
+    Args:
+        path: The file.
+        recordings: How many there must be, where that is known.
+        fix: What to do if they cannot be read.
 
     Raises:
-        DaisyError: if the file is missing or damaged, or of another manifest.
+        DaisyError: if the file is missing or damaged, or of another manifest, or holds what is no number.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Measured(file["entropies"], file["frames"])
+        if found.entropies.ndim != 2 or not found.entropies.size or not np.isfinite(found.entropies).all():
+            raise ValueError(f"an array of {found.entropies.shape}, or not all numbers")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DaisyError(f"no entropies ({error})", file=path, fix="Run the stage of entropies again") from None
+        raise DaisyError(f"no entropies ({error})", file=path, fix=fix) from None
     if recordings is not None and len(found.entropies) != recordings:
         raise DaisyError(
             f"entropies of {len(found.entropies)} utterances for {recordings} recordings",
             file=path,
-            fix="Run the stage of entropies again",
+            fix=fix,
         )
     return found

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from daisy.common import stage
-from daisy.common.batches import batches
-from daisy.common.compute import BATCH, memory
 from daisy.common.files import atomic
-from daisy.common.progress import Progress
 from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.corpora.walk import walk
 from daisy.features.seen import seen
 from daisy.features.settings import StatesSettings
 from daisy.hubert.checkpoint import load
@@ -24,26 +23,37 @@ from daisy.hubert.encoder import Hubert
 from daisy.hubert.every_layer import every_layer
 
 
+def room(path: Path, shape: tuple[int, ...], kind: str) -> np.memmap:
+    """A new file of states, mapped into memory, for which the disk has room.
+
+    Raises:
+        OSError: if it has none.
+    """
+    states = np.lib.format.open_memmap(path, "w+", np.dtype(kind), shape)
+    with open(path, "rb+") as file:
+        # Taken now: a memory map that meets a full disk later would kill the process without a word.
+        os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
+    return states
+
+
 def write_states(encoder: Hubert, manifest: Manifest, settings: StatesSettings, out: Path) -> None:
     """Compute and write the states of a manifest, and their frames."""
-    config, view, device = encoder.config, settings.view, encoder.layer_norm.weight.device
+    config, view = encoder.config, settings.view
     counts = [1 if view.pooled else config.frames(item.samples) for item in manifest.utterances]
     ends = np.cumsum(counts)
-    progress = Progress(out.parent.name, manifest.seconds, "s of audio")
     with atomic(out) as temporary:
-        shape = (int(ends[-1]), config.layers + 1, config.dim)
-        states = np.lib.format.open_memmap(temporary, "w+", np.dtype(settings.storage), shape)
-        with open(temporary, "rb+") as file:
-            # Taken now: a memory map that meets a full disk later would kill the process without a word.
-            os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
-        for batch in batches([item.samples for item in manifest.utterances], settings.batch_seconds):
-            with memory(manifest.utterances[batch[0]].id, BATCH):
-                runs = every_layer(encoder, [manifest.wave(index).to(device) for index in batch], view.states)
-            for index, item in zip(batch, runs, strict=True):
-                states[ends[index] - counts[index] : ends[index]] = seen(view, item.states).cpu().numpy()
-                progress.add(manifest.utterances[index].samples / 16_000)
+        states = room(temporary, (int(ends[-1]), config.layers + 1, config.dim), settings.storage)
+
+        def run(waves: list[Tensor]) -> list[Tensor]:
+            return [seen(view, item.states) for item in every_layer(encoder, waves, view.states)]
+
+        def keep(batch: list[int], made: list[Tensor]) -> None:
+            for index, item in zip(batch, made, strict=True):
+                states[ends[index] - counts[index] : ends[index]] = item.numpy()
+
+        device = encoder.layer_norm.weight.device
+        walk(manifest, settings.batch_seconds, device, out.parent.name, run, keep)
         states.flush()
-        del states
     with atomic(out.with_name("frames.npy")) as temporary, open(temporary, "wb") as file:
         np.save(file, np.array(counts))
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from daisy.common.transfer import CPU, Sent
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.features.kept import Features, load_features
@@ -20,6 +23,21 @@ from daisy.features.seen import seen
 from daisy.features.settings import View
 from daisy.hubert.encoder import Hubert
 from daisy.hubert.every_layer import every_layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Waves:
+    """Recordings whose states are wanted.
+
+    Attributes:
+        sent: The recordings, each once.
+        places: Which of them each utterance of a batch is.
+        layers: The last state that is wanted.
+    """
+
+    sent: Sent
+    places: list[int]
+    layers: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +54,34 @@ class Streamed(Features):
     manifest: Manifest
     view: View
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.encoder.layer_norm.weight.device
+
     def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
         """(T, layers + 1, D) float32 of some utterances."""
-        device = self.encoder.layer_norm.weight.device
-        # An utterance may be wanted at several exits at once.
-        unique = list(dict.fromkeys(indices))
-        waves = [self.manifest.wave(index).to(device) for index in unique]
-        runs = every_layer(self.encoder, waves, self.view.states, last=layers)
-        made = {index: seen(self.view, item.states) for index, item in zip(unique, runs, strict=True)}
-        return [made[index] for index in indices]
+        return self._made(self.read(indices, layers, self.device))
 
     def utterance(self, index: int, layers: int) -> Tensor:
         """(T, layers + 1, D) float32 of one utterance."""
         return self.batch([index], layers)[0]
+
+    def read(self, indices: Sequence[int], layers: int, device: torch.device = CPU) -> Waves:
+        """The recordings of some utterances, on their way to the model's device; any thread may read."""
+        # An utterance may be wanted at several exits at once.
+        unique = list(dict.fromkeys(indices))
+        waves = Sent([self.manifest.wave(index) for index in unique], device)
+        return Waves(waves, [unique.index(index) for index in indices], layers)
+
+    def padded(self, read: Any) -> Tensor:
+        """(B, T, layers + 1, D) float32 of the recordings that were read; zero behind an utterance's end."""
+        return nn.utils.rnn.pad_sequence(self._made(read), batch_first=True)
+
+    def _made(self, read: Waves) -> list[Tensor]:
+        runs = every_layer(self.encoder, read.sent.arrived(), self.view.states, last=read.layers)
+        made = [seen(self.view, item.states) for item in runs]
+        return [made[place] for place in read.places]
 
 
 def stream_features(manifest: Manifest, encoder: Hubert, view: View) -> Streamed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,12 +79,12 @@ def every_layer(
 
 
 @torch.no_grad()
-def entropies_of(encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position) -> np.ndarray:
-    """(utterances, K) E_k in nats of a batch, as `every_layer` has them, without holding on to a state."""
+def entropies_of(encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position) -> Tensor:
+    """(utterances, K) float64 E_k in nats of a batch, as `every_layer` has them, without holding on to a state."""
     frames = encoder.front_end(waves)
     x = encoder.before_layers(frames)
     columns = []
     for k in range(1, encoder.config.layers + 1):
         x, inner = encoder.layer(k, x, frames.packing)
         columns.append(branches.entropy(k, state_of(position, encoder, k, x, inner), frames.packing))
-    return torch.stack(columns, 1).double().cpu().numpy()
+    return torch.stack(columns, 1).double()

@@ -7,6 +7,7 @@ at all, so that an interrupted extraction goes on with the first shard that is n
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -18,12 +19,18 @@ import safetensors
 import safetensors.torch
 import torch
 
+from daisy.common.ahead import ahead
 from daisy.common.audio import SAMPLE_RATE, header, read
 from daisy.common.batches import batches
+from daisy.common.beside import Beside
 from daisy.common.files import atomic, read_csv, read_json, write_csv, write_json
 from daisy.common.progress import Progress
+from daisy.common.transfer import Fetched, Sent, located, reading
 from daisy.errors import DaisyError
 from daisy.library.model import Daisy
+
+Details = list[tuple[int, list[float | None]]]
+"""Exit layer and entropies of every recording of a shard."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,28 +133,37 @@ def write_shards(model: Daisy, recordings: Sequence[Recording], request: Request
     _check_folder(recordings, request, out)
     shards = divide(recordings, request.shard_seconds)
     progress = Progress("features", sum(item.samples for item in recordings) / SAMPLE_RATE, "s of audio")
-    exits: list[int] = []
+    details: dict[str, Details] = {}
+    # A shard's file is written while the next shard is computed.
+    with Beside(_save, depth=1) as saving:
+        for number, shard in enumerate(shards):
+            file = out / f"shard-{number:05d}.safetensors"
+            finished = _finished(file, len(shard))
+            if finished is None:
+                tensors, finished = _extract(model, [recordings[i] for i in shard], shard, request, progress)
+                saving.put((file, tensors, finished))
+                del tensors
+            else:
+                progress.resume_at(progress.done + sum(recordings[i].samples for i in shard) / SAMPLE_RATE)
+            details[file.name] = finished
+    return _write_tables(model, recordings, details, out)
+
+
+def _write_tables(model: Daisy, recordings: Sequence[Recording], details: dict[str, Details], out: Path) -> list[int]:
+    """Write the index and the exits, of what is known of each shard's recordings; returns the exit layers."""
+    found = [(shard, *item) for shard, items in details.items() for item in items]
     rows: list[dict[str, Any]] = []
     table: list[dict[str, Any]] = []
-    for number, shard in enumerate(shards):
-        file = out / f"shard-{number:05d}.safetensors"
-        details = _finished(file, len(shard))
-        if details is None:
-            details = _write_shard(model, [recordings[i] for i in shard], shard, request, file, progress)
-        else:
-            progress.resume_at(progress.done + sum(recordings[i].samples for i in shard) / SAMPLE_RATE)
-        for index, (layer, entropies) in zip(shard, details, strict=True):
-            recording = recordings[index]
-            seconds = recording.samples / SAMPLE_RATE
-            frames = model.config.frames(recording.samples)
-            rows.append({"number": index, "file": recording.path, "shard": file.name, "key": str(index)})
-            rows[-1] |= {"exit_layer": layer, "frames": frames, "seconds": round(seconds, 4)}
-            values = {f"entropy_{k}": value for k, value in enumerate(entropies, start=1)}
-            table.append({"file": recording.path, "seconds": round(seconds, 4), "exit_layer": layer, **values})
-            exits.append(layer)
+    for index, (recording, (shard, layer, entropies)) in enumerate(zip(recordings, found, strict=True)):
+        seconds = round(recording.samples / SAMPLE_RATE, 4)
+        frames = model.config.frames(recording.samples)
+        rows.append({"number": index, "file": recording.path, "shard": shard, "key": str(index)})
+        rows[-1] |= {"exit_layer": layer, "frames": frames, "seconds": seconds}
+        values = {f"entropy_{k}": value for k, value in enumerate(entropies, start=1)}
+        table.append({"file": recording.path, "seconds": seconds, "exit_layer": layer, **values})
     write_csv(out / "index.csv", list(rows[0]), rows)
     write_csv(out / "exits.csv", list(table[0]), table)
-    return exits
+    return [layer for _, layer, _ in found]
 
 
 def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) -> None:
@@ -171,7 +187,7 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
         write_json(file, asked)
 
 
-def _finished(file: Path, count: int) -> list[tuple[int, list[float | None]]] | None:
+def _finished(file: Path, count: int) -> Details | None:
     """Exits and entropies of a shard that is there; None if it is not, or is damaged."""
     try:
         with safetensors.safe_open(file, framework="pt") as content:
@@ -182,24 +198,39 @@ def _finished(file: Path, count: int) -> list[tuple[int, list[float | None]]] | 
     return [(layer, entropies) for layer, entropies in details] if whole else None
 
 
-def _write_shard(
-    model: Daisy, recordings: Sequence[Recording], numbers: range, request: Request, file: Path, progress: Progress
-) -> list[tuple[int, list[float | None]]]:
+def _extract(
+    model: Daisy, recordings: Sequence[Recording], numbers: range, request: Request, progress: Progress
+) -> tuple[dict[str, torch.Tensor], Details]:
+    """The tensors of a shard by their names, on the CPU, and what its exits were."""
     tensors: dict[str, torch.Tensor] = {}
     details: dict[int, tuple[int, list[float | None]]] = {}
-    for group in batches([item.samples for item in recordings], request.batch_seconds):
-        waves = [read(recordings[i].path, samples=recordings[i].samples) for i in group]
-        out = model(waves, **request.stopping)
-        for place, i in enumerate(group):
-            states = out.features[place] if request.states == "all" else out.features[place][-1]
-            tensors[str(numbers[i])] = states.to("cpu", getattr(torch, request.storage)).contiguous()
-            # JSON has no NaN: a branch that was not asked is null.
-            details[i] = (out.exit_layer[place], [None if value != value else value for value in out.entropies[place]])
-            progress.add(recordings[i].samples / SAMPLE_RATE)
-    ordered = [details[i] for i in range(len(recordings))]
+    device, storage = located(model.device), getattr(torch, request.storage)
+
+    def waves(group: list[int]) -> tuple[list[int], Sent]:
+        return group, Sent([read(recordings[i].path, samples=recordings[i].samples) for i in group], device)
+
+    def keep(made: tuple[list[int], Fetched]) -> None:
+        group, fetched = made
+        # Copies: on a GPU they make room in the pinned buffers, and the last state holds on to no other.
+        tensors.update(zip((str(numbers[i]) for i in group), map(torch.clone, fetched.arrived()), strict=True))
+
+    groups = batches([item.samples for item in recordings], request.batch_seconds)
+    with Beside(keep) as keeping, contextlib.closing(ahead(groups, waves, *reading(device))) as found:
+        for group, sent in found:
+            out = model(sent.arrived(), **request.stopping)
+            chosen = out.features if request.states == "all" else [item[-1] for item in out.features]
+            keeping.put((group, Fetched([item.to(storage) for item in chosen])))
+            for i, layer, entropies in zip(group, out.exit_layer, out.entropies, strict=True):
+                # JSON has no NaN: a branch that was not asked is null.
+                details[i] = layer, [None if value != value else value for value in entropies]
+                progress.add(recordings[i].samples / SAMPLE_RATE)
+    return tensors, [details[i] for i in range(len(recordings))]
+
+
+def _save(shard: tuple[Path, dict[str, torch.Tensor], Details]) -> None:
+    file, tensors, details = shard
     with atomic(file) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {"exits": json.dumps(ordered)})
-    return ordered
+        safetensors.torch.save_file(tensors, temporary, {"exits": json.dumps(details)})
 
 
 def read_features(folder: str | Path) -> Iterator[tuple[str, torch.Tensor, int]]:

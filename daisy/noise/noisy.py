@@ -6,6 +6,7 @@ result is an ordinary manifest, with a table of conditions, row by row, beside i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from daisy.common import audio, stage
+from daisy.common.ahead import ahead
 from daisy.common.files import write_csv
 from daisy.common.progress import Progress
 from daisy.common.seeds import generator
@@ -79,17 +81,24 @@ def make(manifest: Manifest, table: Path, settings: NoisySettings, out: Path) ->
     drawn = generator(settings.seed, "noisy").permutation(len(manifest))[: settings.recordings]
     progress = Progress(out.name, len(drawn), "recordings")
     rows, utterances = [], []
-    for index in sorted(drawn.tolist()):
+
+    def mixed(index: int) -> list[tuple[ConditionRow, np.ndarray]]:
         item = manifest.utterances[index]
         try:
-            for row, wave in versions(item, manifest.wave(index).numpy(), noises, table.parent / "audio", settings):
+            speech = manifest.wave(index).numpy()
+            return list(versions(item, speech, noises, table.parent / "audio", settings))
+        except DaisyError as error:
+            raise DaisyError(error.problem, fix=error.fix, file=error.file or manifest.root / item.path) from None
+
+    order = sorted(drawn.tolist())
+    with contextlib.closing(ahead(order, mixed, 1, 1)) as made:
+        for index, found in zip(order, made, strict=True):
+            for row, wave in found:
                 path = f"{row.id}.flac"
                 audio.write(out / "audio" / path, wave)
                 rows.append(row)
-                utterances.append(dataclasses.replace(item, id=row.id, path=path))
-        except DaisyError as error:
-            raise DaisyError(error.problem, fix=error.fix, file=error.file or manifest.root / item.path) from None
-        progress.add()
+                utterances.append(dataclasses.replace(manifest.utterances[index], id=row.id, path=path))
+            progress.add()
     columns = [field.name for field in dataclasses.fields(ConditionRow)]
     write_csv(out / "conditions.csv", columns, map(dataclasses.asdict, rows))
     write_manifest(out / "noisy.tsv", out / "audio", utterances)

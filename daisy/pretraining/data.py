@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,41 +104,6 @@ class Data:
     def _track(self, chance: np.random.Generator) -> np.ndarray:
         assert self.tracks is not None
         return self.tracks.wave(int(chance.integers(len(self.tracks)))).numpy()
-
-
-class Ahead:
-    """Batches of an order, with those that come next prepared by threads meanwhile.
-
-    Args:
-        order: Groups without end.
-        prepare: Makes the batch of a step's number, from 1, and its group.
-        done: Steps of earlier runs, whose batches nobody needs.
-        count: Batches beforehand.
-    """
-
-    def __init__(
-        self, order: Iterator[list[int]], prepare: Callable[[int, list[int]], Batch], done: int, count: int
-    ) -> None:
-        self._order, self._prepare, self._done, self._count = order, prepare, done, count
-        self._pool = ThreadPoolExecutor(max(1, count))
-        self._ready: dict[int, Future[Batch]] = {}
-
-    def __iter__(self) -> Iterator[list[int]]:
-        waiting: list[list[int]] = []
-        for step, group in enumerate(self._order, start=1):
-            if step > self._done:
-                self._ready[step] = self._pool.submit(self._prepare, step, group)
-            waiting.append(group)
-            if len(waiting) > self._count:
-                yield waiting.pop(0)
-
-    def take(self, step: int) -> Batch:
-        """The batch of a step; once."""
-        return self._ready.pop(step).result()
-
-    def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 def read_tracks(table: Path) -> Manifest:

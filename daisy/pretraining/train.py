@@ -8,6 +8,7 @@ unless it starts from a checkpoint.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from daisy.common.contents import digest
 from daisy.common.files import atomic, write_csv
 from daisy.hubert.config import HubertConfig
 from daisy.pretraining.ability import able
-from daisy.pretraining.data import Ahead, Batch, Data, read_data
+from daisy.pretraining.data import Batch, Data, read_data
 from daisy.pretraining.masked import MEASURES, Pretrainer
 from daisy.pretraining.settings import ModelSettings, TrainSettings
 from daisy.training.loop import Loop, check_finite
@@ -105,17 +106,15 @@ class Training:
         saved = Resumable(state, {"model": self.model, "optimizer": self.optimizer}, fingerprint)
         done, extra = saved.restore()
         self.history, self.window = extra.get("history", []), extra.get("window", [])
-        ahead = Ahead(self.data.order(), lambda step, group: self.data.batch(group, True, step), done, settings.ahead)
         self.model.train()
-        try:
-            Loop("pre-training", settings.steps, settings.save_every, "batch_seconds", saved).run(
-                iter(ahead),
-                lambda step, _: self.update(step, ahead.take(step)),
-                lambda: {"history": self.history, "window": self.window},
-                done,
-            )
-        finally:
-            ahead.close()
+        Loop("pre-training", settings.steps, settings.save_every, "batch_seconds", saved).run(
+            self.data.order(),
+            lambda step, group: self.data.batch(group, True, step),
+            lambda step, batch: functools.partial(self.update, step, batch),
+            lambda: {"history": self.history, "window": self.window},
+            done,
+            (settings.ahead, settings.ahead),
+        )
         return saved
 
 

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from daisy.common import stage
 from daisy.common.files import atomic, write_text
-from daisy.common.progress import Progress
 from daisy.common.seeds import generator
 from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.corpora.walk import walk
 from daisy.errors import DaisyError
-from daisy.targets.layer_frames import features
+from daisy.targets.layer_frames import frames_of, place
 from daisy.targets.settings import DumpSettings
 
 
@@ -56,13 +57,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"no utterance of {len(rank)} was drawn", file=arguments.manifest, fix="Raise targets.utterances"
         )
     part = dataclasses.replace(rank, utterances=tuple(rank.utterances[place] for place in places))
-    progress = Progress("features", part.seconds, "s of audio")
     kept: dict[int, np.ndarray] = {}
-    stream = features(part, settings.layer, arguments.checkpoint, settings.batch_seconds, settings.compute)
-    for index, frames in stream:
-        item = part.utterances[index]
-        kept[places[index]] = frames.cpu().numpy()[drawn(len(frames), settings.share, settings.seed, item.id)]
-        progress.add(item.samples / 16_000)
+
+    def keep(batch: list[int], made: list[Tensor]) -> None:
+        for index, frames in zip(batch, made, strict=True):
+            chosen = drawn(len(frames), settings.share, settings.seed, part.utterances[index].id)
+            kept[places[index]] = frames.numpy()[chosen]
+
+    run = frames_of(settings.layer, arguments.checkpoint, settings.compute)
+    walk(part, settings.batch_seconds, place(settings.layer, settings.compute), "features", run, keep)
     name = f"{arguments.manifest.stem}_{arguments.rank}_{arguments.nshard}"
     with atomic(arguments.out / f"{name}.npy") as temporary:
         np.save(temporary, np.concatenate([kept[place] for place in places]))

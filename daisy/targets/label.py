@@ -5,25 +5,26 @@ Several jobs can label a part of the manifest each; `daisy.targets.join` joins w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from daisy.common import stage
-from daisy.common.batches import batches
-from daisy.common.compute import BATCH, Compute, memory
-from daisy.common.progress import Progress
-from daisy.corpora.utterances import Manifest, read_manifest
+from daisy.common.compute import Compute
+from daisy.corpora.utterances import read_manifest
+from daisy.corpora.walk import walk
 from daisy.hubert.products import Linear
 from daisy.targets.centroids import read_centroids
+from daisy.targets.head import load_with_head
 from daisy.targets.km import write_labels
-from daisy.targets.layer_frames import features
+from daisy.targets.layer_frames import frames_of, place
 from daisy.targets.settings import LabelSettings
 
 
-def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[Tensor], Tensor]:
     """A function from (T, D) frames on `device` to (T,) indices of the nearest of `centroids` (C, D).
 
     ``|x - c|^2`` is least where ``|c|^2 - 2 x c`` is, so one matrix product finds it.
@@ -33,17 +34,15 @@ def nearest(centroids: np.ndarray, device: torch.device) -> Callable[[torch.Tens
     given = {"weight": -2 * centroids, "bias": np.square(centroids).sum(axis=1)}
     distance.load_state_dict({name: torch.from_numpy(value).to(device) for name, value in given.items()}, assign=True)
 
-    def assign(frames: torch.Tensor) -> torch.Tensor:
+    def assign(frames: Tensor) -> Tensor:
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):  # a label needs all digits
             return distance(frames).argmin(dim=1)
 
     return assign
 
 
-def head_labels(
-    manifest: Manifest, checkpoint: Path | None, batch_seconds: float, compute: Compute
-) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (index, (T,) classes) by the checkpoint's own pre-training head, over unmasked audio.
+def head_labels(path: Path | None, compute: Compute) -> Callable[[list[Tensor]], list[Tensor]]:
+    """What gives the (T,) classes of a batch's recordings by a checkpoint's own pre-training head, without masks.
 
     A class is a place in fairseq's dictionary, as in the authors' `HuBERT-Finetuning-Target`: 0 to 3 are its special
     symbols, which may win like any other class, and cluster n of the pre-training's ``.km`` is n + 4.
@@ -51,21 +50,28 @@ def head_labels(
     Raises:
         DaisyError: if the checkpoint has no such head.
     """
-    from daisy.targets.head import load_with_head
+    model, head = load_with_head(path)
+    encoder = model.to(compute.place()).encoder
 
-    model, head = load_with_head(checkpoint)
-    device = compute.place()
-    model.to(device)
-    for batch in batches([item.samples for item in manifest.utterances], batch_seconds):
-        with memory(manifest.utterances[batch[0]].id, BATCH), torch.inference_mode(), compute.autocast():
-            waves = [manifest.wave(index).to(device) for index in batch]
-            frames = model.encoder.output(waves, model.encoder.config.layers)
-            with torch.autocast(device.type, enabled=False):  # a label needs all digits
+    def run(waves: list[Tensor]) -> list[Tensor]:
+        with torch.inference_mode(), compute.autocast():
+            frames = encoder.output(waves, encoder.config.layers)
+            with torch.autocast(frames.states.device.type, enabled=False):  # a label needs all digits
                 x = frames.states.float()
-                if model.encoder.config.pre_norm:
-                    x = model.encoder.encoder.layer_norm(x)
-                best = head(x).argmax(-1)
-        yield from zip(batch, frames.packing.split(best), strict=True)
+                return frames.packing.split(
+                    head(encoder.encoder.layer_norm(x) if encoder.config.pre_norm else x).argmax(-1)
+                )
+
+    return run
+
+
+def centroid_labels(
+    centroids: Path, settings: LabelSettings, checkpoint: Path | None
+) -> Callable[[list[Tensor]], list[Tensor]]:
+    """What gives the (T,) indices of the nearest centroids for a batch's recordings."""
+    assign = nearest(read_centroids(centroids)[0], place(settings.layer, settings.compute))
+    frames = frames_of(settings.layer, checkpoint, settings.compute)
+    return lambda waves: [assign(item) for item in frames(waves)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -81,17 +87,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = stage.settings(LabelSettings, arguments.settings)
     stage.use_threads(arguments.threads)
     manifest = read_manifest(arguments.manifest).part(arguments.rank, arguments.nshard)
-    labels: dict[int, np.ndarray] = {}
     if settings.kind == "head":
-        stream = head_labels(manifest, arguments.checkpoint, settings.batch_seconds, settings.compute)
+        device, run = settings.compute.place(), head_labels(arguments.checkpoint, settings.compute)
     else:
-        assign = nearest(read_centroids(arguments.centroids)[0], settings.compute.place())
-        frames = features(manifest, settings.layer, arguments.checkpoint, settings.batch_seconds, settings.compute)
-        stream = ((index, assign(item)) for index, item in frames)
-    progress = Progress("labels", manifest.seconds, "s of audio")
-    for index, item in stream:
-        labels[index] = item.cpu().numpy()
-        progress.add(manifest.utterances[index].samples / 16_000)
+        device = place(settings.layer, settings.compute)
+        run = centroid_labels(arguments.centroids, settings, arguments.checkpoint)
+    labels: dict[int, np.ndarray] = {}
+
+    def keep(batch: list[int], made: list[Tensor]) -> None:
+        labels.update(zip(batch, (item.numpy() for item in made), strict=True))
+
+    walk(manifest, settings.batch_seconds, device, "labels", run, keep)
     write_labels(arguments.out, [labels[index] for index in range(len(manifest))])
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from daisy.common.ahead import ahead
 from daisy.common.compute import memory
 from daisy.common.progress import Progress
 from daisy.errors import DaisyError
@@ -17,6 +20,11 @@ from daisy.training.curves import Curves
 from daisy.training.notice import RESUBMIT, Notice
 from daisy.training.resume import Resumable
 from daisy.training.workers import Workers
+
+Batch = TypeVar("Batch")
+
+Values = Callable[[], tuple[Mapping[str, float], str]]
+"""Reads what a step gave, values for the curves and a note for the log; that waits for the device."""
 
 
 def check_finite(loss: float, step: int, setting: str) -> None:
@@ -44,6 +52,7 @@ class Loop:
         saved: The state on the disk.
         workers: The processes.
         curves: Folder for TensorBoard; None for none.
+        lag: Steps that are begun before the values of one are read, so that a GPU need not wait for them: 0 or 1.
     """
 
     label: str
@@ -53,21 +62,27 @@ class Loop:
     saved: Resumable
     workers: Workers = Workers()
     curves: Path | None = None
+    lag: int = 0
 
     def run(
         self,
-        batches: Iterator[list[int]],
-        update: Callable[[int, list[int]], tuple[Mapping[str, float], str]],
+        order: Iterator[list[int]],
+        read: Callable[[int, list[int]], Batch],
+        update: Callable[[int, Batch], Values],
         extra: Callable[[], Mapping[str, Any]],
         done: int,
+        reading: tuple[int, int],
     ) -> None:
         """Train from step `done` on.
 
         Args:
-            batches: Without end, the same from the first step whatever was done before.
-            update: Of a step's number and batch: does it, and gives values for the curves and a note for the log.
+            order: What is in each batch, without end, the same from the first step whatever was done before.
+            read: Of a step's number and what is in its batch: the batch. It is called ahead, in threads, and never for
+                a step that was done before.
+            update: Of a step's number and batch: does it, and gives what reads its values.
             extra: What is saved beside the parts of the state.
             done: Steps that earlier runs did.
+            reading: How many threads read, and how far ahead.
 
         Raises:
             DaisyError: if a step needs more memory than there is.
@@ -76,20 +91,39 @@ class Loop:
         progress = Progress(self.label, self.steps, "steps")
         progress.resume_at(done)
         curves = Curves(self.curves if self.workers.first else None, done)
-        with Notice() as notice, contextlib.closing(curves):
-            for step, batch in enumerate(batches, start=1):
-                if step > self.steps:
-                    return
-                if step <= done:
-                    continue
-                with memory(f"step {step}", f"{self.size}, or raise accumulate beside it"):
-                    values, note = update(step, batch)
-                curves.add(step, values)
+        begun: deque[tuple[int, Values]] = deque()
+
+        def prepared(item: tuple[int, list[int]]) -> tuple[int, Batch]:
+            with self._memory(item[0]):
+                return item[0], read(*item)
+
+        def settle(lag: int) -> None:
+            """Read the values of all steps but the last `lag`."""
+            while len(begun) > lag:
+                number, take = begun.popleft()
+                with self._memory(number):
+                    values, note = take()
+                curves.add(number, values)
+                if self.workers.first:
+                    progress.add(1, note)
+
+        steps = itertools.islice(zip(range(1, self.steps + 1), order, strict=False), done, None)
+        with (
+            Notice() as notice,
+            contextlib.closing(curves),
+            contextlib.closing(ahead(steps, prepared, *reading)) as ready,
+        ):
+            for step, batch in ready:
+                with self._memory(step):
+                    begun.append((step, update(step, batch)))
                 told = self.workers.any(notice.given)
-                if told or step % self.save_every == 0:
+                saves = told or step % self.save_every == 0
+                settle(0 if saves or step == self.steps else self.lag)
+                if saves:
                     self.saved.save(step, extra())
                 if told:
                     print(f"{self.label}: told to end; saved at step {step}, run again to go on", file=sys.stderr)
                     raise SystemExit(RESUBMIT)
-                if self.workers.first:
-                    progress.add(1, note)
+
+    def _memory(self, step: int) -> contextlib.AbstractContextManager[None]:
+        return memory(f"step {step}", f"{self.size}, or raise accumulate beside it")

@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
+
+Part = TypeVar("Part")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,54 +43,60 @@ class Workers:
 
     def backward(
         self,
-        batch: Sequence[int],
-        accumulate: int,
-        weigh: Callable[[Sequence[int]], float],
-        loss: Callable[[list[int]], tuple[Tensor, Tensor]],
+        parts: Iterable[tuple[float, Part]],
+        loss: Callable[[Part], tuple[Tensor, Tensor]],
         parameters: Iterable[Tensor],
-    ) -> tuple[float, Tensor]:
-        """Add the gradient of a batch's loss to `parameters`, in parts.
+    ) -> Tensor | None:
+        """Add the gradient of a batch's loss to `parameters`, in parts; nothing waits for the device.
 
         Args:
-            batch: Indices of the utterances.
-            accumulate: Parts per process.
-            weigh: What a part's loss is the mean of: frames, or utterances.
-            loss: The mean loss of a part, and further means that are only to be reported.
+            parts: This process's parts of the batch, see `share`, each with the share of the batch that its loss is
+                the mean of: of the frames, or of the utterances.
+            loss: The mean loss of a part, and further means (n,) that are only to be reported.
             parameters: What is trained.
 
         Returns:
-            Loss and further means of the whole batch.
+            (1 + n,) float64 what these parts have of the batch's loss and further means, for `read`; None without a
+            part.
         """
-        total = weigh(batch)
-        value = torch.zeros((), dtype=torch.float64)
-        means: Tensor | None = None
-        for part in self.share(batch, accumulate):
-            share = weigh(part) / total
+        value, means = None, None
+        for share, part in parts:
             mean, more = loss(part)
             (mean * share).backward()
-            value += mean.item() * share
-            more = more.detach().cpu() * share
-            means = more if means is None else means + more
+            own, others = mean.detach().double() * share, more.detach() * share
+            value = own if value is None else value + own
+            means = others if means is None else means + others
         if self.size > 1:
-            self._sum_gradients(parameters)
-            means = self._summed(means)
-            distributed.all_reduce(value)
-        assert means is not None
-        return float(value), means
+            self._sum_gradients([item for item in parameters if item.requires_grad])
+        return None if value is None or means is None else torch.cat([value[None], means.to(value)])
 
-    def _sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        for parameter in parameters:
-            if parameter.requires_grad:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                distributed.all_reduce(parameter.grad)
+    def read(self, own: Tensor | None, alike: Sequence[Tensor] = ()) -> list[float]:
+        """Values that were computed on a device, in one transfer.
 
-    def _summed(self, means: Tensor | None) -> Tensor:
-        """The sum over processes; one whose part of the batch was empty has none."""
-        gathered: list[Tensor | None] = [None] * self.size
-        distributed.all_gather_object(gathered, means)
-        given = [item for item in gathered if item is not None]
-        return torch.stack(given).sum(0)
+        Args:
+            own: (n,) values whose sums over the processes are wanted; None in one that has none.
+            alike: Scalars that all processes have alike.
+
+        Returns:
+            The n sums, and then the scalars.
+        """
+        scalars = [item.double().reshape(1) for item in alike]
+        values = scalars if own is None else [own.double(), *scalars]
+        numbers = torch.cat(values).tolist() if values else []
+        if self.size == 1:
+            return numbers
+        count = len(numbers) - len(alike)
+        gathered: list[list[float]] = [[]] * self.size
+        distributed.all_gather_object(gathered, numbers[:count])
+        return [*map(sum, zip(*filter(None, gathered), strict=True)), *numbers[count:]]
+
+    def _sum_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Sum them over the processes, all in one tensor, of which they are parts from then on."""
+        given = [torch.zeros_like(item) if item.grad is None else item.grad for item in parameters]
+        flat = torch.cat([item.flatten() for item in given])
+        distributed.all_reduce(flat)
+        for item, part in zip(parameters, flat.split([item.numel() for item in parameters]), strict=True):
+            item.grad = part.view_as(item)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""

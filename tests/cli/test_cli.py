@@ -116,7 +116,7 @@ def test_shards_are_filled_to_the_bound():
 
 def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert extract(tmp_path / "whole", "--layer", "3", "--states", "last") == 0
-    count, write = 0, extraction._write_shard
+    count, write = 0, extraction._extract
 
     def stop_after_one(*arguments):
         nonlocal count
@@ -125,11 +125,11 @@ def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return write(*arguments)
 
-    monkeypatch.setattr(extraction, "_write_shard", stop_after_one)
+    monkeypatch.setattr(extraction, "_extract", stop_after_one)
     assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 130
     first = tmp_path / "f/shard-00000.safetensors"
     before = first.stat().st_mtime_ns
-    monkeypatch.setattr(extraction, "_write_shard", write)
+    monkeypatch.setattr(extraction, "_extract", write)
     assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 0
     assert first.stat().st_mtime_ns == before
     for file in sorted((tmp_path / "whole").iterdir()):

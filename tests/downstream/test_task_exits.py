@@ -23,6 +23,7 @@ from daisy.downstream.train_task_exits import ExitsTrainer
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
 from daisy.features.kept import Features
+from daisy.features.measured import load_measured
 from daisy.features.seen import normalise
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.hubert.every_layer import every_layer
@@ -147,7 +148,9 @@ def test_the_loss_is_the_mean_over_heads(run):
     states, _, frames, examples = split.batch(indices)
     outputs = model.every_layer(states, frames)
     by_hand = sum(model.task.loss(output, frames, examples) for output in outputs) / LAYERS
-    torch.testing.assert_close(trainer.loss(indices, trainer.exits.of_step(indices))[0], by_hand)
+    ((share, part),) = trainer.read(1, indices)
+    assert share == 1
+    torch.testing.assert_close(trainer.loss(part), by_hand)
 
 
 def test_dev_scores_are_of_every_head(run):
@@ -173,16 +176,16 @@ def test_training_and_thresholds(speech):
     options = {f"{part}-manifest": speech / "train.tsv" for part in ("train", "dev")}
     options |= {f"{part}-states": speech / "states.npy" for part in ("train", "dev")}
     options |= {"state": speech / "state", "out": speech / "model.safetensors", "history": speech / "history.csv"}
-    options["entropies"] = speech / "entropies.npy"
+    options["entropies"] = speech / "entropies.npz"
     finished(stage("downstream.train_task_exits", settings(SID, steps=120, dev_every=60), **options))
     with open(speech / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["60", "120"] and float(rows[1]["loss"]) < float(rows[0]["loss"])
     assert float(rows[-1]["dev_accuracy"]) > 85 and not (speech / "state").exists()
-    measured = np.load(speech / "entropies.npy")
+    measured = load_measured(speech / "entropies.npz").entropies
     assert measured.shape == (6, LAYERS) and (measured > 0).all() and (measured < np.log(2)).all()
     given = {"task": "sid", "rho": [0.9, 1.1], "floor": 2}
-    finished(stage("downstream.task_thresholds", given, entropies=speech / "entropies.npy", out=speech / "exits.json"))
+    finished(stage("downstream.task_thresholds", given, entropies=speech / "entropies.npz", out=speech / "exits.json"))
     found = json.loads((speech / "exits.json").read_text())
     mean = measured.mean(0)
     assert found["mean_entropy"] == pytest.approx(mean.tolist())
@@ -191,11 +194,11 @@ def test_training_and_thresholds(speech):
         assert (scale["rho"], scale["tau"]) == (rho, pytest.approx(tau))
         exits = [next((k for k in range(2, 6) if row[k - 1] <= tau), 6) for row in measured.tolist()]
         assert scale["counts"] == [exits.count(k) for k in range(1, 7)]
-    np.save(speech / "entropies.npy", np.full((3, 6), np.nan))
+    np.savez(speech / "entropies.npz", entropies=np.full((3, 6), np.nan), frames=np.ones(3))
     line = failed(
-        stage("downstream.task_thresholds", given, entropies=speech / "entropies.npy", out=speech / "exits.json")
+        stage("downstream.task_thresholds", given, entropies=speech / "entropies.npz", out=speech / "exits.json")
     )
-    assert "entropies.npy: no entropies" in line and "Train the task's exits again" in line
+    assert "entropies.npz: no entropies" in line and "Train the task's exits again" in line
 
 
 def test_what_is_saved_reads_back(tmp_path):

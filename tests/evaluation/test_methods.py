@@ -60,9 +60,9 @@ def evaluated(request, spoken) -> tuple[str, Callable[..., dict]]:
         results = {"state": out / "state", "out": out / "model.safetensors", "history": out / "history.csv"}
         if kind == "task-ee":
             own = {"options": {name: TASKS[task][name] for name in ("stride",) if name in TASKS[task]}}
-            train_task_exits.main(arguments(shared | own, **files, **results, entropies=out / "entropies.npy"))
+            train_task_exits.main(arguments(shared | own, **files, **results, entropies=out / "entropies.npz"))
             chosen = {"task": task, "rho": [0.9, 1.0]}
-            task_thresholds.main(arguments(chosen, entropies=out / "entropies.npy", out=out / "exits.json"))
+            task_thresholds.main(arguments(chosen, entropies=out / "entropies.npz", out=out / "exits.json"))
         else:
             own = {"options": TASKS[task], "fusion": "dynamic", "method": {"kind": kind}}
             exits = measured | {"calibration": spoken / "tau.json"} if kind == "daisy" else {}

@@ -15,6 +15,7 @@ from project import ROOT
 
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
+from daisy.features.measured import load_measured
 from daisy.hubert.checkpoint import load, save, state_dict
 from daisy.workflow.efficiency import efficiency, render
 
@@ -118,7 +119,7 @@ def test_task_exits_are_trained_once_and_judged_at_every_scale(nano):
     """Thresholds are midranges of the heads' own entropies, and candidates follow from their training exits."""
     for task in ("asr", "sid"):
         folder = nano / f"downstream/{task}/seed1337/task-ee"
-        measured = np.load(folder / "entropies.npy")
+        measured = load_measured(folder / "entropies.npz").entropies
         assert len(measured) == len(table(nano / f"manifests/{task}/train.csv")) and measured.shape[1] == 12
         made = json.loads((folder / "exits.json").read_text())
         mean = measured.mean(0)
