@@ -104,11 +104,14 @@ def test_both_precisions_are_kept():
     """A model that runs in turn in both lays out its weights once for each."""
     layer, x = products.Linear(8, 8), torch.randn(2, 8)
     layer(x)
-    kept = layer._kept[torch.float32]
+    kept = layer._kept[torch.float32, False]
     with torch.autocast("cpu", torch.bfloat16):
         layer(x)
     layer(x)
-    assert layer._kept[torch.float32] is kept and set(layer._kept) == {torch.float32, torch.bfloat16}
+    assert layer._kept[torch.float32, False] is kept and {kind for kind, _ in layer._kept} == {
+        torch.float32,
+        torch.bfloat16,
+    }
 
 
 def test_gradients_flow_where_they_are_wanted():
