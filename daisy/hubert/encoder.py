@@ -131,7 +131,8 @@ class SelfAttention(Keeper, nn.Module):
     def _together(self, kind: torch.dtype) -> Product:
         """The three projections as one product."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
-        weights, biases = [part.weight for part in projections], [part.bias for part in projections]
+        weights: list[Tensor] = [part.weight for part in projections]
+        biases: list[Tensor] = [part.bias for part in projections]
         return self.kept([*weights, *biases], kind, lambda: Product(torch.cat(weights), torch.cat(biases), kind))
 
 
