@@ -246,9 +246,12 @@ class Hubert(nn.Module):
             padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
             mask = self._first_mask(samples, padded.device) if padding == "exact" else None
             features = packing.pack(self.feature_extractor(padded.to(self.dtype), mask))
+        return Frames(self.projected(features), packing)
+
+    def projected(self, features: Tensor) -> Tensor:
+        """(R, C) of the convolutions to state 0 (R, D)."""
         # Under autocast the states between the products stay in the weights' own precision.
-        states = self.post_extract_proj(self.layer_norm(features.to(self.dtype)))
-        return Frames(states.to(self.dtype), packing)
+        return self.post_extract_proj(self.layer_norm(features.to(self.dtype))).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -263,7 +266,11 @@ class Hubert(nn.Module):
 
     def before_layers(self, frames: Frames) -> Tensor:
         """(R, D): state 0 with positions added, the input of layer 1."""
-        x = frames.states + self.encoder.pos_conv(frames).to(frames.states.dtype)
+        return self.placed(frames.states, self.encoder.pos_conv(frames))
+
+    def placed(self, states: Tensor, positions: Tensor) -> Tensor:
+        """(R, D): the input of layer 1, of state 0 and what the positional convolution makes of it."""
+        x = states + positions.to(states.dtype)
         return x if self.config.pre_norm else self.encoder.layer_norm(x)
 
     def output(self, waves: Sequence[Tensor], k: int) -> Frames:

@@ -16,15 +16,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from daisy.hubert.front_end import folded
 from daisy.hubert.packing import sent
 from daisy.hubert.products import exactly
+
+Count = TypeVar("Count", int, Tensor)
 
 CHUNK = 64
 """Frames at least whose sums for the group norm are one product: a GPU has many of them at once."""
@@ -51,7 +54,7 @@ class PackedConvolution:
         rows = x.view(len(x) // self.stride, -1)
         count = len(rows) - len(self.pieces) + 1
         y = x.new_empty(len(rows), self.width)
-        y[count:] = 0  # whose windows end behind the last slot
+        y[count:].zero_()  # whose windows end behind the last slot
         sums = y[:count]
         for number, weight in enumerate(self.pieces):
             part = rows[number : number + count, : weight.shape[1]]
@@ -104,7 +107,7 @@ class PackedFrontEnd:
         """Recordings (N,) to packed frames (R, C)."""
         device = waves[0].device
         counts = [(len(wave) - self.kernel) // self.stride + 1 for wave in waves]
-        sizes = [self._size(count) for count in counts]
+        sizes = [self.size(count) for count in counts]
         parts = []
         for wave, size in zip(waves, sizes, strict=True):
             whole = wave[: size * self.stride].float()
@@ -112,14 +115,15 @@ class PackedFrontEnd:
         samples = torch.cat([*parts, parts[0].new_zeros(self.kernel)])
         x = self.frames(samples, self._slots(counts, sizes, device))
         starts = np.cumsum([0, *sizes[:-1]]) // self.hop
-        places = [start + np.arange(self._valid(len(wave))) for start, wave in zip(starts, waves, strict=True)]
+        places = [start + np.arange(self.valid(len(wave))) for start, wave in zip(starts, waves, strict=True)]
         return x.index_select(0, sent(np.concatenate(places), device))
 
-    def _size(self, count: int) -> int:
+    def size(self, count: int) -> int:
         """A slot for so many frames behind the first convolution, whose last window's samples lie in it, too."""
         return -(-(count - 1 + -(-self.kernel // self.stride)) // self.unit) * self.unit
 
-    def _valid(self, count: int) -> int:
+    def valid(self, count: Count) -> Count:
+        """How many frames so many samples give; whole numbers, or a tensor of them."""
         for kernel, stride in self.shapes:
             count = (count - kernel) // stride + 1
         return count
@@ -137,6 +141,16 @@ class PackedFrontEnd:
         for row, number, end in zip(chunks, own, np.cumsum(own), strict=True):
             row[:number] = np.arange(end - number, end)
         return Slots(sizes, sent(np.concatenate(valid), device), sent(chunks, device))
+
+    def one(self, wave: Tensor, count: Tensor) -> Tensor:
+        """All frames of one recording that is padded: samples (N,), of which `count` () are valid, to (T, C)."""
+        first = (len(wave) - self.kernel) // self.stride + 1
+        size = self.size(first)
+        whole = wave[: size * self.stride].float()
+        samples = F.pad(whole, (0, size * self.stride + self.kernel - len(whole)))
+        starts = torch.arange(0, size, self.unit, device=wave.device)
+        counted = ((count - self.kernel) // self.stride + 1 - starts).clamp(0, self.unit)
+        return self.frames(samples, Slots([size], counted, None))[: self.valid(len(wave))]
 
     def frames(self, samples: Tensor, slots: Slots) -> Tensor:
         """All frames of all slots, valid or not.
@@ -182,7 +196,7 @@ class PackedFrontEnd:
         kernel = self.kernel
         samples = windows.new_empty(len(windows) // self.unit, self.unit, kernel + 1, dtype=torch.float64)
         samples[..., :kernel] = windows.view(-1, self.unit, kernel)
-        samples[..., kernel] = 1
+        samples[..., kernel].fill_(1)
         samples.mul_((torch.arange(self.unit, device=windows.device) < slots.valid[:, None])[..., None])
         sums = torch.bmm(samples.mT, samples)
         if slots.chunks is None:

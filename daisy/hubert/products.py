@@ -120,7 +120,7 @@ class Product:
         self.kind = kind
         self.weight = weight.detach().to(kind).contiguous()
         self.bias = None if bias is None else bias.detach().to(kind)
-        self._packed = weight.device.type == "cpu" and packs(kind)
+        self._packed = weight.device.type == "cpu" and not as_a_whole(weight.device) and packs(kind)
         if self._packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
 
