@@ -22,7 +22,7 @@ from torch import Tensor
 from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import Exit
-from daisy.hubert.products import Keeper
+from daisy.hubert.products import Keeper, precision
 from daisy.hubert.static import StaticPass
 
 Play = Callable[[], None]
@@ -129,10 +129,12 @@ class Compiled:
         step: Lengths are padded to a multiple of so many samples.
         kept: Lengths whose graphs are kept; the one that was not used for longest goes first.
         ahead: Layers that are launched before the decision at a candidate is known.
+        longest: Recordings of more samples are none of its business.
     """
 
-    def __init__(self, checkpoint: Checkpoint, step: int, kept: int, ahead: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, step: int, kept: int, ahead: int, longest: int = 480_000) -> None:
         self.checkpoint, self.step, self.kept, self.ahead = checkpoint, step, kept, ahead
+        self.longest = longest
         self._known: collections.OrderedDict[
             tuple[int, torch.dtype | None], tuple[StaticPass, Recorded | Unrecorded, Answers]
         ] = collections.OrderedDict()
@@ -140,6 +142,19 @@ class Compiled:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def forget(self) -> None:
+        """Drop all graphs: the weights are others now, or elsewhere."""
+        self._known.clear()
+        self._pool = None
+
+    def serves(self, waves: Sequence[Tensor]) -> bool:
+        """Whether a batch is one recording on a GPU, of a length for which graphs pay."""
+        if len(waves) != 1 or not waves[0].is_cuda or torch.cuda.is_current_stream_capturing():
+            return False
+        with torch.no_grad():
+            able = precision(self.checkpoint.encoder.layer_norm.weight) is not None
+        return able and self.checkpoint.encoder.config.receptive_field <= len(waves[0]) <= self.longest
 
     def _of(self, samples: int) -> tuple[StaticPass, Recorded | Unrecorded, Answers]:
         """The steps for a recording of so many samples, and where their entropies come."""

@@ -58,7 +58,8 @@ class Padded(Packing):
         kernel = packed_kernel(q)
         if kernel is not None:
             return kernel(q, k, v, self.bounds, self.lengths[0])  # which leaves other frames as they come
-        return attention(q[None], k[None], v[None], self.valid[None, None, None])[0]
+        bias = torch.zeros_like(self.valid, dtype=q.dtype).masked_fill_(self.spare, float("-inf"))
+        return attention(q[None], k[None], v[None], bias[None, None, None])[0]
 
 
 class StaticPass:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from daisy.errors import DaisyError
 from daisy.hubert import products
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.hubert.encoder import Hubert
 from daisy.hubert.graphs import Compiled
 from daisy.hubert.static import StaticPass
+from daisy.library.model import Daisy
 
 LARGE = {"layer_norm_front_end": True, "conv_bias": True, "pre_norm": True, "normalize": True}
 
@@ -59,58 +61,53 @@ def test_as_the_plain_pass(model):
         np.testing.assert_allclose(steps.entropies.tolist(), exact.entropies, atol=1e-5)
 
 
-class Launches(TorchDispatchMode):
-    """Notes what torch is asked to do, and with which shapes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, list[torch.Size]]] = []
-
-    def __torch_dispatch__(self, call, types, args=(), kwargs=None):
-        self.seen.append((str(call), [x.shape for x in args if isinstance(x, torch.Tensor)]))
-        return call(*args, **(kwargs or {}))
-
-
 WAITING = (
-    "_local_scalar_dense",
-    "nonzero",
-    "masked_select",
-    "unique",
-    "where.Scalar",
-    "_pin_memory",
-    "_to_copy.device",
+    "aten::item",
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::where",
+    "aten::scalar_tensor",
+    "aten::unique",
 )
 """What a GPU would be waited for, or what would bring something to it."""
 
 
+def launches(work: Callable[[], object]) -> list[tuple[str, str]]:
+    """What torch is asked to do, and with which shapes."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
+        work()
+    return [(event.name, str(event.input_shapes)) for event in profile.events() if event.name.startswith("aten::")]
+
+
 def test_the_same_work_for_every_length_and_nothing_that_waits(model):
-    config = model.encoder.config
     steps = StaticPass(model.encoder, model.branches, model.position, 8000)
+
+    def work() -> None:
+        steps.front_end()
+        for k in range(1, model.encoder.config.layers + 1):
+            steps.layer(k)
+            steps.check(k)
+
+    work()  # lays out weights
     found = []
-    for samples in (8000, 8000, 400):  # the first lays out weights
+    for samples in (8000, 400):
         steps.give(torch.randn(samples))
-        with Launches() as launches:
-            steps.front_end()
-            for k in range(1, config.layers + 1):
-                steps.layer(k)
-                steps.check(k)
-        found.append(launches.seen)
-    assert found[1] == found[2]
-    assert not [name for name, _ in found[1] if any(word in name for word in WAITING)]
-    with Launches() as launches:
-        steps.count.item()
-    assert WAITING[0] in launches.seen[-1][0]
+        found.append(launches(work))
+    assert len(found[0]) > 100 and found[0] == found[1]
+    assert not {name for name, _ in found[0]} & set(WAITING)
+    assert WAITING[0] in {name for name, _ in launches(steps.count.item)}
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 20])
 def test_exits_are_those_of_the_plain_pass(model, ahead, waves):
     plain, compiled = EarlyExitHubert(model), Compiled(model, 8000, 2, ahead)
-    entropies = np.array([plain.all_layers([wave])[0].entropies for wave in waves[:3]])
+    waves = [waves[0][:11_000], waves[1][:16_000], waves[2][:9999]]
+    entropies = np.array([plain.all_layers([wave])[0].entropies for wave in waves])
     ordered, layers = np.sort(entropies, axis=None), set()
     for place in (0, len(ordered) // 2, 3 * len(ordered) // 4):
         tau = float(ordered[place : place + 2].mean())
         for candidates in (range(1, plain.layers + 1), [2, 4], [3]):
-            for wave in waves[:3]:
+            for wave in waves:
                 (theirs,) = plain.run([wave], candidates=candidates, tau=tau)
                 ours = compiled.run(wave, candidates=candidates, tau=tau)
                 assert ours.layer == theirs.layer
@@ -136,3 +133,27 @@ def test_few_lengths_are_kept(model, waves):
         rough = compiled.run(waves[0][:4000], candidates=[1], tau=0).states
     assert len(compiled) == 2 and 1e-5 < (rough - first).abs().max() < 0.1 * first.abs().max()
     assert math.isfinite(float(rough.sum()))
+
+
+def test_the_library_uses_it_for_one_recording(model, waves, monkeypatch):
+    """Chosen for a single recording on a GPU; elsewhere compiling changes nothing."""
+    plain, compiled = Daisy(model), Daisy(model).compile(step=0.25)
+    wave, asked = waves[0][:9000], []
+    assert torch.equal(plain([wave]).features[0], compiled([wave]).features[0])
+    assert compiled._compiled is not None and len(compiled._compiled) == 0
+
+    def serves(given: list[torch.Tensor]) -> bool:
+        asked.append(len(given))
+        return len(given) == 1
+
+    monkeypatch.setattr(compiled._compiled, "serves", serves)
+    ours, theirs = compiled([wave], layer=3), plain([wave], layer=3)
+    assert ours.exit_layer == theirs.exit_layer == [3] and asked == [1] and len(compiled._compiled) == 1
+    torch.testing.assert_close(ours.features[0], theirs.features[0], rtol=0, atol=1e-4)
+    compiled([wave], padding="formula")
+    assert asked == [1], "padding as others compute it is not theirs"
+    compiled.to(torch.device("cpu"))
+    assert len(compiled._compiled) == 0
+    for wrong in ({"step": 0}, {"lengths": 0}, {"ahead": -1}):
+        with pytest.raises(DaisyError, match="compile"):
+            plain.compile(**wrong)
