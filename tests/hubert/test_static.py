@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.hubert.encoder import Hubert
-from daisy.hubert.graphs import Compiled
+from daisy.hubert.graphs import Compiled, Recorded
 from daisy.hubert.static import StaticPass
 from daisy.library.model import Daisy
 
@@ -157,3 +158,41 @@ def test_the_library_uses_it_for_one_recording(model, waves, monkeypatch):
     for wrong in ({"step": 0}, {"lengths": 0}, {"ahead": -1}):
         with pytest.raises(DaisyError, match="compile"):
             plain.compile(**wrong)
+
+
+def test_graphs_are_recorded_in_the_order_in_which_they_are_played(model, waves, monkeypatch):
+    """With stand-ins for a GPU's graphs and streams: every step once, in one pool, after two plain passes."""
+    log: list[tuple[str, object]] = []
+
+    class Graph:
+        def capture_begin(self, *, pool, capture_error_mode):
+            log.append(("begin", pool))
+
+        def capture_end(self):
+            log.append(("end", None))
+
+        def replay(self):
+            log.append(("play", self))
+
+    class Stream:
+        def wait_stream(self, other):
+            assert isinstance(other, Stream)
+
+    stand_ins = {"CUDAGraph": Graph, "Stream": Stream, "current_stream": Stream, "synchronize": lambda: None}
+    for name, value in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    runs: list[str] = []
+    for name in ("front_end", "layer", "check"):
+        plain = getattr(StaticPass, name)
+        monkeypatch.setattr(StaticPass, name, lambda *given, plain=plain, name=name: (runs.append(name), plain(*given)))
+    steps = StaticPass(model.encoder, model.branches, model.position, 4000)
+    recorded = Recorded(steps, pool := object())
+    layers = model.encoder.config.layers
+    assert runs == 3 * ["front_end", *layers * ["layer", "check"]]
+    assert log == (1 + 2 * layers) * [("begin", pool), ("end", None)]
+    assert sum(map(bool, recorded._held)) > layers, "layouts outlive a change of weights"
+    del log[:]
+    recorded.play("front end")
+    recorded.play("layer", 2)
+    assert [what for what, _ in log] == ["play", "play"] and log[0][1] is not log[1][1]
