@@ -1,12 +1,30 @@
-"""Attention: torch's own, and one for a CPU with bfloat16, where torch's takes twice as long."""
+"""Attention: torch's own, and one for a CPU with bfloat16, where torch's takes twice as long.
+
+On a GPU never cuDNN's, which plans every shape anew (a tenth of a second). The frames of a batch stay packed there: the
+kernels that torch's own attention is made of know utterances by their bounds.
+"""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from daisy.hubert.products import packs, precision
+from daisy.hubert.products import as_a_whole, packs, precision
+
+WIDEST = 256
+"""The widest head of the kernels for packed frames, which also want a multiple of 8."""
+
+UNPLANNED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""All of torch's kinds of attention but cuDNN's."""
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+"""Queries, keys and values (R, heads, width), the utterances' bounds (B + 1,) and the longest one's frames, to the
+same as the queries."""
 
 SCORES = 2**20
 """Scores of attention at once: 2 MiB."""
@@ -20,11 +38,48 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     if mask is None and serves(q):
         return torch.stack([in_bfloat16(*one) for one in zip(q, k, v, strict=True)])
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    with sdpa_kernel(UNPLANNED) if q.is_cuda else contextlib.nullcontext():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+
+
+def packed_kernel(q: Tensor) -> Kernel | None:
+    """What attends over packed frames with queries like these (R, heads, width); None where torch has nothing.
+
+    Flash attention in half precision, and torch's memory-efficient one in float32, which flash attention lacks, and on
+    GPUs before Ampere.
+    """
+    width = q.shape[-1]
+    if not q.is_cuda or precision(q) is None or width % 8 or width > WIDEST:
+        return None
+    if q.dtype == torch.bfloat16 and torch.cuda.get_device_capability(q.device) >= (8, 0):
+        return flash if has("_flash_attention_forward") else None
+    return efficient if has("_efficient_attention_forward") else None
+
+
+def has(name: str) -> bool:
+    """Whether torch has an operation."""
+    return hasattr(torch.ops.aten, name)
+
+
+def flash(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
+    """What `torch.nn.attention.varlen.varlen_attn` calls, without what that costs at every call."""
+    given = {"cum_seq_q": bounds, "cum_seq_k": bounds, "max_q": longest, "max_k": longest}
+    options = {"dropout_p": 0.0, "is_causal": False, "return_debug_mask": False}
+    return torch.ops.aten._flash_attention_forward(query=q, key=k, value=v, **given, **options)[0]
+
+
+def efficient(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
+    """The memory-efficient kernel, which takes packed frames as a batch of one."""
+    given = {"cu_seqlens_q": bounds, "cu_seqlens_k": bounds, "max_seqlen_q": longest, "max_seqlen_k": longest}
+    options = {"bias": None, "dropout_p": 0.0, "custom_mask_type": 0}
+    called = torch.ops.aten._efficient_attention_forward
+    return called(query=q[None], key=k[None], value=v[None], **given, **options)[0][0]
 
 
 def serves(q: Tensor) -> bool:
     """Whether `in_bfloat16` is faster than torch's with queries like these: with AMX, torch's packs its operands."""
+    if as_a_whole(q.device):
+        return False
     amx = torch.cpu.get_capabilities().get("amx_bf16", False)
     return precision(q) == q.dtype == torch.bfloat16 and packs(q.dtype) and not amx
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.hubert.front_end import STRETCH
 from daisy.hubert.packing import Packing
-from daisy.hubert.products import STRETCH, Keeper, Product, Trained, precision, trains
+from daisy.hubert.products import Keeper, Product, Trained, as_a_whole, precision, trains
 
 
 class Branches(Keeper, nn.Module):
@@ -60,7 +61,7 @@ class Branches(Keeper, nn.Module):
 
         On a CPU in stretches of frames that stay in the processor's cache.
         """
-        parts = states.split(STRETCH) if states.device.type == "cpu" else (states,)
+        parts = (states,) if as_a_whole(states.device) else states.split(STRETCH)
         return packing.means(torch.cat([frame_entropy(self(k, part)) for part in parts]))
 
 
@@ -68,8 +69,11 @@ def frame_entropy(logits: Tensor) -> Tensor:
     """Entropy of softmax(logits) in nats: (..., C) to (...), in float32.
 
     With l the logits less their largest, H = log sum e^l - (sum l e^l) / (sum e^l), which takes half the passes of a
-    log-softmax. A class of probability exactly zero counts zero, as in the limit.
+    log-softmax. A class of probability exactly zero counts zero, as in the limit. A GPU at batch 1 waits for launches:
+    there the fewest count.
     """
+    if as_a_whole(logits.device):
+        return torch.special.entr(torch.softmax(logits, -1, dtype=torch.float32)).sum(-1)
     logits = logits.float()
     less = (logits - logits.amax(-1, keepdim=True)).clamp_min(torch.finfo(torch.float32).min)
     powers = less.exp()

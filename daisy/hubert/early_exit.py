@@ -21,6 +21,7 @@ from daisy.hubert.config import States
 from daisy.hubert.encoder import Padding
 from daisy.hubert.every_layer import every_layer, first_state, state_of
 from daisy.hubert.judge import Judge
+from daisy.hubert.kept_states import KeptStates
 from daisy.hubert.packing import Packing
 
 Granularity = Literal["utterance", "batch"]
@@ -34,7 +35,7 @@ class Exit:
 
     Attributes:
         layer: k, the layer at which it stopped.
-        states: (k + 1, T, D): state 0, then h_1 to h_k.
+        states: (k + 1, T, D): state 0, then h_1 to h_k. On a GPU a part of one tensor of the whole batch.
         entropies: (K,) E_k in nats; NaN where nobody was asked.
     """
 
@@ -100,7 +101,7 @@ class EarlyExitHubert:
         if len(rule.candidates) > 1 and judge is None:
             raise ValueError("several candidates need exit branches")
         frames = self.encoder.front_end(waves, padding)
-        batch = _Batch(frames.packing, self.layers)
+        batch = _Batch(frames.packing, self.layers, rule.last)
         x = self.encoder.before_layers(frames)
         batch.keep_states(first_state(states, frames, x))
         for k in range(1, rule.last + 1):
@@ -124,17 +125,16 @@ class EarlyExitHubert:
 class _Batch:
     """The utterances that are still running, and what each has gathered so far."""
 
-    def __init__(self, packing: Packing, layers: int) -> None:
+    def __init__(self, packing: Packing, layers: int, last: int) -> None:
         self.packing = packing
         self.active = list(range(len(packing.lengths)))
-        self.states: list[list[Tensor]] = [[] for _ in self.active]
+        self.states = KeptStates(packing, last + 1)
         self.entropies = [[float("nan")] * layers for _ in self.active]
         self.exits: list[Exit | None] = [None] * len(self.active)
 
     def keep_states(self, h: Tensor) -> None:
         """Give every running utterance its rows of h (R, D)."""
-        for index, states in zip(self.active, self.packing.split(h), strict=True):
-            self.states[index].append(states)
+        self.states.add(h, self.packing)
 
     def keep_entropies(self, k: int, entropy: Tensor) -> None:
         """Note E_k (B,) of the running utterances."""
@@ -162,6 +162,7 @@ class _Batch:
         self.active = [self.active[row] for row in stay]
         if not stay:
             return x
+        self.states.go_on(self.active)
         parts = self.packing.split(x)
         self.packing = Packing([self.packing.lengths[row] for row in stay], x.device)
         return torch.cat([parts[row] for row in stay])
@@ -173,4 +174,4 @@ class _Batch:
         self.active = []
 
     def _finish(self, index: int, k: int) -> None:
-        self.exits[index] = Exit(k, torch.stack(self.states[index]), self.entropies[index])
+        self.exits[index] = Exit(k, self.states.of(index), self.entropies[index])

@@ -17,8 +17,11 @@ from torch.nn import functional as F
 from daisy.errors import DaisyError
 from daisy.hubert.attention import attention
 from daisy.hubert.config import Activation, HubertConfig
+from daisy.hubert.front_end import FrontEnd
+from daisy.hubert.packed_front_end import PackedFrontEnd
 from daisy.hubert.packing import Frames, Packing
-from daisy.hubert.products import FrontEnd, Keeper, Linear, Positional, precision
+from daisy.hubert.positional import Banded, Positional
+from daisy.hubert.products import Keeper, Linear, Product, as_a_whole, precision
 
 Padding = Literal["exact", "published", "formula"]
 """How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
@@ -87,18 +90,25 @@ class FeatureExtractor(Keeper, nn.Module):
             x, mask = layer(x, mask), None
         return x.transpose(1, 2)
 
-    def one_by_one(self, waves: Sequence[Tensor]) -> Tensor | None:
+    def packed(self, waves: Sequence[Tensor]) -> Tensor | None:
         """Recordings (N,) to packed frames (R, C), each as it is alone; None where products do not serve."""
+        products = self.products(waves[0].device)
+        if products is None or isinstance(products, PackedFrontEnd):
+            return None if products is None else products(waves)
+        return torch.cat([products(wave) for wave in waves])
+
+    def products(self, device: torch.device) -> FrontEnd | PackedFrontEnd | None:
+        """The front end in products as they serve on a device; None where they do not."""
         layers = [(cast("nn.Conv1d", layer[0]), layer.norm) for layer in cast("list[ConvLayer]", self.conv_layers)]
         weights = [weight for conv, _ in layers for weight in conv.parameters()]
         kind = precision(weights[0])
         if kind is None:
             return None
-        products = self.kept(weights, kind, lambda: FrontEnd(layers, kind))
-        return torch.cat([products(wave) for wave in waves])
+        made = PackedFrontEnd if as_a_whole(device) else FrontEnd
+        return self.kept(weights, kind, lambda: made(layers, kind))
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Keeper, nn.Module):
     """Multi-head self-attention, every frame over its own utterance."""
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -110,10 +120,21 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, packing: Packing | None) -> Tensor:
         """(R, D) to (R, D)."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
-        x = x.to(precision(self.q_proj.weight) or x.dtype)  # once, not in each of them
-        q, k, v = (projection(x).unflatten(-1, (self.heads, -1)) for projection in projections)
+        kind = precision(self.q_proj.weight)
+        if kind is not None and as_a_whole(x.device):
+            q, k, v = self._together(kind)(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        else:
+            x = x.to(kind or x.dtype)  # once, not in each of them
+            q, k, v = (projection(x).unflatten(-1, (self.heads, -1)) for projection in projections)
         out = attention(q[None], k[None], v[None])[0] if packing is None else packing.attention(q, k, v)
         return self.out_proj(out.flatten(-2))
+
+    def _together(self, kind: torch.dtype) -> Product:
+        """The three projections as one product."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        weights: list[Tensor] = [part.weight for part in projections]
+        biases: list[Tensor] = [part.bias for part in projections]
+        return self.kept([*weights, *biases], kind, lambda: Product(torch.cat(weights), torch.cat(biases), kind))
 
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -166,10 +187,17 @@ class PositionalConv(Keeper, nn.Sequential):
         """(R, D)."""
         conv, packing = cast("nn.Conv1d", self[0]), frames.packing
         kind = precision(conv.weight)
-        if kind is not None:
-            products = self.kept([conv.weight], kind, lambda: Positional(conv))
-            return F.gelu(torch.cat([products(part) for part in frames.split()]))
-        return packing.pack(self.padded(packing.pad(frames.states)))
+        if kind is None:
+            return packing.pack(self.padded(packing.pad(frames.states)))
+        if as_a_whole(frames.states.device):
+            return torch.ops.aten.gelu_(self.banded(kind)(frames.states, frames.lengths))
+        products = self.kept([conv.weight], kind, lambda: Positional(conv))
+        return F.gelu(torch.cat([products(part) for part in frames.split()]))
+
+    def banded(self, kind: torch.dtype) -> Banded:
+        """The convolution as a GPU has it."""
+        conv = cast("nn.Conv1d", self[0])
+        return self.kept([conv.weight], kind, lambda: Banded(conv, kind))
 
     def padded(self, x: Tensor) -> Tensor:
         """(B, T, D) to the same, by torch's convolution."""
@@ -222,7 +250,7 @@ class Hubert(nn.Module):
             waves = [F.layer_norm(wave, wave.shape) for wave in waves]
         samples = [len(wave) for wave in waves]
         lengths = [self.config.frames(count) for count in samples]
-        features = self.feature_extractor.one_by_one(waves) if padding == "exact" else None
+        features = self.feature_extractor.packed(waves) if padding == "exact" else None
         if padding == "published":
             total, longest = max(lengths), max(samples)
             chunk = (longest - longest % total) // total
@@ -232,9 +260,12 @@ class Hubert(nn.Module):
             padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
             mask = self._first_mask(samples, padded.device) if padding == "exact" else None
             features = packing.pack(self.feature_extractor(padded.to(self.dtype), mask))
+        return Frames(self.projected(features), packing)
+
+    def projected(self, features: Tensor) -> Tensor:
+        """(R, C) of the convolutions to state 0 (R, D)."""
         # Under autocast the states between the products stay in the weights' own precision.
-        states = self.post_extract_proj(self.layer_norm(features.to(self.dtype)))
-        return Frames(states.to(self.dtype), packing)
+        return self.post_extract_proj(self.layer_norm(features.to(self.dtype))).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -249,7 +280,11 @@ class Hubert(nn.Module):
 
     def before_layers(self, frames: Frames) -> Tensor:
         """(R, D): state 0 with positions added, the input of layer 1."""
-        x = frames.states + self.encoder.pos_conv(frames).to(frames.states.dtype)
+        return self.placed(frames.states, self.encoder.pos_conv(frames))
+
+    def placed(self, states: Tensor, positions: Tensor) -> Tensor:
+        """(R, D): the input of layer 1, of state 0 and what the positional convolution makes of it."""
+        x = states + positions.to(states.dtype)
         return x if self.config.pre_norm else self.encoder.layer_norm(x)
 
     def output(self, waves: Sequence[Tensor], k: int) -> Frames:

@@ -14,6 +14,7 @@ from torch import Tensor
 from daisy.hubert.branches import Branches
 from daisy.hubert.config import Position, States
 from daisy.hubert.encoder import Hubert
+from daisy.hubert.kept_states import KeptStates
 from daisy.hubert.packing import Frames
 
 
@@ -22,7 +23,8 @@ class Layers:
     """What one utterance gives.
 
     Attributes:
-        states: (K + 1, T, D): the states 0 to K, or to the last one that was wanted.
+        states: (K + 1, T, D): the states 0 to K, or to the last one that was wanted. On a GPU a part of one tensor of
+            the whole batch.
         entropies: (K,) E_k in nats, likewise; NaN without branches.
     """
 
@@ -66,16 +68,16 @@ def every_layer(
     layers = last or encoder.config.layers
     frames = encoder.front_end(waves)
     x = encoder.before_layers(frames)
-    kept = [frames.packing.split(first_state(states, frames, x))]
-    entropies = [[float("nan")] * layers for _ in waves]
+    kept, columns = KeptStates(frames.packing, layers + 1), []
+    kept.add(first_state(states, frames, x), frames.packing)
     for k in range(1, layers + 1):
         x, inner = encoder.layer(k, x, frames.packing)
-        kept.append(frames.packing.split(state_of(states, encoder, k, x, inner).to(x.dtype)))
+        kept.add(state_of(states, encoder, k, x, inner).to(x.dtype), frames.packing)
         if branches is not None:
-            h = state_of(position, encoder, k, x, inner)
-            for row, value in zip(entropies, branches.entropy(k, h, frames.packing).tolist(), strict=True):
-                row[k - 1] = value
-    return [Layers(torch.stack(rows), row) for rows, row in zip(zip(*kept, strict=True), entropies, strict=True)]
+            columns.append(branches.entropy(k, state_of(position, encoder, k, x, inner), frames.packing))
+    # Read at the end, since a GPU is waited for when a number is read.
+    entropies = torch.stack(columns, 1).tolist() if columns else [[float("nan")] * layers for _ in waves]
+    return [Layers(kept.of(number), row) for number, row in enumerate(entropies)]
 
 
 @torch.no_grad()

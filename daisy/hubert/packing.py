@@ -9,10 +9,18 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from daisy.hubert.attention import attention
+from daisy.hubert.attention import attention, packed_kernel
+from daisy.hubert.products import as_a_whole
+
+
+def sent(values: np.ndarray | Sequence[int], device: torch.device, kind: torch.dtype = torch.int64) -> Tensor:
+    """Whole numbers on a device. A GPU gets them while it computes, and nobody waits for it."""
+    numbers = torch.as_tensor(values, dtype=kind)
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
 
 
 class Packing:
@@ -39,14 +47,19 @@ class Packing:
     @functools.cached_property
     def _counts(self) -> Tensor:
         """(B,) frames of each utterance."""
-        return torch.tensor(self.lengths, device=self.device)
+        return sent(self.lengths, self.device)
+
+    @functools.cached_property
+    def bounds(self) -> Tensor:
+        """(B + 1,) where each utterance begins among the packed frames, and where the last one ends."""
+        return sent(np.cumsum([0, *self.lengths]), self.device, torch.int32)
 
     @functools.cached_property
     def _places(self) -> Tensor:
         """(R,) places of the frames among the B x T of a padded batch."""
         longest = max(self.lengths)
-        rows = [torch.arange(length) + number * longest for number, length in enumerate(self.lengths)]
-        return torch.cat(rows).to(self.device)
+        rows = [np.arange(length) + number * longest for number, length in enumerate(self.lengths)]
+        return sent(np.concatenate(rows), self.device)
 
     def split(self, x: Tensor) -> list[Tensor]:
         """(R, ...) to one (T, ...) per utterance."""
@@ -72,9 +85,13 @@ class Packing:
     def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Every frame's attention over its own utterance: (R, heads, width) thrice to the same.
 
-        On a CPU utterance by utterance, which wastes nothing; elsewhere in one call on a padded batch.
+        On a CPU utterance by utterance, which wastes nothing; on a GPU in one call, by a kernel for packed frames where
+        torch has one, and on a padded batch elsewhere.
         """
-        if not self.even and q.device.type == "cpu":
+        kernel = packed_kernel(q)
+        if kernel is not None:
+            return kernel(q, k, v, self.bounds, max(self.lengths))
+        if not self.even and not as_a_whole(q.device) and q.device.type == "cpu":
             parts = zip(*(self.split(x) for x in (q, k, v)), strict=True)
             return torch.cat([attention(*(x[None] for x in part))[0] for part in parts])
         return self.pack(self.attention_padded(q, k, v))

@@ -1,22 +1,21 @@
-"""HuBERT's products on a CPU: the same sums as torch's modules, laid out for speed, in float32 or bfloat16.
+"""HuBERT's products: the same sums as torch's modules, laid out for speed, in float32 or bfloat16, with no gradient.
 
-One recording at a time and channels last, so that a product's rows are frames where they lie in memory, nothing is
-padded, and an utterance gets what it gets alone. Five savings, all exact but for rounding:
+On every device HuBERT is matrix products. What differs is what a processor is quick at, so that there are two ways:
 
-- Frames pass the first two convolutions, the costliest, in stretches that stay in the processor's cache. That needs the
-  first group norm's statistics beforehand: its convolution is linear, so they follow from the mean and the covariance
-  of the samples under the kernel.
-- In float32, a convolution of kernel 3 and stride 2 is one tap on odd frames and two on even ones. Of those two,
-  minimal filtering (Winograd, 1980: F(2, 2)) makes two outputs with three products in place of four.
-- All products are oneDNN's, which knows more processors than torch's default, and weights lie in its own layout, as
-  torch's compiler has them. GELU is applied while a product's result is in the cache.
-- The positional convolution, 128 taps long, is a product per frequency (overlap-save).
-- In bfloat16 weights are rounded once, not at every call; the samples, the norms, the sums of the residual branches and
-  the positional convolution stay in float32.
+- On a CPU recordings pass one by one, in stretches that stay in the processor's cache (`daisy.hubert.front_end`,
+  `daisy.hubert.positional.Positional`), and an utterance gets what it gets alone.
+- On a GPU a batch passes as a whole, one recording below the other, in few large products that need no plan for a new
+  shape (`daisy.hubert.packed_front_end`, `daisy.hubert.positional.Banded`, `daisy.hubert.attention`).
+
+Savings of both: weights are laid out once, and in bfloat16 rounded once, not at every call; the samples, the norms and
+the sums of the residual branches stay in float32. On a CPU all products are oneDNN's, which knows more processors than
+torch's default, weights lie in its own layout, as torch's compiler has them, and GELU is applied while a product's
+result is in the cache.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -24,6 +23,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 T = TypeVar("T")
 
@@ -33,41 +33,66 @@ T = TypeVar("T")
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(_name, "128")
 
-STRETCH = 512
-"""Output frames at once for each core: 512 of 512 channels are 1 MiB, half of what its second cache often holds."""
-
-STEP = 64
-"""The last stretch has a multiple of so many frames, the first of them computed twice: code for it is then known."""
-
-BLOCK = 256
-"""Frames of a block of the positional convolution, of which those but the kernel's length are new."""
+_ways = {"cpu": "one by one", "cuda": "as a whole"}
+_steps = 0
 
 
 def precision(weight: Tensor) -> torch.dtype | None:
     """The precision in which these routines stand in for torch's with this weight; None where they do not.
 
-    That of the weight, or bfloat16 under torch's autocast. They let no gradient through.
+    That of the weight, or bfloat16 under torch's autocast, on a CPU and on a GPU (`as_a_whole` says in which way). They
+    let no gradient through.
     """
-    kinds = (torch.float32, torch.bfloat16)
-    if weight.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    device, kinds = weight.device.type, (torch.float32, torch.bfloat16)
+    if device not in _ways or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
-    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+    kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     return kind if kind in kinds and weight.dtype in kinds else None
 
 
-class Keeper:
-    """A part of a module that keeps what it laid out of its weights until they change."""
+def as_a_whole(device: torch.device) -> bool:
+    """Whether these routines pass a batch as a whole on a device, as on a GPU, and not recording by recording."""
+    return _ways.get(device.type) == "as a whole"
 
-    _kept: Mapping[torch.dtype, tuple[list[tuple[Tensor, int]], object]] = {}
+
+@contextlib.contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Let a CPU, too, pass batches as a whole: slower there, and the same but for rounding; for tests and traces."""
+    before = _ways["cpu"]
+    _ways["cpu"] = "as a whole"
+    try:
+        yield
+    finally:
+        _ways["cpu"] = before
+
+
+def _note_step(*_: Any) -> None:
+    global _steps
+    _steps += 1
+
+
+# torch's fused optimizers leave no mark on the weights that they change.
+register_optimizer_step_post_hook(_note_step)
+
+
+class Keeper:
+    """A part of a module that keeps what it laid out of its weights until they change.
+
+    Changes are seen by where a weight lies, by torch's count of what was written to it, and, if it learns, by the steps
+    that any optimizer took. What is written through `weight.data` leaves no mark: write to the weight under `no_grad`.
+    """
+
+    _kept: Mapping[tuple[torch.dtype, bool], tuple[list[Tensor], list[tuple[int, int, int]], object]] = {}
 
     def kept(self, weights: Sequence[Tensor], kind: torch.dtype, lay_out: Callable[[], T]) -> T:
         """What `lay_out` made of `weights` for a precision; made again when one is another, or was written to."""
-        state = [(weight.detach(), -1 if weight.is_inference() else weight._version) for weight in weights]
-        known = self._kept.get(kind)
-        if known is None or [*map(_place, known[0])] != [*map(_place, state)]:
-            known = state, lay_out()  # the weights are held, so that no others can come to lie in their place
-            self._kept = {**self._kept, kind: known}
-        return cast("T", known[1])
+        use, marks = (kind, as_a_whole(weights[0].device)), [_mark(weight) for weight in weights]
+        known = self._kept.get(use)
+        if known is None or known[1] != marks:
+            held = [weight.detach() for weight in weights]  # so that no others can come to lie in their place
+            known = held, marks, lay_out()
+            self._kept = {**self._kept, use: known}
+        return cast("T", known[2])
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:  # what `to` and its kin call
         self._kept = {}
@@ -77,9 +102,9 @@ class Keeper:
         return {**self.__dict__, "_kept": {}}
 
 
-def _place(state: tuple[Tensor, int]) -> tuple[int, int]:
-    weight, version = state
-    return weight.data_ptr(), version
+def _mark(weight: Tensor) -> tuple[int, int, int]:
+    version = -1 if weight.is_inference() else weight._version
+    return weight.data_ptr(), version, _steps if weight.requires_grad else -1
 
 
 class Product:
@@ -95,7 +120,7 @@ class Product:
         self.kind = kind
         self.weight = weight.detach().to(kind).contiguous()
         self.bias = None if bias is None else bias.detach().to(kind)
-        self._packed = packs(kind)
+        self._packed = weight.device.type == "cpu" and not as_a_whole(weight.device) and packs(kind)
         if self._packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
 
@@ -104,9 +129,16 @@ class Product:
         x = x.to(self.kind)
         if self._packed:
             return _product(x, self.weight, self.bias, gelu)
-        with torch.autocast("cpu", enabled=False):
+        with exactly(x):
             y = F.linear(x, self.weight, self.bias)
-        return F.gelu(y) if gelu else y
+        return torch.ops.aten.gelu_(y) if gelu else y
+
+
+def exactly(x: Tensor) -> contextlib.AbstractContextManager[None]:
+    """A context in which torch computes with tensors like x in their own precision, whatever autocast says."""
+    device = x.device.type
+    idle = not torch.is_autocast_enabled(device) or torch.get_autocast_dtype(device) == x.dtype
+    return contextlib.nullcontext() if idle else torch.autocast(device, enabled=False)  # which takes microseconds
 
 
 def packs(kind: torch.dtype) -> bool:
@@ -119,7 +151,8 @@ def packs(kind: torch.dtype) -> bool:
 def trains(weight: Tensor) -> bool:
     """Whether `Trained` stands in for torch's own products with these weights: on a CPU in float32."""
     with torch.no_grad():
-        return precision(weight) == weight.dtype == torch.float32 and packs(weight.dtype)
+        float32 = precision(weight) == weight.dtype == torch.float32
+    return float32 and weight.device.type == "cpu" and packs(weight.dtype)
 
 
 class Trained(torch.autograd.Function):
@@ -159,138 +192,3 @@ class Linear(Keeper, nn.Linear):
             return F.gelu(y) if gelu else y
         product = self.kept([self.weight, self.bias], kind, lambda: Product(self.weight, self.bias, kind))
         return product(x.flatten(0, -2), gelu).unflatten(0, x.shape[:-1])
-
-
-class Convolution:
-    """One convolution over time with what follows it, its weights laid out for products.
-
-    Args:
-        conv: The convolution.
-        norm: Layer norm of every frame, if any.
-        kind: The precision.
-    """
-
-    def __init__(self, conv: nn.Conv1d, norm: nn.LayerNorm | None, kind: torch.dtype) -> None:
-        (self.kernel,), (self.stride,) = conv.kernel_size, conv.stride
-        self.bias, self.norm, self.width = conv.bias, norm, conv.out_channels
-        self.filtered = (self.kernel, self.stride) == (3, 2) and kind == torch.float32
-        taps = conv.weight.detach().permute(2, 1, 0)
-        if self.filtered:
-            self.parts = [Product(tap.T, None, kind) for tap in (*taps, taps[0] + taps[2])]
-        else:
-            self.product = Product(taps.reshape(-1, self.width).T, conv.bias, kind)
-
-    def frames(self, count: int) -> int:
-        """How many frames come out of `count`."""
-        return (count - self.kernel) // self.stride + 1
-
-    def stretches(self, count: int) -> Iterator[tuple[slice, slice]]:
-        """Pairs of stretches, of the frames that go in and of those that come out."""
-        total, size = self.frames(count), STRETCH * torch.get_num_threads()
-        for begin in range(0, total, size):
-            end = min(total, begin + size)
-            begin = max(0, end - -(-(end - begin) // STEP) * STEP)
-            yield slice(begin * self.stride, (end - 1) * self.stride + self.kernel), slice(begin, end)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(T, C) to (T', C'), normed and activated."""
-        if not self.filtered:
-            y = self.product(self._windows(x), gelu=self.norm is None)
-            return y if self.norm is None else activated(y, self.norm)
-        y = self._filter(x)
-        return activated(y if self.bias is None else y.add_(self.bias), self.norm)
-
-    def _windows(self, x: Tensor) -> Tensor:
-        count = self.frames(len(x))
-        if self.kernel == self.stride:
-            return x[: count * self.kernel].reshape(count, -1)
-        return x.unfold(0, self.kernel, self.stride).transpose(1, 2).reshape(count, -1)
-
-    def _filter(self, x: Tensor) -> Tensor:
-        first, middle, last, both = self.parts
-        count = self.frames(len(x))
-        even, pairs = x[::2], count // 2
-        y = middle(x[1 : 2 * count : 2])
-        one, two = y[0 : 2 * pairs : 2], y[1 : 2 * pairs : 2]
-        left, centre, right = (even[place : place + 2 * pairs - 1 : 2] for place in range(3))
-        shared = both(centre)
-        one.add_(shared).add_(first(left - centre))
-        two.add_(shared).add_(last(right - centre))
-        if count % 2:
-            y[-1:] += first(even[count - 1 : count]) + last(even[count : count + 1])
-        return y
-
-
-def activated(y: Tensor, norm: nn.LayerNorm | None) -> Tensor:
-    """What follows a convolution's sums."""
-    return F.gelu(y if norm is None else norm(y.to(norm.weight.dtype)))
-
-
-class FrontEnd:
-    """The whole convolutional front end, for one recording at a time."""
-
-    def __init__(self, layers: list[tuple[nn.Conv1d, nn.GroupNorm | nn.LayerNorm | None]], kind: torch.dtype) -> None:
-        (self.conv, norm), *rest = layers
-        self.kind = kind
-        self.group = norm if isinstance(norm, nn.GroupNorm) else None
-        self.norm = norm if isinstance(norm, nn.LayerNorm) else None
-        self.rest = [Convolution(conv, norm if isinstance(norm, nn.LayerNorm) else None, kind) for conv, norm in rest]
-
-    def __call__(self, wave: Tensor) -> Tensor:
-        """(N,) to (T, C)."""
-        (kernel,), (stride,) = self.conv.kernel_size, self.conv.stride
-        windows = wave.float().unfold(0, kernel, stride)
-        product = Product(*self._normed(windows), torch.float32)  # bfloat16 would round the samples
-
-        def frames(part: slice) -> Tensor:
-            y = product(windows[part], gelu=self.norm is None)
-            return (y if self.norm is None else activated(y, self.norm)).to(self.kind)
-
-        given: Callable[[slice], Tensor] = frames
-        count = len(windows)
-        for layer in self.rest:
-            y = wave.new_empty(layer.frames(count), layer.width, dtype=self.kind)
-            for inside, outside in layer.stretches(count):
-                y[outside] = layer(given(inside))
-            given, count = y.__getitem__, len(y)
-        return given(slice(None))
-
-    def _normed(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the first convolution with its group norm in them."""
-        weight = self.conv.weight.detach().flatten(1).float()
-        if self.group is None:
-            return weight, None if self.conv.bias is None else self.conv.bias.float()
-        samples = windows.double()  # a sum over many thousand frames needs the digits
-        mean = samples.mean(0)
-        samples = samples - mean
-        covariance = samples.T @ samples / len(samples)
-        exact = weight.double()
-        variance = ((exact @ covariance) * exact).sum(1)
-        scale = self.group.weight.double() * torch.rsqrt(variance + self.group.eps)
-        # The convolution's own bias is part of the mean that the norm takes away.
-        bias = self.group.bias.double() - (exact @ mean) * scale
-        return (exact * scale[:, None]).float(), bias.float()
-
-
-class Positional:
-    """The positional convolution by overlap-save, for one utterance, in float32."""
-
-    def __init__(self, conv: nn.Conv1d) -> None:
-        (self.kernel,), (self.padding,) = conv.kernel_size, cast("tuple[int]", conv.padding)
-        self.groups, self.bias = conv.groups, conv.bias
-        self.size = max(BLOCK, 2 * self.kernel)
-        # torch's convolution is a correlation; as a convolution its kernel is turned round.
-        turned = conv.weight.detach().float().flip(-1).view(self.groups, -1, *conv.weight.shape[1:])
-        self.weight = torch.fft.rfft(turned, self.size).permute(3, 0, 1, 2).contiguous()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(T, D) to (T, D)."""
-        time, dim = x.shape
-        step = self.size - self.kernel + 1
-        blocks = -(-time // step)
-        padded = F.pad(x.float().T, (self.padding, blocks * step + self.kernel - 1 - time - self.padding))
-        pieces = torch.fft.rfft(padded.unfold(1, self.size, step))  # (D, blocks, frequencies)
-        pieces = pieces.view(self.groups, dim // self.groups, blocks, -1).permute(3, 0, 1, 2)
-        made = (self.weight @ pieces).permute(1, 2, 3, 0).reshape(dim, blocks, -1)
-        y = torch.fft.irfft(made, self.size)[..., self.kernel - 1 :].reshape(dim, -1)[:, :time].T
-        return y if self.bias is None else y + self.bias

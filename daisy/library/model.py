@@ -25,6 +25,10 @@ from daisy.hubert import checkpoint as checkpoints
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
 from daisy.hubert.encoder import Padding
+from daisy.hubert.graphs import Compiled
+
+RATE = 16_000
+"""Samples in a second."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Daisy:
     def __init__(self, checkpoint: checkpoints.Checkpoint) -> None:
         self.checkpoint = checkpoint
         self._upstream = EarlyExitHubert(checkpoint)
+        self._compiled: Compiled | None = None
 
     @property
     def config(self) -> HubertConfig:
@@ -99,6 +104,36 @@ class Daisy:
         if device is not None:
             check_device(device)
         self.checkpoint.to(device, dtype)
+        if self._compiled is not None:
+            self._compiled.forget()
+        return self
+
+    def compile(self, *, step: float = 0.5, lengths: int = 32, longest: float = 30.0, ahead: int = 1) -> Daisy:
+        """Make calls with one recording fast on a GPU, whose launches then are recorded once per length.
+
+        It concerns calls with a single waveform and exact padding; others, and all on a CPU, stay as they are. What a
+        call gets is the same but for rounding. The first recording of a length takes a second or so. Weights must not
+        change afterwards, except by `to`; after any other change, compile again.
+
+        Args:
+            step: Lengths are padded to a multiple of so many seconds, exactly by masks.
+            lengths: Of so many padded lengths the records are kept, some 50 MB each for HuBERT Base and 10 s.
+            longest: Longer recordings, in seconds, pass as ever: there a GPU has enough to do.
+            ahead: Layers that are launched before the decision at a candidate is known. With 0 the GPU waits at each
+                candidate; with 1 an utterance that stops has cost one layer more.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            DaisyError: if a number makes no sense.
+        """
+        if min(step, lengths, longest) <= 0 or ahead < 0:
+            raise DaisyError(
+                f"compile(step={step}, lengths={lengths}, longest={longest}, ahead={ahead})",
+                fix="Pass positive numbers, and for ahead 0 or more",
+            )
+        self._compiled = Compiled(self.checkpoint, max(1, round(step * RATE)), lengths, ahead, round(longest * RATE))
         return self
 
     @torch.no_grad()
@@ -141,6 +176,8 @@ class Daisy:
         waves = self._checked(waveforms)
         if not waves:
             return Output([], [], [])
+        if self._compiled is not None and padding == "exact" and self._compiled.serves(waves):
+            return _output([self._compiled.run(waves[0], candidates=candidates, tau=tau)])
         items = self._upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
         return _output(items)
 

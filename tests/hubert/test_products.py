@@ -100,15 +100,43 @@ def test_changed_weights_are_noticed(monkeypatch):
     assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
 
 
+@pytest.mark.parametrize("options", [{"fused": True}, {"foreach": True}, {"foreach": False}])
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_a_model_that_learns_is_not_taken_for_its_past(kind, options):
+    """Between two steps it is evaluated; torch's fused optimizers leave no mark on what they change."""
+    layer, branches, x = products.Linear(8, 8), Branches(2, 4, 8), torch.randn(3, 8)
+    branches.reset(torch.Generator().manual_seed(0))
+    optimizer = kind([*layer.parameters(), *branches.parameters()], lr=0.1, **options)
+    for _ in range(3):
+        torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
+        torch.testing.assert_close(branches(2, x), x @ branches.weight[1].T + branches.bias[1])
+        with torch.enable_grad():
+            (layer(x).square().sum() + branches.logits(x.expand(2, 3, 8)).square().sum()).backward()
+        optimizer.step()
+
+
+def test_what_does_not_learn_is_kept_while_another_does():
+    layer, other, x = products.Linear(8, 8).requires_grad_(False), torch.nn.Parameter(torch.ones(1)), torch.randn(2, 8)
+    layer(x)
+    ((_, _, kept),) = layer._kept.values()
+    other.grad = torch.ones(1)
+    torch.optim.SGD([other], lr=0.1).step()
+    layer(x)
+    assert next(iter(layer._kept.values()))[2] is kept
+
+
 def test_both_precisions_are_kept():
     """A model that runs in turn in both lays out its weights once for each."""
     layer, x = products.Linear(8, 8), torch.randn(2, 8)
     layer(x)
-    kept = layer._kept[torch.float32]
+    kept = layer._kept[torch.float32, False]
     with torch.autocast("cpu", torch.bfloat16):
         layer(x)
     layer(x)
-    assert layer._kept[torch.float32] is kept and set(layer._kept) == {torch.float32, torch.bfloat16}
+    assert layer._kept[torch.float32, False] is kept and {kind for kind, _ in layer._kept} == {
+        torch.float32,
+        torch.bfloat16,
+    }
 
 
 def test_gradients_flow_where_they_are_wanted():
