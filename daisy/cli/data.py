@@ -133,7 +133,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _rendered(item: dict[str, Any]) -> str:
     """What was found of a corpus of the user's own, for people."""
     faults = [f"{fault['problem']}. {fault['fix']}." for fault in item["faults"]]
-    state = f"{len(faults):,} faults" if faults else "whole"
+    state = f"{len(faults):,} fault{'s' * (len(faults) != 1)}" if faults else "whole"
     name = item["folder"] if item["name"] == item["folder"] else f"{item['name']} ({item['folder']})"
     lines = [f"{name}: {state}, {item['summary']}", *(f"  {note}" for note in item["notes"])]
     lines += [f"  - {fault}" for fault in [*faults[:_SHOWN], *([item["unfit"]] if item["unfit"] else [])]]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from daisy.errors import DaisyError
 
-DELIMITERS = ",;\t|"
+DELIMITERS = "\t|;,"
+"""What separates cells, the more telling first: a text holds commas for other reasons."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "utt_id", "utterance_id", "utterance", "key"),
@@ -188,10 +189,10 @@ def _delimiter(text: str) -> str:
     """What separates the cells: whatever gives the most columns that are known, or else equally many in every row."""
     lines = [line for line in split_lines(text)[:20] if line.strip()]
 
-    def merit(delimiter: str) -> tuple[int, int]:
+    def merit(delimiter: str) -> tuple[int, bool]:
         header = next(csv.reader(lines[:1], delimiter=delimiter), [])
         counts = {line.count(delimiter) for line in lines}
-        return len({canonical(name) for name in header} & set(NAMES)), min(counts) if len(counts) == 1 else 0
+        return len({canonical(name) for name in header} & set(NAMES)), len(counts) == 1 and counts != {0}
 
     return max(DELIMITERS, key=merit) if lines else ","
 

@@ -132,7 +132,7 @@ def bring(root: Path, out: Path, options: Options) -> Brought:
         entry = ids[name]
         text = text_of(entry.text, options.letters_only)
         if text != one_line(entry.text):
-            found.notes.add("texts are changed: capital letters become small, and so on", name)
+            found.notes.add("texts are taken in lower case" + " and without punctuation" * options.letters_only, name)
         source = folder.inside(entry.path)
         recordings.append(Recording(name, samples, entry.speaker or "", text, entry.split or "", source))
     recordings, lacking = people.drawn(recordings, options.splits)

@@ -115,8 +115,9 @@ class Folder:
             The file; None if there is none, or several could be meant.
         """
         given = name.strip().replace("\\", "/")
-        for path in (Path(given).expanduser(), beside / given, self.root / given):
-            if path.is_absolute() and path.is_file():
+        places = (beside / given, self.root / given) if given else ()  # an absolute path stays as it is
+        for path in places:
+            if path.is_file():
                 return path
         parts = [same(part) for part in given.split("/") if part not in ("", ".")]
         candidates = self._audio.get(parts[-1], []) if parts else []
