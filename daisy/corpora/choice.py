@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from daisy.common.audio import SAMPLE_RATE
 from daisy.corpora.faults import some
@@ -47,26 +47,30 @@ def choose(parts: dict[str, list[Recording]], settings: ManifestsSettings) -> di
     }
 
 
-def reasons(
-    items: Sequence[Recording], chosen: Sequence[Recording], settings: ManifestsSettings
-) -> Iterator[tuple[Recording, str]]:
-    """Every recording of a part that is not among the chosen, and why."""
-    used = {item.id for item in chosen}
-    for item in sorted(items, key=lambda item: item.id):
-        if item.id in used:
-            continue
-        if settings.max_seconds and item.samples > settings.max_seconds * SAMPLE_RATE:
-            yield item, f"longer than {settings.max_seconds:g} s"
-        elif settings.transcribed and not item.text:
-            yield item, "without a text"
-        else:
-            yield item, f"of speakers with under {settings.min_recordings}, or none in some split"
+def left_out(
+    parts: dict[str, list[Recording]], chosen: dict[str, list[Recording]], settings: ManifestsSettings
+) -> dict[str, list[tuple[Recording, str]]]:
+    """Of every part the recordings that are not chosen, and why."""
+    speakers = known_speakers(parts, settings.min_recordings) if settings.min_recordings else None
+
+    def why(item: Recording) -> str:
+        if speakers is not None and item.speaker not in speakers:
+            return f"of speakers with under {settings.min_recordings}, or none in some split"
+        if settings.transcribed and not item.text:
+            return "without a text"
+        return f"longer than {settings.max_seconds:g} s"
+
+    used = {item.id for items in chosen.values() for item in items}
+    return {
+        part: [(item, why(item)) for item in sorted(items, key=lambda item: item.id) if item.id not in used]
+        for part, items in parts.items()
+    }
 
 
-def told(left_out: Sequence[tuple[Recording, str]]) -> str:
+def told(unused: Sequence[tuple[Recording, str]]) -> str:
     """How many recordings are left out for each reason, with names; of speakers the speakers'."""
     by_reason: dict[str, list[Recording]] = collections.defaultdict(list)
-    for item, reason in left_out:
+    for item, reason in unused:
         by_reason[reason].append(item)
     parts = []
     for reason, items in by_reason.items():
@@ -74,7 +78,7 @@ def told(left_out: Sequence[tuple[Recording, str]]) -> str:
         parts.append(
             f"{len(items)} {reason}: {some(speakers if 'speakers' in reason else [item.id for item in items])}"
         )
-    return f", {len(left_out)} left out ({'; '.join(parts)})" if left_out else ""
+    return f", {len(unused)} left out ({'; '.join(parts)})" if unused else ""
 
 
 def missing(recordings: Sequence[Recording], chosen: dict[str, list[Recording]], settings: ManifestsSettings) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from daisy.common import stage
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import write_csv
-from daisy.corpora.choice import choose, reasons, told
+from daisy.corpora.choice import choose, left_out, told
 from daisy.corpora.partition import PARTS, partition
 from daisy.corpora.settings import ManifestsSettings
 from daisy.corpora.table import Recording, read_table
@@ -49,14 +49,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     except DaisyError as error:
         raise DaisyError(error.problem, file=error.file or arguments.corpus, fix=error.fix) from None
     audio = arguments.corpus.parent / "audio"
-    rows, left_out = [], []
+    unused = left_out(parts, chosen, settings)
+    rows, listed = [], []
     for part in PARTS:
         write_manifest(arguments.out / f"{part}.tsv", audio, [utterance(item) for item in chosen[part]])
-        rest = list(reasons(parts[part], chosen[part], settings))
-        rows.append(summary(settings.task, part, chosen[part], len(rest)))
-        left_out += [{"id": item.id, "speaker": item.speaker, "split": part, "reason": why} for item, why in rest]
-        print(f"{settings.task} {part}: {len(chosen[part])} recordings{told(rest)}")
-    write_csv(arguments.summary.with_name("left_out.csv"), ("id", "speaker", "split", "reason"), left_out)
+        rows.append(summary(settings.task, part, chosen[part], len(unused[part])))
+        listed += [{"id": item.id, "speaker": item.speaker, "split": part, "reason": why} for item, why in unused[part]]
+        print(f"{settings.task} {part}: {len(chosen[part])} recordings{told(unused[part])}")
+    write_csv(arguments.summary.with_name("left_out.csv"), ("id", "speaker", "split", "reason"), listed)
     write_csv(arguments.summary, list(rows[0]), rows)
 
 

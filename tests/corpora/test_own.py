@@ -83,7 +83,9 @@ def test_every_case_has_an_outcome():
 def test_what_is_not_in_doubt_is_read(tmp_path, audio, name, told):
     found = placed(tmp_path, audio, (CASES / f"{name}.csv").read_bytes())
     assert not found.faults and sorted(item.id for item in found.recordings) == IDS
-    assert {(item.samples, item.text in ("turn on the light", "turn on")) for item in found.recordings} == {(8000, True)}
+    assert {(item.samples, item.text in ("turn on the light", "turn on")) for item in found.recordings} == {
+        (8000, True)
+    }
     assert {item.speaker for item in found.recordings} == {"ann", "bob", "cé"}
     lines = found.notes.lines()
     assert (told in lines[0] and len(lines) == 1) if told else not lines
