@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    from daisy.corpora.faults import shown
     from daisy.corpora.incoming.bring import Options, bring
     from daisy.corpora.settings import Splits
 
@@ -79,12 +80,13 @@ def _import(arguments: argparse.Namespace) -> int:
     print(f"{arguments.folder}: {made.layout}")
     print("\n".join(f"  {line}" for line in made.notes.lines()), end="\n" if made.notes.kinds else "")
     for fault in made.faults[:_SHOWN]:
-        print(f"  - {fault.problem}. {fault.fix}.", file=sys.stderr)
+        print(f"  - {shown(fault.problem)}. {fault.fix}.", file=sys.stderr)
     if len(made.faults) > _SHOWN:
         print(f"  - and {len(made.faults) - _SHOWN:,} more (--json lists all)", file=sys.stderr)
     if not made.written:
+        faults = f"{len(made.faults):,} fault{'s' * (len(made.faults) != 1)}"
         raise DaisyError(
-            f"{len(made.faults):,} faults, and {len(made.recordings):,} recordings that are fine",
+            f"{faults}, and {len(made.recordings):,} recordings are fine",
             file=arguments.folder,
             fix="Mend them and run this again, which keeps what is done, or leave them out with --skip-bad",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 
@@ -41,13 +42,18 @@ class Notes:
 
     def lines(self) -> list[str]:
         """One line for every kind, with the number of names and the first of them."""
-        return [f"{len(names):,} {what}: {some(names)}" if names else what for what, names in self.kinds.items()]
+        return [f"{what}: {len(names):,} ({some(names)})" if names else what for what, names in self.kinds.items()]
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
     """The first names of a list, and how many more there are."""
     more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(shown, names[:most])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def shown(text: str) -> str:
+    """A text on one line, whatever is in it."""
+    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", lambda match: repr(match[0])[1:-1], text)
 
 
 def grouped(faults: Iterable[Fault]) -> Iterator[tuple[Fault, str]]:
@@ -58,7 +64,7 @@ def grouped(faults: Iterable[Fault]) -> Iterator[tuple[Fault, str]]:
     for first, *others in groups.values():
         names = list(dict.fromkeys(item.name for item in others))
         more = f" (and {len(others):,} more: {some(names)})" if others else ""
-        yield first, f"{first.problem}{more}"
+        yield first, f"{shown(first.problem)}{more}"
 
 
 def lines(faults: Iterable[Fault]) -> list[str]:

@@ -67,9 +67,8 @@ def test_every_format_and_rate_with_texts_beside(tmp_path):
     for number, (ending, (rate, channels, options)) in enumerate(FORMATS.items()):
         for who in ("Ann Smith", "Zoé"):
             path = put(folder / who / f"été {number}.{ending}", rate, channels, **options)
-            path.with_suffix(".txt").write_text(
-                f"Turn ON\nthe n°{number}", encoding="latin-1" if number % 2 else "utf8"
-            )
+            encoding = "latin-1" if number % 2 else "utf-8"
+            path.with_suffix(".txt").write_text(f"Turn ON\nthe n°{number}", encoding=encoding)
     (folder / "Zoé/._été 1.wav").write_bytes(b"what a Mac leaves")
     made = brought(folder)
     assert made.written and not made.faults and len(made.recordings) == 2 * len(FORMATS)
@@ -109,7 +108,7 @@ def test_kaldi(tmp_path):
     assert made.layout.startswith("Kaldi") and made.written
     assert told(made)[:2] == [("dev-a", "ann", "dev", "hello world"), ("dev-b", "bob", "dev", "bye")]
     assert [item.samples for item in made.recordings] == [3200] * 6
-    assert "1 lines of data/dev/text tell of no recording: dev-c" in made.notes.lines()
+    assert "lines of data/dev/text tell of no recording: 1 (dev-c)" in made.notes.lines()
     (folder / "data/dev/wav.scp").write_text("dev sox x.wav -t wav - |\n")
     made = brought(folder)
     assert not made.written and "is a command" in made.faults[0].problem and "Run its commands" in made.faults[0].fix
@@ -192,14 +191,62 @@ def test_lj_speech_and_librispeech(tmp_path):
     assert told(brought(folder))[0] == ("dev-clean/84/7/84-7-0", "84", "dev", "go do you hear")
 
 
+def test_other_manifests(tmp_path):
+    """fairseq's, JSON in one piece, and tables that cut recordings."""
+    folder = tmp_path / "fairseq"
+    put(folder / "a.wav")
+    for split in ("train", "valid", "test"):
+        (folder / f"{split}.tsv").write_text("/moved/since\na.wav\t1600\n")
+    (folder / "train.wrd").write_text("HELLO\n")
+    assert told(brought(folder))[0][3] in ("", "hello")
+    folder = tmp_path / "json"
+    put(folder / "a.wav", seconds=0.4)
+    (folder / "data.json").write_text(json.dumps([{"audio_filepath": "/x/a.wav", "text": "A", "duration": 0.4}]))
+    assert told(brought(folder)) == [("a", "unknown", "", "a")]
+    (folder / "data.json").write_text(json.dumps({"u1": {"wav": "{data}/a.wav", "words": "A"}}))
+    assert [row[0] for row in told(brought(folder))] == ["u1"]
+    (folder / "data.json").unlink()
+    rows = [["file", "text", "offset", "duration"], ["a.wav", "one", 0, 0.1], ["a.wav", "two", 0.1, 0.3]]
+    table(folder / "list.csv", rows)
+    made = brought(folder)
+    assert [(item.id, item.samples) for item in made.recordings] == [("a-0000000", 1600), ("a-0000100", 4800)]
+    table(folder / "list.csv", [*rows, ["a.wav", "three", 0.2, 9]])
+    assert "it is cut from 0.2 to 9.2 s, but lasts 0.4 s" in brought(folder).faults[0].problem
+
+
+def test_texts_that_are_not_only_texts(tmp_path):
+    folder = tmp_path / "timit"
+    put(folder / "a.WAV", format="NIST")
+    (folder / "a.TXT").write_text("0 1600 She had.\n")
+    made = brought(folder)
+    assert told(made)[0][3] == "she had." and "as TIMIT's do" in "\n".join(made.notes.lines())
+    (folder / "a.TXT").unlink()
+    (folder / "train.txt").write_text("a.WAV|3|hello\n")
+    assert "'a.WAV|3|hello' has several columns, and the file no header" in brought(folder).faults[0].problem
+    (folder / "train.txt").write_bytes("a привет\n".encode("cp1251"))
+    assert "is not UTF-8" in brought(folder).faults[0].problem
+
+
+def test_what_is_not_used_is_told(tmp_path):
+    folder = tmp_path / "mine"
+    put(folder / "a.wav")
+    for name, content in (("notes.txt", "my notes"), ("stats.csv", "a,b\n1,2\n"), ("list.xlsx", "PK"), ("e.csv", "")):
+        (folder / name).write_text(content)
+    lines = "\n".join(brought(folder).notes.lines())
+    assert all(name in lines for name in ("notes.txt", "stats.csv", "list.xlsx", "e.csv"))
+
+
 def test_speakers_and_splits(tmp_path):
     folder = tmp_path / "mine"
-    for name in ("wav/ann_1", "wav/ann_2", "wav/bob_1", "wav/bob_2"):
-        put(folder / f"{name}.wav")
+    for name in ("ann", "bob"):
+        for number in range(1, 5):
+            put(folder / f"wav/{name}_{number}.wav")
     assert {item.speaker for item in brought(folder).recordings} == {"unknown"}
-    made = brought(folder, speaker="name:^([a-z]+)_", splits=Splits(1, 0.25, 0.5))
-    assert [row[1] for row in told(made)] == ["ann", "ann", "bob", "bob"]
-    assert {item.split for item in made.recordings} == {"train", "test"}
+    made = brought(folder, speaker="name:^([a-z]+)_", splits=Splits(1, 0.25, 0.25))
+    assert [row[1] for row in told(made)] == ["ann"] * 4 + ["bob"] * 4
+    assert sorted(row[2] for row in told(made)) == ["dev"] * 2 + ["test"] * 2 + ["train"] * 4
+    made = brought(folder, splits=Splits(1, 0.05, 0.5))
+    assert not made.written and "no recording is drawn for dev" in made.faults[0].problem
     table(folder / "list.csv", [["path", "set"], *([f"ann_{n}", "training"] for n in (1, 2)), ["bob_1", "test"]])
     made = brought(folder)
     assert not made.written and "there are the splits test, train, but not dev" in made.faults[0].problem
@@ -236,7 +283,7 @@ def test_every_fault_at_once_and_what_is_done_is_kept(tmp_path, capsys):
     said = capsys.readouterr()
     bad = ("short.wav", "cut.wav", "half.flac", "empty.wav", "pointer.flac", "text.mp3", "phone.m4a", "nan.wav")
     assert all(f"- {name}: " in said.err for name in bad) and "good.wav: " not in said.err
-    assert "8 faults, and 2 recordings that are fine" in said.err and "Traceback" not in said.err
+    assert "8 faults, and 2 recordings are fine" in said.err and "Traceback" not in said.err
     assert not (out / "recordings.csv").exists()
     kept = (out / "audio/good.flac").stat().st_mtime_ns
     for name in bad:
@@ -244,7 +291,7 @@ def test_every_fault_at_once_and_what_is_done_is_kept(tmp_path, capsys):
     put(folder / "more.wav")
     assert main(command) == 0
     assert (out / "audio/good.flac").stat().st_mtime_ns == kept, "it was not made again"
-    assert "1 recordings have channels that cancel each other out: opposed" in capsys.readouterr().out
+    assert "recordings have channels that cancel each other out: 1 (opposed)" in capsys.readouterr().out
     (folder / "more.wav").unlink()
     assert main([*command, "--json"]) == 0 and not (out / "audio/more.flac").exists()
     assert [item["id"] for item in json.loads(capsys.readouterr().out)["recordings"]] == ["good", "opposed"]

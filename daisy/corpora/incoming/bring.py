@@ -27,6 +27,14 @@ JOURNAL = ".import.jsonl"
 """What is converted already, so that an import that was ended goes on where it was."""
 
 
+_INSTEAD = {
+    (".tar", ".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2"): "Unpack its archives",
+    (".parquet", ".arrow"): "Save the audio in its tables as files",
+    (".raw", ".pcm"): "Give its files headers: nothing tells their rate",
+}
+"""What to do with folders that hold recordings in other ways."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How a corpus is made.
@@ -79,7 +87,9 @@ def discover(folder: Folder, given: Sequence[Path] = ()) -> Found:
         found = kaldi.read(folder) or lhotse.read(folder) or tables.read(folder) or plain.read(folder)
     if not found.entries and not found.faults:
         problem = "it holds no recording" + (" that a table names" if folder.audio else "")
-        raise DaisyError(problem, file=folder.root, fix="Name a folder with audio files in it")
+        kinds = {path.suffix.lower() for path in folder.files}
+        fixes = [fix for endings, fix in _INSTEAD.items() if kinds & set(endings)]
+        raise DaisyError(problem, file=folder.root, fix=(fixes or ["Name a folder with audio files in it"])[0])
     used = {entry.path for entry in found.entries}
     for path in folder.audio:
         if path not in used:
@@ -133,7 +143,7 @@ def bring(root: Path, out: Path, options: Options) -> Brought:
         text = text_of(entry.text, options.letters_only)
         if text != one_line(entry.text):
             found.notes.add("texts are taken in lower case" + " and without punctuation" * options.letters_only, name)
-        source = folder.inside(entry.path)
+        source = one_line(folder.inside(entry.path))
         recordings.append(Recording(name, samples, entry.speaker or "", text, entry.split or "", source))
     recordings, lacking = people.drawn(recordings, options.splits)
     faults = found.faults + lacking

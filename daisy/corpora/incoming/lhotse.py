@@ -75,7 +75,7 @@ def read(folder: Folder) -> Found | None:
 def _kind(path: Path) -> str:
     """What a manifest holds, by its first line: recordings, supervisions, cuts, or nothing of lhotse's."""
     try:
-        _, first = next(objects(path), (0, {}))
+        first: dict[str, Any] = next(objects(path), (0, {}))[1]
     except DaisyError:
         return ""
     if "sources" in first:
@@ -87,7 +87,8 @@ def _kind(path: Path) -> str:
 
 def _source(folder: Folder, path: Path, value: dict[str, Any], found: Found) -> Path | None:
     """The file of a recording; None, with a fault, if there is none."""
-    name, sources = str(value.get("id")), value.get("sources") or []
+    name = str(value.get("id"))
+    sources: list[dict[str, Any]] = value.get("sources") or []
     kinds = [source.get("type") for source in sources]
     if kinds != ["file"]:
         problem = f"{folder.inside(path)}: the recording {name} has the sources {kinds}, not one file"

@@ -120,4 +120,7 @@ def drawn(recordings: Sequence[Recording], splits: Splits | None) -> tuple[list[
     blank = [dataclasses.replace(item, split="") for item in open_ones]
     parts = partition(blank, dataclasses.replace(splits, dev=dev, test=test))
     where = {item.id: part for part, items in parts.items() for item in items}
+    if empty := [part for part in lacking if not parts[part]]:
+        problem = f"no recording is drawn for {empty[0]}: no speaker has enough for its share"
+        return list(recordings), [Fault("a split is missing", empty[0], problem, f"Raise --{empty[0]}, or add some")]
     return [dataclasses.replace(item, split=where.get(item.id, item.split)) for item in recordings], []

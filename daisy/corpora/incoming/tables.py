@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from daisy.corpora.spreadsheet import Sheet, canonical, plain, read_sheet, read_
 from daisy.errors import DaisyError
 
 _HEADER = "Give it a header: file, text, speaker and split, in its order"
-_ENDINGS = (".csv", ".tsv", ".psv", ".jsonl", ".jsonl.gz", ".json", ".ndjson")
+UNREAD = (".xlsx", ".xls", ".ods", ".parquet", ".arrow", ".textgrid", ".eaf", ".srt", ".vtt")
+"""Names of files that tell of recordings in other ways."""
+
+ENDINGS = (".csv", ".tsv", ".psv", ".jsonl", ".jsonl.gz", ".json", ".ndjson")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,22 +48,29 @@ def read(folder: Folder, given: Sequence[Path] = ()) -> Found | None:
     """
     found = Found("a table")
     tables = []
-    for path in given or folder.ending(*_ENDINGS):
+    for path in given or folder.ending(*ENDINGS):
         try:
             table = _table(path, folder)
         except DaisyError as error:
             if given:
                 raise
+            if not path.stat().st_size:
+                found.notes.add("tables are empty, and left out", folder.inside(path))
+                continue
             problem = f"{folder.inside(path)}: {error.problem}"
             found.faults.append(Fault("a table", path.name, problem, error.fix))
             continue
         if table is not None:
             tables.append(table)
+        else:
+            found.notes.add("files tell of no recording, and are left out", folder.inside(path))
     chosen = _chosen(tables, found, folder) if not given else tables
     for table in chosen:
         _entries(table, folder, found)
     if not chosen and not found.faults:
         return None
+    for path in folder.ending(*UNREAD):
+        found.notes.add("files may tell of recordings, and cannot be read", folder.inside(path))
     found.layout = ", ".join(folder.inside(table.path) for table in chosen[:3]) or "a table"
     return found
 
@@ -87,15 +99,12 @@ def _chosen(tables: list[_Table], found: Found, folder: Folder) -> list[_Table]:
 def _table(path: Path, folder: Folder) -> _Table | None:
     """A table, if it names a file in most of its rows."""
     if path.name.endswith((".jsonl", ".jsonl.gz", ".ndjson", ".json")):
-        try:
-            values = list(objects(path))
-        except DaisyError:
-            if path.suffix == ".json":
-                return None  # settings of something else
-            raise
+        values = _whole(path) if path.suffix == ".json" else list(objects(path))
         rows = [(f"line {number}", _texts(value)) for number, value in values]
         return _Table(path, rows, []) if rows and ("file" in rows[0][1] or "id" in rows[0][1]) else None
     sheet = read_sheet(path)
+    if rows := _fairseq(sheet):
+        return _Table(path, rows, [])
     header = sheet.header or _guessed(sheet, folder)
     if not {"file", "id"} & set(header):
         return None
@@ -109,6 +118,37 @@ def _table(path: Path, folder: Folder) -> _Table | None:
             )
         rows.append((f"row {number}", dict(zip(header, cells, strict=False))))
     return _Table(path, rows, [note for note in sheet.notes if not note.startswith("separated")])
+
+
+def _whole(path: Path) -> list[tuple[int, Mapping[str, object]]]:
+    """The objects of a JSON file: a list of them, or some by their ids; none for settings of something else."""
+    try:
+        value = json.loads(read_text(path)[0])
+    except (ValueError, DaisyError):
+        try:
+            return list(objects(path))
+        except DaisyError:
+            return []
+    if isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
+        value = [{"id": key, **item} for key, item in value.items()]
+    value = [value] if isinstance(value, dict) else value
+    return list(enumerate(value, start=1)) if all(isinstance(item, dict) for item in value) else []
+
+
+def _fairseq(sheet: Sheet) -> list[tuple[str, dict[str, str]]]:
+    """The rows of fairseq's manifests: a folder, and then files with their samples; texts in a ``.wrd`` beside it."""
+    first, rows = sheet.rows[0][1], sheet.rows[1:]
+    if sheet.header or len(first) != 1 or any(len(cells) != 2 or not cells[1].strip().isdigit() for _, cells in rows):
+        return []
+    words = sheet.path.with_suffix(".wrd")
+    texts = split_lines(read_text(words)[0]) if words.exists() else []
+    if texts and len(texts) != len(rows):
+        fix = "Give both the same recordings"
+        raise DaisyError(f"{len(texts)} lines for the {len(rows)} of {sheet.path.name}", file=words, fix=fix)
+    return [
+        (f"row {number}", {"file": cells[0], "text": texts[place] if texts else ""})
+        for place, (number, cells) in enumerate(rows)
+    ]
 
 
 def _texts(value: Mapping[str, object]) -> dict[str, str]:
@@ -130,7 +170,7 @@ def _guessed(sheet: Sheet, folder: Folder) -> tuple[str, ...]:
     """
     width = max(len(cells) for _, cells in sheet.rows)
     named = [folder.find(cells[0], sheet.path.parent) is not None for _, cells in sheet.rows]
-    if sum(named) * 2 < len(named) or width < 2:
+    if sum(named) < 0.8 * len(named) or width < 2:
         return ()
     if width == 2:
         return ("file", "text")
@@ -149,21 +189,41 @@ def _entries(table: _Table, folder: Folder, found: Found) -> None:
     lost = []
     for place, cells in table.rows:
         name = cells.get("file") or cells.get("id", "")
-        path = folder.find(name, table.path.parent)
-        if path is None:
-            lost.append(name or place)
-            continue
         split = split_of(cells["split"]) if "split" in cells else part
         if "split" in cells and split is None:
             problem = f"{shown}: {place}, column split: {cells['split']!r} is none"
             found.faults.append(Fault("a split", place, problem, "Use train, dev or test, or leave it empty"))
+        path = folder.find(name, table.path.parent)
+        if path is None:
+            lost.append(name or place)
+            continue
+        try:
+            start, end = _stretch(cells)
+        except ValueError:
+            problem = f"{shown}: {place} has a start or an end that is no number of seconds"
+            found.faults.append(Fault("a stretch", place, problem, "Correct it"))
+            continue
         speaker = cells.get("speaker")
         name = cells["id"].strip() if cells.get("id") and "file" in cells else ""
-        found.entries.append(Entry(path, name, cells.get("text", ""), speaker, split))
+        if end is not None and not name:
+            name = f"{folder.inside(path.with_suffix(''))}-{round(start * 1000):07d}"
+        found.entries.append(Entry(path, name, cells.get("text", ""), speaker, split, start, end))
     absent(found, lost, shown)
 
 
-def lines_of(path: Path, folder: Folder, names: Mapping[str, Path]) -> list[tuple[Path, str]]:
+def _stretch(cells: Mapping[str, str]) -> tuple[float, float | None]:
+    """Start and end in seconds, where a table cuts recordings: columns start and end, or offset and duration.
+
+    Raises:
+        ValueError: if one of them is no number.
+    """
+    start = cells.get("start") or cells.get("offset")
+    if not start or not (cells.get("end") or cells.get("duration")):
+        return 0.0, None
+    return float(start), float(cells["end"]) if cells.get("end") else float(start) + float(cells["duration"])
+
+
+def lines_of(path: Path, names: Mapping[str, Path]) -> list[tuple[Path, str]]:
     """The recordings and texts of a file whose every line begins with a recording's name; none for any other file."""
     lines = [line.strip() for line in split_lines(read_text(path)[0]) if line.strip()]
     pairs: list[tuple[Path, str]] = []
@@ -172,6 +232,8 @@ def lines_of(path: Path, folder: Folder, names: Mapping[str, Path]) -> list[tupl
         recording = names.get(same(word)) or names.get(same(Path(word).stem))
         if recording is None or not rest.strip():
             return []
+        if "|" in rest:
+            raise DaisyError(f"{line[:60]!r} has several columns, and the file no header", file=path, fix=_HEADER)
         pairs.append((recording, rest))
     return pairs
 
@@ -185,6 +247,9 @@ def transcripts(folder: Folder, found: Found, endings: Iterable[str]) -> dict[Pa
         stem = same(path.stem)
         names[stem] = None if stem in names else path
     unique = {name: path for name, path in names.items() if path is not None}
+    by_folder: dict[Path, dict[str, Path]] = {}
+    for path in folder.audio:
+        by_folder.setdefault(path.parent, {})[same(path.stem)] = path
     for path in folder.ending(*endings):
         stem = same(path.name[: -len(path.suffix)])
         recording = by_place.get((path.parent, stem))
@@ -194,8 +259,8 @@ def transcripts(folder: Folder, found: Found, endings: Iterable[str]) -> dict[Pa
             if recording is not None:
                 texts.setdefault(recording, plain(read_text(path)[0]))
                 continue
-            inside = {same(item.stem): item for item in folder.audio if item.parent == path.parent}
-            pairs = lines_of(path, folder, unique | inside)
+            inside = by_folder.get(path.parent, {})
+            pairs = lines_of(path, collections.ChainMap(inside, unique))
         except DaisyError as error:
             found.faults.append(Fault("a text", path.name, f"{folder.inside(path)}: {error.problem}", error.fix))
             continue
