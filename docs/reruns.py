@@ -159,6 +159,11 @@ EDITS = (
         CONFIG | HEADS | OWN | NOISE,
         {"tasks": {"asr": {"options": {"end_marks": True}}}},
     ),
+    Edit(
+        "`tasks.asr.options.specaugment.masks_over`",
+        CONFIG | HEADS | NOISE,
+        {"tasks": {"asr": {"options": {"specaugment": {"masks_over": "batch"}}}}},
+    ),
     Edit("`tasks.sid.options.projection`", CONFIG | HEADS, {"tasks": {"sid": {"options": {"projection": 64}}}}),
     Edit(
         "`tasks.sid.options.normalise`",

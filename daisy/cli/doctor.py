@@ -25,6 +25,7 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
         "programs": ("sbatch", "sacct"),
     },
     "ONNX (daisy export-onnx)": {"packages": ("onnx", "onnxruntime")},
+    "completion in the shell": {"packages": ("argcomplete",)},
     "peers (make test-peers)": {"packages": ("transformers",)},
 }
 """What each use of the project needs."""

@@ -39,6 +39,19 @@ def bars(entropies: Sequence[float], candidates: Sequence[int], tau: float | Non
     return "\n".join(lines)
 
 
+def explained(entropies: Sequence[float], candidates: Sequence[int], tau: float | None, stop: int) -> str:
+    """What the marks of `bars` mean, and why it stops where it does."""
+    if tau is None:
+        return f"It always stops at layer {stop}; no entropy is asked."
+    marks = "* a candidate, a layer at which it may stop; | the threshold.\n"
+    if entropies[stop - 1] <= tau:
+        return f"{marks}Layer {stop} is the first candidate whose entropy is at most the threshold: it stops there."
+    last = "the last of all layers" if stop == len(entropies) else "the last candidate"
+    return (
+        f"{marks}No candidate's entropy is at most the threshold: it goes on to layer {stop}, {last}, and stops there."
+    )
+
+
 def draw(path: Path, title: str, entropies: Sequence[float], tau: float | None, stop: int) -> None:
     """The same as a figure."""
     from matplotlib.figure import Figure
@@ -77,3 +90,4 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print(f"{arguments.file}: mean entropy in nats per layer" + (f", threshold {tau:.3f}" if line is not None else ""))
     print(bars(entropies, candidates, line, stop))
+    print(explained(entropies, candidates, line, stop))

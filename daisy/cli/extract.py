@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daisy.cli.stopping import add_stopping, stopping
+
+if TYPE_CHECKING:
+    from daisy.errors import DaisyError
 
 SUMMARY = "Write early-exit features of recordings: shards, an index, and the exits as CSV."
 EXAMPLES = (
     "daisy extract daisy.safetensors speech/ --rho 0.76 --strategy avg --task asr --out features/",
     "daisy extract daisy.safetensors a.wav b.flac --threshold 1.2 --out features/",
-    "daisy extract hubert_base_ls960.pt @list.txt --layer 6 --states last --out features/",
+    "daisy extract hubert_base_ls960.pt @list.txt --layer 6 --states last --out features/ --skip-bad",
 )
+SOME_SKIPPED = 3
+"""The exit status if recordings were left out."""
+
+NAMED = 20
+"""As many of them are named at the end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILES", help="WAV or FLAC, one channel, 16 kHz; folders; @list with one per line"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder; run again with the same to go on")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave recordings out that cannot be used, name them at the end and in skipped.csv, and exit with 3; "
+        "each is read once more for that",
+    )
     parser.add_argument("--states", choices=("all", "last"), default="all", help="hidden states 0 to k, or the last")
     parser.add_argument("--storage", choices=("float16", "float32"), default="float32", help="(default: float32)")
     parser.add_argument("--batch-seconds", type=float, default=60.0, help="audio in a batch, padded (default: 60)")
@@ -32,23 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_stopping(parser)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Extract."""
+def run(arguments: argparse.Namespace) -> int:
+    """Extract; the exit status."""
     import torch
 
     from daisy.common.contents import digest
     from daisy.errors import DaisyError
+    from daisy.library import lists
     from daisy.library.extract import Request, find_recordings, write_shards
     from daisy.library.model import load
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
-        raise DaisyError("this machine has no CUDA device", fix="Leave --device out")
     for name in ("batch_seconds", "shard_seconds"):
         if not getattr(arguments, name) > 0:
             raise DaisyError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}", fix="Give a positive number")
-    recordings = find_recordings(arguments.files)
+    paths = lists.recordings(arguments.files)
     model = load(arguments.checkpoint).to(arguments.device)
     request = Request(
         checkpoint=digest(arguments.checkpoint),
@@ -60,8 +76,25 @@ def run(arguments: argparse.Namespace) -> None:
         shard_seconds=arguments.shard_seconds,
     )
     model.exits(**request.stopping)
+    skipped: list[DaisyError] | None = [] if arguments.skip_bad else None
+    recordings = find_recordings(paths, model.config.receptive_field, skipped=skipped)
     half = arguments.dtype == "bfloat16"
     with torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=half):
         exits = write_shards(model, recordings, request, arguments.out)
     mean = sum(exits) / len(exits)
     print(f"{arguments.out}: {len(exits)} recordings, mean exit layer {mean:.2f} of {model.layers}")
+    return tell(skipped, arguments.out) if skipped else 0
+
+
+def tell(skipped: Sequence[DaisyError], out: Path) -> int:
+    """Name the recordings that were left out; the exit status for that."""
+    from daisy.common.files import write_csv
+
+    rows = [{"file": item.file, "problem": item.problem, "fix": item.fix} for item in skipped]
+    write_csv(out / "skipped.csv", list(rows[0]), rows)
+    print(f"{len(skipped)} recordings were left out; all of them are in {out / 'skipped.csv'}:", file=sys.stderr)
+    for item in skipped[:NAMED]:
+        print(f"  {item}", file=sys.stderr)
+    if len(skipped) > NAMED:
+        print(f"  and {len(skipped) - NAMED} more", file=sys.stderr)
+    return SOME_SKIPPED

@@ -1,9 +1,12 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line `daisy`: what it can do, and how it fails."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,7 +43,6 @@ def build_parser() -> argparse.ArgumentParser:
             description=module.SUMMARY,
             epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            fromfile_prefix_chars="@",
             allow_abbrev=False,
         )
         module.add_arguments(subparser)
@@ -48,9 +50,25 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def offer_completions(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, if that is who asks, and end; it needs argcomplete."""
+    if "_ARGCOMPLETE" in os.environ:
+        with contextlib.suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if all went well, 1 for bad input, 2 for a bad command line, 130 when interrupted."""
-    arguments = build_parser().parse_args(argv)
+    """Run the command.
+
+    Returns:
+        0 if all went well, 1 for bad input, 2 for a bad command line, 3 if bad recordings were left out, 130 when
+        interrupted.
+    """
+    parser = build_parser()
+    offer_completions(parser)
+    arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments) or 0
     except DaisyError as error:
@@ -61,6 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        problem = f"{error.filename}: {error.strerror}. Choose another place, or its rights"
+        print(f"daisy {arguments.subcommand}: error: {problem}.", file=sys.stderr)
         return 1
 
 

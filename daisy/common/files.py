@@ -24,14 +24,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
     the old one or the whole new one. After an error the temporary file is removed.
 
     Raises:
-        DaisyError: if the disk is full.
+        WriteError: if the disk is full, or nothing can be written there.
     """
     path = Path(path)
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:
-        raise disk_full(path) if error.errno in NO_SPACE else error from None
+        raise unwritable(path, error) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -53,6 +55,13 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or one's share of it, is full."""
 
 _LEAST_FREE = 64 * 1024
+
+
+def unwritable(path: Path, error: OSError) -> WriteError:
+    """The error for a place in which nothing can be written."""
+    if error.errno in NO_SPACE:
+        return disk_full(path)
+    return WriteError(f"it cannot be written ({error.strerror or error})", file=path, fix="Choose another place")
 
 
 def disk_full(path: Path) -> WriteError:

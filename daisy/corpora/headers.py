@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from daisy.common import audio
 from daisy.corpora.faults import Fault
+from daisy.errors import DaisyError
 
 SHORTEST = 400
 """Samples that HuBERT makes one frame of."""
 
-POINTER = b"version https://git-lfs"
-_STREAMED = (0, 2**32 - 1)
-"""Sizes in the header of a WAV file whose writer could not go back to it."""
 _BLOCK = 1 << 18
 
 
@@ -59,48 +59,69 @@ def read_header(path: Path) -> Header:
     """The header of a recording.
 
     Raises:
-        Unreadable: if there is none, or it is a WAV file shorter than it says.
+        Unreadable: if there is none, or it is shorter than it says.
+    """
+    with _opened(path) as file:
+        return Header(file.frames, file.samplerate, file.channels, file.subtype)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A recording, open for reading by the one reader that all stages share.
+
+    Raises:
+        Unreadable: if that cannot read it.
     """
     try:
-        with open(path, "rb") as file:
-            start = file.read(32)
-            length = file.seek(0, os.SEEK_END)
+        if not path.stat().st_size:
+            raise Unreadable("empty", "an empty file", "Restore it, or leave it out")
+        with audio.opened(path) as file:
+            yield file
     except OSError as error:
         raise Unreadable("missing", f"it cannot be opened ({error.strerror})", "Restore it, or leave it out") from None
-    if not length:
-        raise Unreadable("empty", "an empty file", "Restore it, or leave it out")
-    if start.startswith(POINTER):
-        raise Unreadable("pointer", "a Git-LFS pointer and no audio", "Fetch the files with `git lfs pull`")
-    try:
-        header = soundfile.info(str(path))
+    except DaisyError as error:
+        fix = error.fix.replace("drop it from the manifest", "leave it out")
+        raise Unreadable(fix, error.problem, fix) from None
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(error).rpartition(": ")[2].rstrip(".")
         raise Unreadable("unreadable", f"it cannot be decoded ({reason})", "Replace it, or leave it out") from None
-    size = int.from_bytes(start[4:8], "little")
-    if start[:4] == b"RIFF" and size not in _STREAMED and size + 8 > length + 1:
-        problem = f"cut short: {length} bytes, but its header promises {size + 8}"
+
+
+def decode(path: Path, kind: str, first: int = 0, last: int | None = None) -> np.ndarray:
+    """(samples, channels) of a recording from `first` on to `last`, or to its end.
+
+    Raises:
+        Unreadable: if it ends early.
+    """
+    with _opened(path) as file:
+        file.seek(first)
+        promised = (file.frames if last is None else last) - first
+        wave = file.read(promised, dtype=kind, always_2d=True)
+        _whole(len(wave), promised, file.subtype)
+    return wave
+
+
+def _whole(samples: int, promised: int, subtype: str) -> None:
+    """Check a length; that of compressed files can be a guess, and lossless ones know it."""
+    if samples < promised and subtype.startswith(("PCM", "FLOAT", "DOUBLE")):
+        problem = f"cut short: {samples} samples, but its header promises {promised}"
         raise Unreadable("cut short", problem, "Restore it, or leave it out")
-    return Header(header.frames, header.samplerate, header.channels, header.subtype)
 
 
-def count_samples(path: Path, header: Header) -> int:
+def count_samples(path: Path) -> int:
     """How many samples a recording has, every one of them decoded.
 
     Raises:
         Unreadable: if it ends early or in noise that is none, NaN or infinity.
     """
     samples = 0
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            for block in file.blocks(_BLOCK, dtype="float32"):
-                samples += len(block)
-                if not np.isfinite(block).all():
-                    raise Unreadable("not finite", "it holds NaN or infinity", "Write it again, or leave it out")
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = str(error).rpartition(": ")[2].rstrip(".")
-        raise Unreadable("unreadable", f"it cannot be decoded ({reason})", "Replace it, or leave it out") from None
-    # The length of compressed files can be a guess; lossless ones know it.
-    if samples < header.samples and header.subtype.startswith(("PCM", "FLOAT", "DOUBLE")):
-        problem = f"cut short: {samples} samples, but its header promises {header.samples}"
-        raise Unreadable("cut short", problem, "Restore it, or leave it out")
+    with _opened(path) as file:
+        for block in file.blocks(_BLOCK, dtype="float32"):
+            samples += len(block)
+            if not np.isfinite(block).all():
+                raise Unreadable("not finite", "it holds NaN or infinity", "Write it again, or leave it out")
+            if np.abs(block).max(initial=0) > audio.LOUDEST:
+                problem = "its samples are far beyond 1: whole numbers, stored as others"
+                raise Unreadable("loud", problem, "Divide them by 32768, or leave it out")
+        _whole(samples, file.frames, file.subtype)
     return samples

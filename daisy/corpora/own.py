@@ -215,7 +215,7 @@ def _samples(path: Path, decode: bool) -> int:
     if (header.rate, header.channels) != (SAMPLE_RATE, 1):
         channels = "" if header.channels == 1 else f" and {header.channels} channels"
         raise Unreadable("rate", f"{header.rate} Hz{channels}, not {SAMPLE_RATE} Hz and one channel", IMPORT)
-    samples = count_samples(path, header) if decode else header.samples
+    samples = count_samples(path) if decode else header.samples
     if samples < SHORTEST:
         problem = f"{samples} samples, and HuBERT needs {SHORTEST} for its first frame"
         raise Unreadable("short", problem, "Leave it out")

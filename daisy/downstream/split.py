@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,13 @@ from torch import Tensor, nn
 
 from daisy.common.cached import KEPT_SECONDS, Cached
 from daisy.corpora.utterances import Manifest
+from daisy.errors import DaisyError
 from daisy.features.kept import Features
 from daisy.tasks.base import Task
 from daisy.tasks.registry import TASKS
+
+NAMED = 10
+"""As many recordings are named in a line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,22 @@ class Split:
         frames = torch.tensor([len(item) for item in states])
         padded = nn.utils.rnn.pad_sequence(states, batch_first=True)
         return padded, layers, frames, [self.examples[i] for i in indices]
+
+
+def tell_unlearnable(task: Task, manifest: Manifest, split: Split) -> None:
+    """Name the recordings of a training set from which nothing can be learnt, before it begins.
+
+    Raises:
+        DaisyError: if that is all of them.
+    """
+    found = task.unlearnable(manifest, split.features.frames.tolist())
+    if not found:
+        return
+    shown = ", ".join(found[:NAMED]) + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")
+    problem = f"{len(found)} of {len(manifest)} transcripts are longer than their recordings have steps for: {shown}"
+    if len(found) == len(manifest):
+        raise DaisyError(problem, file=manifest.root, fix="Correct the transcripts, or lower the task's stride")
+    print(f"{task.name}: {problem}. They have no loss, and nothing is learnt from them", file=sys.stderr, flush=True)
 
 
 def load_split(task: Task, manifest: Manifest, features: Features, exits: np.ndarray) -> Split:

@@ -23,7 +23,7 @@ from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.downstream.exits import EachItsOwn, TrainingExits, WholeBatch
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.downstream.settings import DownstreamSettings
-from daisy.downstream.split import Split, load_split
+from daisy.downstream.split import Split, load_split, tell_unlearnable
 from daisy.downstream.trainer import Trainer
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule, all_candidates
@@ -110,7 +110,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     kind = task_class(settings.task)
     task = kind(settings.options, kind.learn_vocabulary(manifest))
     encoder = load(arguments.checkpoint).to(settings.compute.place()).encoder if arguments.checkpoint else None
+    if encoder is not None:
+        task.check_hop(encoder.config.hop)
     train, exits = prepare(task, manifest, arguments.train_states, arguments.train_entropies, encoder, tau, settings)
+    if workers.first:
+        tell_unlearnable(task, manifest, train)
     dev, _ = prepare(
         task,
         read_manifest(arguments.dev_manifest),

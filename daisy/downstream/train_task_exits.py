@@ -21,7 +21,7 @@ from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.downstream.exits import EachItsOwn
 from daisy.downstream.model import save_downstream
 from daisy.downstream.settings import TaskExitsSettings
-from daisy.downstream.split import Split, load_split
+from daisy.downstream.split import Split, load_split, tell_unlearnable
 from daisy.downstream.task_exits import TaskExits, entropies, scores_by_layer
 from daisy.downstream.trainer import Trainer
 from daisy.features.streamed import open_features
@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     task = kind(settings.options, kind.learn_vocabulary(manifest))
     encoder = load(arguments.checkpoint).to(settings.compute.place()).encoder if arguments.checkpoint else None
     train = read(task, manifest, arguments.train_states, encoder, settings.states)
+    if workers.first:
+        tell_unlearnable(task, manifest, train)
     dev = read(task, read_manifest(arguments.dev_manifest), arguments.dev_states, encoder, settings.states)
     torch.manual_seed(settings.seed)
     model = TaskExits(task, *train.features.shape, settings.states).to(settings.compute.place())

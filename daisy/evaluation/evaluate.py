@@ -203,6 +203,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     upstream = EarlyExitHubert(checkpoint)
     load_trained = load_task_exits if settings.method == TASK_EXITS else load_downstream
     model, topline = load_trained(arguments.downstream).to(device), load_downstream(arguments.topline).to(device)
+    model.task.check_hop(checkpoint.encoder.config.hop)
     trained = read_json(arguments.exits)
     features = open_features(arguments.states, manifest, checkpoint.encoder, model.view)
     split = load_split(model.task, manifest, features, np.full(len(manifest), model.layers))

@@ -1,11 +1,13 @@
 """The oracle: who knows the answer, and lets every utterance leave as soon as that costs nothing.
 
 Its exit is the earliest layer at which a model's prediction is at least as good as the full model's. So it bounds
-every rule that wants to be as good as the full model on each utterance: none of them can exit earlier.
+every rule that wants to be as good as the full model on each utterance: none of them can exit earlier. Where no layer
+is as good, since a model that reads several layers is another one than the full model, it is the best one's earliest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,18 +50,19 @@ def read_scores(path: Path, metric: Metric, count: int) -> list[tuple[float, flo
 
 
 def earliest(scored: Sequence[tuple[float, float]], full: tuple[float, float], metric: Metric) -> int:
-    """The first layer, from 1, whose score is at least as good as the full model's; the last one if none is.
+    """The first layer, from 1, whose score is at least as good as the full model's; the best one if none is.
 
     Args:
         scored: Of layers 1 to K.
-        full: The full model's. Where it has none, nothing shows that an earlier layer would do.
+        full: The full model's. Where it has none, nothing shows that an earlier layer than the last would do.
         metric: What is compared.
     """
     sign = 1 if metric.higher_is_better else -1
-    for layer, (numerator, denominator) in enumerate(scored, start=1):
-        if full[1] > 0 and denominator > 0 and sign * numerator / denominator >= sign * full[0] / full[1]:
-            return layer
-    return len(scored)
+    if full[1] <= 0:
+        return len(scored)
+    values = [sign * numerator / denominator if denominator > 0 else -math.inf for numerator, denominator in scored]
+    wanted = min(sign * full[0] / full[1], max(values))
+    return next(layer for layer, value in enumerate(values, start=1) if value >= wanted)
 
 
 def oracle(

@@ -73,8 +73,9 @@ def resolve(
     if not has_branches:
         raise DaisyError("the model has no exit branches", fix="Train branches for it, or ask for a fixed exit (layer)")
     if threshold is not None:
-        if math.isnan(threshold):
-            raise DaisyError("the threshold is NaN", fix="Give it in nats, for example 2.5")
+        if not threshold >= 0:
+            value = "NaN" if math.isnan(threshold) else f"{threshold:g}, and no entropy is below zero"
+            raise DaisyError(f"the threshold is {value}", fix="Give it in nats, for example 2.5")
         return tuple(range(1, layers + 1)), threshold
     if rho is None or strategy is None or task is None:
         raise DaisyError(f"{lacking[0]} is missing", fix="Give rho, strategy and task together")

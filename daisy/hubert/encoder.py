@@ -195,14 +195,14 @@ class Hubert(nn.Module):
             padding: How a batch of several lengths is computed.
 
         Raises:
-            DaisyError: if a recording is shorter than one frame's receptive field (25 ms).
+            DaisyError: if a recording is shorter than one frame's receptive field (25 ms in published models).
         """
         for wave in waves:
             if wave.ndim != 1 or len(wave) < self.config.receptive_field:
                 raise DaisyError(
                     f"a recording has the shape {tuple(wave.shape)}, and one frame needs "
                     f"{self.config.receptive_field} samples",
-                    fix="Drop recordings under 25 ms, and pass each as a 1-D tensor",
+                    fix="Drop shorter recordings, and pass each as a 1-D tensor",
                 )
         if self.config.normalize:
             waves = [F.layer_norm(wave, wave.shape) for wave in waves]

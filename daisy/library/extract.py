@@ -16,17 +16,14 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import soundfile
 import torch
 
-from daisy.common.audio import SAMPLE_RATE, read
+from daisy.common.audio import SAMPLE_RATE, header, read
 from daisy.common.batches import batches
 from daisy.common.files import atomic, read_csv, read_json, write_csv, write_json
 from daisy.common.progress import Progress
 from daisy.errors import DaisyError
 from daisy.library.model import Daisy
-
-ENDINGS = (".wav", ".flac")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,38 +57,49 @@ class Request:
     shard_seconds: float
 
 
-def find_recordings(names: Sequence[str]) -> list[Recording]:
-    """The recordings that `names` mean, folders searched, each checked by its header.
+def find_recordings(
+    paths: Sequence[Path], shortest: int, *, skipped: list[DaisyError] | None = None
+) -> list[Recording]:
+    """The recordings, each checked before anything is computed.
+
+    A header tells most faults. Floating-point samples are read, too, since they can be NaN.
+
+    Args:
+        paths: Their files.
+        shortest: Samples of which a model makes one frame.
+        skipped: Takes the faults of recordings that cannot be used, which are then left out, and found by reading
+            every recording to its end; None for an error at the first one.
 
     Raises:
-        DaisyError: if there are none, one is there twice, or one is no mono recording at 16 kHz.
+        DaisyError: if a recording cannot be used and faults are not to be skipped, or if none can be.
     """
-    paths: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
-            if not inside:
-                raise DaisyError("no WAV or FLAC file in the folder", file=path, fix="Give another folder")
-            paths += inside
-        else:
-            paths.append(path)
-    seen: set[Path] = set()
+    found = []
     for path in paths:
-        if path.resolve() in seen:
-            raise DaisyError("named twice", file=path, fix="Name every recording once")
-        seen.add(path.resolve())
-    return [Recording(path, _samples(path)) for path in paths]
+        try:
+            found.append(Recording(path, _samples(path, shortest, whole=skipped is not None)))
+        except DaisyError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+    if skipped and not found:
+        raise DaisyError(
+            f"none of the {len(skipped)} recordings can be used: {skipped[0].problem}",
+            file=skipped[0].file,
+            fix=skipped[0].fix,
+        )
+    return found
 
 
-def _samples(path: Path) -> int:
-    try:
-        header = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError):
-        return len(read(path))  # which says what is wrong with it
-    if (header.samplerate, header.channels) != (SAMPLE_RATE, 1) or header.frames == 0:
-        return len(read(path))
-    return header.frames
+def _samples(path: Path, shortest: int, *, whole: bool) -> int:
+    described = header(path)
+    samples = described.samples
+    if whole or described.floating or (described.rate, described.channels) != (SAMPLE_RATE, 1) or samples == 0:
+        samples = len(read(path))  # which says what is wrong with it
+    if samples < shortest:
+        raise DaisyError(
+            f"{samples} samples, too short for one frame ({shortest})", file=path, fix="Leave the recording out"
+        )
+    return samples
 
 
 def divide(recordings: Sequence[Recording], seconds: float) -> list[range]:
@@ -115,13 +123,6 @@ def write_shards(model: Daisy, recordings: Sequence[Recording], request: Request
     Raises:
         DaisyError: if `out` holds features of another request.
     """
-    for recording in recordings:
-        if model.config.frames(recording.samples) < 1:
-            raise DaisyError(
-                f"{recording.samples} samples, too short for one frame ({model.config.receptive_field})",
-                file=recording.path,
-                fix="Leave the recording out",
-            )
     _check_folder(recordings, request, out)
     shards = divide(recordings, request.shard_seconds)
     progress = Progress("features", sum(item.samples for item in recordings) / SAMPLE_RATE, "s of audio")
@@ -162,6 +163,8 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
                 file=file,
                 fix="Choose a new folder, or delete this one",
             )
+    elif out.exists() and not out.is_dir():
+        raise DaisyError("it is a file, not a folder", file=out, fix="Choose another place")
     elif out.exists() and any(out.iterdir()):
         raise DaisyError("the folder is not empty and holds no features", file=out, fix="Choose a new folder")
     else:

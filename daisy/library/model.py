@@ -13,9 +13,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from daisy.common.audio import LOUDEST
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.exits.request import resolve
@@ -31,7 +33,8 @@ class Output:
 
     Attributes:
         features: Per utterance (k + 1, T, D): state 0 (what the front end gives), then h_1 to h_k. T frames
-            of 20 ms, D the model's width; on the model's device, in its precision.
+            of `config.hop` samples (20 ms in published models), D the model's width; on the model's device, in its
+            precision.
         exit_layer: Per utterance k, the layer at which it stopped, from 1.
         entropies: Per utterance one mean entropy in nats per layer, NaN where no branch was asked.
     """
@@ -89,14 +92,19 @@ class Daisy:
 
         Returns:
             The model itself.
+
+        Raises:
+            DaisyError: if there is no such device.
         """
+        if device is not None:
+            check_device(device)
         self.checkpoint.to(device, dtype)
         return self
 
     @torch.no_grad()
     def __call__(
         self,
-        waveforms: Sequence[Tensor],
+        waveforms: Sequence[Tensor | np.ndarray],
         *,
         rho: float | None = None,
         strategy: str | None = None,
@@ -116,7 +124,7 @@ class Daisy:
         - nothing: at the last layer.
 
         Args:
-            waveforms: One (N,) float tensor per utterance, 16 kHz, one channel, values between -1 and 1.
+            waveforms: One (N,) float tensor or array per utterance, 16 kHz, one channel, values between -1 and 1.
             rho: The scale of the task's threshold; the paper's are 0.7, 0.76 and 1.0.
             strategy: ``avg``, ``min-max`` or ``threshold``.
             task: Whose calibration.
@@ -130,17 +138,22 @@ class Daisy:
                 waveform is none.
         """
         candidates, tau = self.exits(rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer)
-        waves = [wave.to(self.device) for wave in check_waveforms(waveforms)]
+        waves = self._checked(waveforms)
         if not waves:
             return Output([], [], [])
         items = self._upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
         return _output(items)
 
     @torch.no_grad()
-    def all_layers(self, waveforms: Sequence[Tensor]) -> Output:
+    def all_layers(self, waveforms: Sequence[Tensor | np.ndarray]) -> Output:
         """Every layer's states and, if there are branches, every layer's entropy; nothing stops early."""
-        waves = [wave.to(self.device) for wave in check_waveforms(waveforms)]
+        waves = self._checked(waveforms)
         return _output(self._upstream.all_layers(waves)) if waves else Output([], [], [])
+
+    def _checked(self, waveforms: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
+        # A model that normalises its input does not mind the scale.
+        loudest = float("inf") if self.config.normalize else LOUDEST
+        return [wave.to(self.device) for wave in check_waveforms(waveforms, loudest)]
 
     def exits(
         self,
@@ -172,21 +185,61 @@ def _output(items: Sequence[Exit]) -> Output:
     return Output([item.states for item in items], [item.layer for item in items], [item.entropies for item in items])
 
 
-def check_waveforms(waveforms: Sequence[Tensor]) -> list[Tensor]:
-    """The waveforms, each found to be one.
+def check_waveforms(waveforms: Sequence[Tensor | np.ndarray], loudest: float = LOUDEST) -> list[Tensor]:
+    """The waveforms as tensors, each found to be one.
+
+    Args:
+        waveforms: One per utterance.
+        loudest: The bound on their values.
 
     Raises:
-        DaisyError: if one is no 1-D float tensor, or holds NaN or infinity.
+        DaisyError: if one is no 1-D float tensor or array, or holds NaN, infinity, or numbers far beyond 1.
     """
-    if isinstance(waveforms, Tensor):
-        raise DaisyError("waveforms is one tensor", fix="Pass a list of 1-D tensors, without padding")
-    for number, wave in enumerate(waveforms):
-        if not isinstance(wave, Tensor) or wave.ndim != 1 or not wave.is_floating_point():
-            what = f"a {wave.dtype} tensor {tuple(wave.shape)}" if isinstance(wave, Tensor) else type(wave).__name__
-            raise DaisyError(f"waveform {number} is {what}", fix="Pass 1-D float tensors: one channel at 16 kHz")
-        if not torch.isfinite(wave).all():
-            raise DaisyError(f"waveform {number} holds NaN or infinity", fix="Drop or repair the recording")
-    return list(waveforms)
+    if isinstance(waveforms, Tensor | np.ndarray):
+        kind = "tensor" if isinstance(waveforms, Tensor) else "array"
+        raise DaisyError(f"waveforms is one {kind}", fix=f"Pass a list of 1-D {kind}s, without padding")
+    return [_checked(_tensor(wave, number), number, loudest) for number, wave in enumerate(waveforms)]
+
+
+def _tensor(wave: object, number: int) -> Tensor:
+    """A waveform of a kind that there is, as a tensor of floating-point numbers."""
+    if isinstance(wave, Tensor | np.ndarray) and wave.ndim == 1:
+        if isinstance(wave, Tensor) and wave.is_floating_point():
+            return wave
+        if isinstance(wave, np.ndarray) and wave.dtype.kind == "f":
+            return torch.from_numpy(np.array(wave, dtype=np.float32))  # a copy: others may be reversed, or read-only
+    fix = "Pass 1-D float tensors or arrays: one channel at 16 kHz"
+    if not isinstance(wave, Tensor | np.ndarray):
+        raise DaisyError(f"waveform {number} is {type(wave).__name__}", fix=fix)
+    kind = "tensor" if isinstance(wave, Tensor) else "array"
+    if wave.ndim == 1:
+        fix = "Pass floats between -1 and 1: divide integers by what is full scale, such as 32768"
+    raise DaisyError(f"waveform {number} is a {wave.dtype} {kind} {tuple(wave.shape)}", fix=fix)
+
+
+def _checked(wave: Tensor, number: int, loudest: float) -> Tensor:
+    if not torch.isfinite(wave).all():
+        raise DaisyError(f"waveform {number} holds NaN or infinity", fix="Drop or repair the recording")
+    if len(wave) and (peak := float(wave.abs().max())) > loudest:
+        raise DaisyError(
+            f"waveform {number} reaches {peak:g}, far beyond 1, as integers do",
+            fix="Divide it by what is full scale, such as 32768",
+        )
+    return wave
+
+
+def check_device(device: str | torch.device) -> None:
+    """Find out whether torch can use a device.
+
+    Raises:
+        DaisyError: if there is no such kind of device, or this machine has none.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        kinds = "cpu, or cuda where there is a GPU"
+        reason = " ".join(str(error).split()).partition(". ")[0][:80]
+        raise DaisyError(f"this machine has no device {str(device)!r} ({reason})", fix=f"Use {kinds}") from None
 
 
 def load(path: str | Path) -> Daisy:

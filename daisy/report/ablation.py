@@ -149,16 +149,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
     parser.add_argument(
-        "--evaluations", type=Path, nargs="+", required=True, help="one per variant and task, as the settings list them"
+        "--evaluations", type=Path, nargs="*", required=True, help="one per variant and task, as the settings list them"
     )
-    parser.add_argument("--calibrations", type=Path, nargs="+", required=True, help="the same")
+    parser.add_argument("--calibrations", type=Path, nargs="*", required=True, help="the same")
     parser.add_argument(
-        "--topline-evaluations", type=Path, nargs="+", required=True, help="of the full model, one per task"
+        "--topline-evaluations", type=Path, nargs="*", required=True, help="of the full model, one per task"
     )
     parser.add_argument("--tables", type=Path, required=True, help="output: folder of the tables")
     parser.add_argument("--figures", type=Path, required=True, help="output: folder of the figure")
     arguments = parser.parse_args(argv)
     settings = stage.settings(AblationSettings, arguments.settings)
+    if not settings.tasks:
+        raise DaisyError("ablation.tasks names none of the run's tasks", fix="Name one of them")
     rows = result_rows(arguments.evaluations, arguments.topline_evaluations, settings)
     entropies = entropy_rows(arguments.calibrations, settings)
     write_csv(arguments.tables / "ablation.csv", COLUMNS, rows)

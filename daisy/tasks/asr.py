@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,36 @@ def warped(features: Tensor, lengths: Tensor, window: int) -> Tensor:
             row = torch.cat([*pieces, row[length:]])
         rows.append(row)
     return torch.stack(rows)
+
+
+def masked(features: Tensor, lengths: Tensor | None, axis: int, count: int, longest: int, share: float = 1.0) -> Tensor:
+    """Masks of SpecAugment: stretches of one axis that become zero.
+
+    A mask's width is drawn from 0 to under `longest`, and where it begins, from where it ends within the axis.
+
+    Args:
+        features: (B, T, D).
+        lengths: (B,) what of the axis every utterance has, if masks are to lie within; None for the axis itself, as
+            in s3prl and so in MiniSUPERB, where widths are drawn first, and the widest decides where all may begin.
+        axis: 1 for time, 2 for dimensions.
+        count: Masks of every utterance.
+        longest: The bound on their width, in frames or dimensions.
+        share: The bound on their width, as a share of what the utterance has; only with `lengths`.
+    """
+    if not count:
+        return features
+    batch, size = len(features), features.shape[axis]
+    if lengths is None:
+        widths = torch.randint(0, longest, (batch, count))
+        starts = torch.randint(0, max(1, size - int(widths.max())), (batch, count))
+    else:
+        own = lengths.cpu()[:, None]
+        bounds = (own * share).long().clamp(max=longest)
+        widths = (torch.rand(batch, count) * bounds).long()
+        starts = (torch.rand(batch, count) * (own - widths + 1)).long()
+    place = torch.arange(size)
+    hidden = ((starts[..., None] <= place) & (place < (starts + widths)[..., None])).any(1)
+    return features.masked_fill(hidden.unsqueeze(3 - axis).to(features.device), 0.0)
 
 
 def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
@@ -165,8 +196,23 @@ class SpeechRecognition(Task):
             raise DaisyError(f"{item.id} has no transcript", file=manifest.root, fix="Add it, or drop the recording")
         return item.text
 
+    def unlearnable(self, manifest: Manifest, frames: Sequence[int]) -> list[str]:
+        """The utterances whose transcripts do not fit into their steps, for which CTC's loss is infinite."""
+        found = []
+        for item, count in zip(manifest.utterances, frames, strict=True):
+            text = item.text + self.ending
+            # A blank must stand between two equal characters.
+            least = len(text) + sum(one == other for one, other in itertools.pairwise(text))
+            given = -(-int(count) // self.options["stride"])
+            if least > given:
+                found.append(f"{item.id} ({least} for {given})")
+        return found
+
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[str]) -> Tensor:
-        """CTC, the mean over utterances of the loss per character; marks of the end are characters too."""
+        """CTC, the mean over utterances of the loss per character; marks of the end are characters too.
+
+        A transcript that does not fit into its steps has a loss of zero (`unlearnable` names them).
+        """
         place = {character: number for number, character in enumerate(self.symbols, start=1)}
         targets = [torch.tensor([place[character] for character in text + self.ending]) for text in examples]
         sizes = torch.tensor([len(item) for item in targets])
@@ -194,13 +240,9 @@ class SpeechRecognition(Task):
         o = self.options["specaugment"]
         if o.get("warp_frames"):
             features = warped(features, lengths, o["warp_frames"])
-        x = features.transpose(1, 2)[:, None]
-        mask = torchaudio.functional.mask_along_axis_iid
-        for _ in range(o["time_masks"]):
-            x = mask(x, min(o["time_frames"], x.shape[3]), 0.0, 3, p=o["time_share"])
-        for _ in range(o["feature_masks"]):
-            x = mask(x, o["feature_dims"], 0.0, 2)
-        return x[:, 0].transpose(1, 2)
+        own = None if o.get("masks_over") == "batch" else lengths
+        features = masked(features, own, 1, o["time_masks"], o["time_frames"], o["time_share"])
+        return masked(features, None, 2, o["feature_masks"], o["feature_dims"])
 
 
 TASK = SpeechRecognition

@@ -107,6 +107,22 @@ class Task(abc.ABC):
         """What `example` gives for every utterance of a split."""
         return [self.example(manifest, index) for index in range(len(manifest))]
 
+    def check_hop(self, hop: int) -> None:  # noqa: B027
+        """Check that heads suit a model whose frames are `hop` samples apart; by default they suit every one.
+
+        Raises:
+            DaisyError: if they do not.
+        """
+
+    def unlearnable(self, manifest: Manifest, frames: Sequence[int]) -> list[str]:
+        """The utterances of a training set from which nothing can be learnt, with the reason; by default none.
+
+        Args:
+            manifest: The recordings.
+            frames: How many frames of features each has.
+        """
+        return []
+
     def exit_head(self, dim: int) -> Head:
         """A fresh linear head on the states of one layer, of width `dim`; its output is like that of `head`.
 

@@ -1,8 +1,11 @@
 """What SE and SS share: masks from a bidirectional LSTM, on the mixture's short-time spectrum (MiniSUPERB).
 
 A mask multiplies the mixture's log1p amplitude, ln(1 + |X|), as in MiniSUPERB's public code; the estimate
-gets the mixture's phase. Frames of features and of spectra do not number the same: the last frame's mask
-stands for the up to three spectral frames that follow it.
+gets the mixture's phase. Frames of features and of spectra do not number the same: a spectral frame gets its mask
+from the frame of features in which it begins, and the last mask stands for the few spectral frames that follow it.
+
+How far frames of features are apart, the model says (`hop` among the options; 20 ms in published models). Spectra are
+never further apart than they, as in s3prl and MiniSUPERB, where SS has the upstream's rate.
 
 Shapes: B utterances, T frames, S sources, F = n_fft / 2 + 1 bins.
 """
@@ -13,7 +16,7 @@ import abc
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,7 @@ from torch import Tensor, nn
 from daisy.common.cached import KEPT_SECONDS, Cached
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
+from daisy.hubert.rate import HOP
 from daisy.tasks.base import Head, Score, Task
 from daisy.tasks.bilstm import BiLSTM
 
@@ -86,6 +90,33 @@ def permuted(pairwise: Tensor) -> Tensor:
     return torch.stack(sums).amin(0) / count
 
 
+Count = TypeVar("Count", int, Tensor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How far frames are apart.
+
+    Attributes:
+        features: Samples from one frame of features to the next.
+        spectra: Samples from one spectral frame, and so from one mask, to the next.
+    """
+
+    features: int
+    spectra: int
+
+    def masks(self, frames: Count) -> Count:
+        """How many masks there are for some frames of features."""
+        return -(-frames * self.features // self.spectra)
+
+    def spread(self, features: Tensor) -> Tensor:
+        """Features (B, T, D), one per mask: (B, `masks` of T, D)."""
+        if self.features % self.spectra == 0:
+            return features.repeat_interleave(self.features // self.spectra, 1)
+        place = torch.arange(self.masks(features.shape[1]), device=features.device)
+        return features[:, place * self.spectra // self.features]
+
+
 class MaskHead(Head):
     """Bidirectional LSTM layers on the features, and a sigmoid mask per source.
 
@@ -96,28 +127,25 @@ class MaskHead(Head):
         dropout: Between them, and before the masks.
         sources: S.
         bins: F.
-        repeat: Masks per frame of features.
+        pace: How the masks number.
     """
 
-    def __init__(
-        self, dim: int, hidden: int, layers: int, dropout: float, sources: int, bins: int, repeat: int
-    ) -> None:
+    def __init__(self, dim: int, hidden: int, layers: int, dropout: float, sources: int, bins: int, pace: Pace) -> None:
         super().__init__()
         self.lstm = BiLSTM(dim, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.masks = nn.Linear(2 * hidden, sources * bins)
-        self.sources, self.repeat = sources, repeat
+        self.sources, self.pace = sources, pace
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, D) to masks (B, T * repeat, S, F)."""
-        repeated = features.repeat_interleave(self.repeat, 1)
-        out = self.dropout(self.lstm(repeated, lengths * self.repeat))
+        """(B, T, D) to masks (B, `pace.masks` of T, S, F)."""
+        out = self.dropout(self.lstm(self.pace.spread(features), self.pace.masks(lengths)))
         return self.masks(out).sigmoid().unflatten(-1, (self.sources, -1))
 
     def macs(self, frames: int) -> int:
         """Multiply-accumulate operations of the LSTM's gates and the linear layer."""
-        repeated = frames * self.repeat
-        return self.lstm.macs(repeated) + repeated * self.masks.weight.numel()
+        count = self.pace.masks(frames)
+        return self.lstm.macs(count) + count * self.masks.weight.numel()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +165,32 @@ class MaskingTask(Task):
     """A task that recovers signals from a mixture; a prediction is (S, samples)."""
 
     sources: ClassVar[int]
-    stft: ClassVar[Stft]
-    repeat: ClassVar[int]
+    spectrum: ClassVar[Stft]
+
+    @property
+    def pace(self) -> Pace:
+        """How far frames of features and of spectra are apart."""
+        # Models that were trained before any other hop was possible do not have it.
+        hop = int(self.options.get("hop", HOP))
+        return Pace(hop, min(hop, self.spectrum.hop))
+
+    @property
+    def stft(self) -> Stft:
+        """The spectrum, no further apart than the features."""
+        return dataclasses.replace(self.spectrum, hop=self.pace.spectra)
+
+    def check_hop(self, hop: int) -> None:
+        """Check that a model's frames are as far apart as the heads take them to be.
+
+        Raises:
+            DaisyError: if not.
+        """
+        if hop != self.pace.features:
+            raise DaisyError(
+                f"the model has a frame every {hop} samples, but the task {self.name} was set up for "
+                f"{self.pace.features}, since the checkpoint's header does not tell",
+                fix="Name a checkpoint whose header does: `daisy convert IN OUT.safetensors` writes one",
+            )
 
     @classmethod
     def learn_vocabulary(cls, train: Manifest) -> list[str]:
@@ -148,7 +200,7 @@ class MaskingTask(Task):
     def head(self, dim: int) -> MaskHead:
         """A fresh head."""
         o = self.options
-        return MaskHead(dim, o["hidden"], o["layers"], o["dropout"], self.sources, self.stft.bins, self.repeat)
+        return MaskHead(dim, o["hidden"], o["layers"], o["dropout"], self.sources, self.stft.bins, self.pace)
 
     def examples(self, manifest: Manifest) -> Sequence[Sources]:
         """What `example` gives for every utterance, read when it is asked for.
@@ -213,8 +265,9 @@ class MaskingTask(Task):
     def _stretched(self, masks: Tensor, lengths: Tensor, frames: int) -> Tensor:
         """Masks (B, T, S, F) to `frames` frames: each utterance's last one is repeated behind its end."""
         rows = []
-        for mask, length in zip(masks, (lengths * self.repeat).tolist(), strict=True):
-            rows.append(torch.cat([mask[:length], mask[length - 1 : length].expand(frames - length, -1, -1)]))
+        for mask, count in zip(masks, self.pace.masks(lengths).tolist(), strict=True):
+            own = mask[: min(count, frames)]
+            rows.append(torch.cat([own, own[-1:].expand(frames - len(own), -1, -1)]))
         return torch.stack(rows)
 
 

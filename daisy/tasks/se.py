@@ -16,9 +16,7 @@ class SpeechEnhancement(MaskingTask):
     title = "Speech enhancement"
     metrics = (Metric("pesq", "PESQ (wide-band)", True), Metric("stoi", "STOI (%)", True, 100.0))
     sources = 1
-    stft = Stft(n_fft=512, window=400, hop=160)
-    # A spectrum every 10 ms, features every 20 ms.
-    repeat = 2
+    spectrum = Stft(n_fft=512, window=400, hop=160)
 
     def errors(self, difference: Tensor) -> Tensor:
         """L1."""

@@ -16,8 +16,7 @@ class SpeechSeparation(MaskingTask):
     title = "Speech separation"
     metrics = (Metric("si_sdri", "SI-SDR improvement (dB)", True),)
     sources = 2
-    stft = Stft(n_fft=1024, window=1024, hop=320)
-    repeat = 1
+    spectrum = Stft(n_fft=1024, window=1024, hop=320)
 
     def errors(self, difference: Tensor) -> Tensor:
         """Squared error."""

@@ -33,6 +33,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
         resolved["thresholds"] = {**thresholds, "absolute": _by_scale(thresholds["absolute"])}
     if isinstance(tasks, Mapping):
         resolved["tasks"] = {name: task for name, task in tasks.items() if task is not None}
+        resolved |= _narrowed(config, {name for name in TASKS if name not in resolved["tasks"]})
     check(resolved)
     return resolved
 
@@ -42,6 +43,14 @@ def _schema_file() -> dict[str, Any]:
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     assert isinstance(schema, dict)
     return schema
+
+
+def _narrowed(config: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
+    """The ablation without the tasks that the run does without: nobody may have asked for it."""
+    ablation = config.get("ablation")
+    if not isinstance(ablation, Mapping) or not isinstance(ablation.get("tasks"), list):
+        return {}
+    return {"ablation": {**ablation, "tasks": [task for task in ablation["tasks"] if task not in left_out]}}
 
 
 def _by_scale(absolute: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +190,8 @@ def _check_noise(config: Mapping[str, Any]) -> None:
     study = config["noise"]
     unknown = [task for task in study["tasks"] if task not in config["tasks"]]
     if unknown:
-        raise DaisyError(f"noise.tasks names {unknown[0]!r}, which is none of the tasks", fix="Add it to tasks")
+        fix = "Add it to tasks, or do without the noise study: `noise: {tasks: []}`"
+        raise DaisyError(f"noise.tasks names {unknown[0]!r}, which is none of the run's tasks", fix=fix)
     if not study["tasks"]:
         return
     if "asr" not in study["tasks"]:

@@ -12,6 +12,7 @@ from daisy.common import stage
 from daisy.common.compute import Compute
 from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, TASK_EXITS, Method
+from daisy.hubert.rate import hop_of
 from daisy.hubert.shape import Shape, shape_of
 from daisy.tasks.registry import TASKS
 from daisy.workflow.config import check_layers, resolve
@@ -68,6 +69,7 @@ class Context:
         store: The stages that runs share.
         checkpoint: The frozen model's file.
         shape: Its depth and width, where its header tells.
+        hop: Samples from one of its frames to the next; where its header does not tell, those of published models.
         compute: Where models are trained.
         exact: Where the tables' exits come from: rounding moves an entropy across a threshold now and then.
         methods: By the name that wildcards have.
@@ -86,6 +88,7 @@ class Context:
         self.exact: Compute = dataclasses.replace(self.compute, precision="float32")
         self.checkpoint = self.resource(self.config.upstream.checkpoint)
         self.shape = self._checked_shape()
+        self.hop = hop_of(Path(self.checkpoint))
         named = [Method.parse(name) for name in self.config.downstream.methods]
         scaled = [Method("daisy", rho) for rho in self.config.thresholds.rho] if DAISY in named else []
         self.methods = {method.name: method for method in scaled + [item for item in named if item != DAISY]}

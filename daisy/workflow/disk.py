@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from daisy.hubert.shape import Shape
 
-RATE = 50
-"""Frames per second."""
+SAMPLE_RATE = 16_000
 
-FLAC = 16_000 * 2 * 0.6
+FLAC = SAMPLE_RATE * 2 * 0.6
 """Bytes of a second of speech in FLAC, by a typical ratio."""
 
 LABEL = 4.0
@@ -85,21 +84,21 @@ def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0) -> Audio:
     return expected(corpus, part, drawn)
 
 
-def states(audio: Audio, shape: Shape | None, storage: str, *, pooled: bool) -> float:
-    """Bytes of the states of a split."""
+def states(audio: Audio, shape: Shape | None, storage: str, rate: float, *, pooled: bool) -> float:
+    """Bytes of the states of a split, at `rate` frames per second."""
     layers, dim = shape or UNKNOWN
-    frames = audio.recordings if pooled else audio.seconds * RATE
+    frames = audio.recordings if pooled else audio.seconds * rate
     return frames * (layers + 1) * dim * KINDS[storage]
 
 
-def drawn_frames(audio: Audio, shape: Shape | None, utterances: float, share: float, shards: int) -> float:
-    """Bytes of one shard of the frames that are drawn for k-means."""
-    return audio.seconds * RATE * utterances * share * (shape or UNKNOWN).dim * 4 / shards
+def drawn_frames(audio: Audio, shape: Shape | None, utterances: float, share: float, shards: int, rate: float) -> float:
+    """Bytes of one shard of the frames that are drawn for k-means, of `rate` per second."""
+    return audio.seconds * rate * utterances * share * (shape or UNKNOWN).dim * 4 / shards
 
 
-def labels(audio: Audio) -> float:
-    """Bytes of the labels of a split."""
-    return audio.seconds * RATE * LABEL
+def labels(audio: Audio, rate: float) -> float:
+    """Bytes of the labels of a split, of `rate` per second."""
+    return audio.seconds * rate * LABEL
 
 
 def flac(audio: Audio, signals: int = 1) -> float:

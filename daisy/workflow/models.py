@@ -48,7 +48,7 @@ class Models:
         config, chosen = self._context.config, self._context.config.tasks[task]
         settings = DownstreamSettings(
             **self._shared(task, seed),
-            options=chosen.options,
+            options=self._options(task),
             method=method,
             states=self.frozen.kind(method),
             granularity=config.downstream.granularity if method.by_entropy else "utterance",
@@ -59,6 +59,11 @@ class Models:
             floor=config.thresholds.floor if method.by_entropy else 1,
         )
         return job("daisy.downstream.train", settings, [task])
+
+    def _options(self, task: str) -> dict[str, Any]:
+        """The task's part of the config; a task that makes signals also asks how far the model's frames are apart."""
+        chosen = self._context.config.tasks[task].options
+        return {**chosen, "hop": self._context.hop} if TASKS[task].waves else chosen
 
     def _shared(self, task: str, seed: int) -> dict[str, Any]:
         """What the trainings of all models of a task have in common."""

@@ -24,6 +24,7 @@ class Sizes:
 
     def __init__(self, context: Context, corpora: Corpora) -> None:
         self._context, self._corpora = context, corpora
+        self._rate = disk.SAMPLE_RATE / context.hop
 
     def _audio(self, task: str, part: str) -> disk.Audio:
         """The recordings of a part, by its manifest or by what is expected."""
@@ -48,19 +49,19 @@ class Sizes:
         """States of a task's part, or of its noisy recordings."""
         chosen = json.loads(self._context.store[key].settings)
         audio = self._audio(task, part) if part else self._noisy(task)
-        size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["view"]["pooled"])
+        size = disk.states(audio, self._context.shape, chosen["storage"], self._rate, pooled=chosen["view"]["pooled"])
         return disk.megabytes(size)
 
     def drawn(self) -> int:
         """One shard of the frames that k-means sees."""
         chosen = self._context.config.targets
         audio = self._audio(SPEECH, "train")
-        size = disk.drawn_frames(audio, self._context.shape, chosen.utterances, chosen.share, chosen.shards)
+        size = disk.drawn_frames(audio, self._context.shape, chosen.utterances, chosen.share, chosen.shards, self._rate)
         return disk.megabytes(size)
 
     def labels(self, shards: int) -> int:
         """Labels of the speech that branches are trained on, or of one shard of it."""
-        return disk.megabytes(disk.labels(self._audio(SPEECH, "train")) / shards)
+        return disk.megabytes(disk.labels(self._audio(SPEECH, "train"), self._rate) / shards)
 
     def made(self, published: str) -> int:
         """The audio that is made of a published corpus."""

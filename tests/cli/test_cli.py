@@ -79,7 +79,7 @@ def test_exits(tmp_path, capsys):
     tau = (entropies[1] + min(entropies[0], 9)) / 2
     stop = next(k for k, value in enumerate(entropies, start=1) if value <= tau or k == 6)
     assert main(["exits", MODEL, WAV, "--threshold", str(tau)]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
+    lines = capsys.readouterr().out.splitlines()[1:7]
     assert [float(line.split()[1]) for line in lines] == pytest.approx(entropies, abs=1e-3)
     assert [k for k, line in enumerate(lines, start=1) if "stops here" in line] == [stop]
     assert main(["exits", MODEL, WAV, "--threshold", str(tau), "--png", str(tmp_path / "e.png")]) == 0

@@ -202,7 +202,7 @@ def test_audio_is_as_it_is(corpus):
         "ann_4": "7000 samples, but the table says 8000",
         "ann_5": "an empty file",
         "ann_6": "Git-LFS pointer",
-        "ann_7": "cannot be decoded",
+        "ann_7": "cannot be read",
         "bob_0": "399 samples, and HuBERT needs 400",
         "bob_1": "audio/bob_1.flac",
         "bob_2": "NaN",
@@ -211,7 +211,20 @@ def test_audio_is_as_it_is(corpus):
     assert {fault.name for fault in check(corpus, decode=False).faults} == set(IDS[:9])
     with pytest.raises(DaisyError) as caught:
         whole.answer()
-    assert "faults of 7 other kinds: `daisy data check` lists them" in str(caught.value)
+    assert "faults of 8 other kinds: `daisy data check` lists them" in str(caught.value)
+
+
+def test_a_pipe_s_recording_is_read_to_its_end(corpus):
+    """Its header knows no sizes."""
+    path = corpus / "audio/ann_0.wav"
+    (corpus / "audio/ann_0.flac").unlink()
+    soundfile.write(path, np.full(8000, 0.1), 16000)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    path.write_bytes(content)
+    assert not check(corpus, decode=True).faults and not check(corpus, decode=False).faults
+    path.write_bytes(content[:40] + (16000).to_bytes(4, "little") + content[44:900])
+    assert [fault.name for fault in check(corpus, decode=True).faults] == ["ann_0"]
 
 
 def test_what_people_see(corpus, capsys):

@@ -35,10 +35,11 @@ WER, ACCURACY = Metric("wer", "Word error rate (%)", False, 100.0), Metric("accu
         ([3, 2, 1, 0], 2, 2),
         ([1, 3, 3, 0], 1, 1),
         ([0, 3, 3, 3], 1, 1),
-        ([3, 3, 3, 3], 0, 4),
+        ([3, 3, 3, 3], 0, 1),
+        ([3, 2, 3, 2], 0, 2),
     ],
 )
-def test_the_earliest_layer_that_is_as_good(errors, full, layer):
+def test_the_earliest_layer_that_is_as_good_or_else_the_best(errors, full, layer):
     words = 4.0
     assert earliest([(error, words) for error in errors], (full, words), WER) == layer
     right = [(words - error, words) for error in errors]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import sys
 
+import numpy as np
 import pytest
 import torch
+from models import large_shaped
 from runners import finished
 
 import daisy
@@ -67,6 +69,7 @@ def test_ways_of_stopping(model, waves):
         ({"layer": 7}, "no layer 7"),
         ({"layer": 0}, "no layer 0"),
         ({"threshold": math.nan}, "NaN"),
+        ({"threshold": -1.0}, "-1, and no entropy is below zero"),
     ],
 )
 def test_contradictory_requests(model, waves, arguments, message):
@@ -92,11 +95,43 @@ def test_without_branches(model, waves):
         ([torch.full((16_000,), math.nan)], "NaN"),
         ([torch.zeros(0)], "shape"),
         ([[0.0] * 16_000], "list"),
+        (np.zeros((2, 16_000), np.float32), "one array"),
+        ([np.zeros((2, 16_000), np.float32)], r"waveform 0 is a float32 array \(2, 16000\)"),
+        ([np.zeros(16_000, np.int16)], "int16 array .*divide integers"),
+        ([np.full(16_000, np.inf)], "infinity"),
+        ([torch.full((16_000,), 3000.0)], "waveform 0 reaches 3000, far beyond 1"),
     ],
 )
 def test_bad_waveforms(model, waveforms, message):
     with pytest.raises(DaisyError, match=message):
         model(waveforms)
+
+
+def test_arrays_are_waveforms_too(model, waves):
+    expected = model(waves[:2], layer=2).features
+    arrays = [waves[0].numpy(), waves[1].double().numpy()]
+    reversed_ = arrays[0][::-1].copy()[::-1]
+    swapped = arrays[0].astype(">f4")
+    swapped.flags.writeable = False
+    for given in (arrays, [reversed_, arrays[1]], [swapped, waves[1]]):
+        for one, other in zip(model(given, layer=2).features, expected, strict=True):
+            assert torch.equal(one, other)
+    assert model.all_layers(arrays[:1]).entropies == model.all_layers(waves[:1]).entropies
+
+
+def test_a_model_that_normalises_takes_any_scale(waves):
+    large = daisy.Daisy(large_shaped())
+    one, other = (large([scale * waves[0]], layer=1).features[0] for scale in (1.0, 3e4))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:77", "cuda"])
+def test_a_device_that_is_not_there(model, device):
+    if device == "cuda" and torch.cuda.is_available():
+        return
+    with pytest.raises(DaisyError, match=f"this machine has no device '{device}'"):
+        model.to(device)
+    assert model.to("cpu", torch.float32).device.type == "cpu"
 
 
 def test_half_precision(model, waves):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 
-from daisy.tasks.asr import END, SpeechRecognition, warped
+from daisy.corpora.utterances import Manifest, Utterance
+from daisy.downstream.split import Split, tell_unlearnable
+from daisy.errors import DaisyError
+from daisy.features.kept import Features
+from daisy.tasks.asr import END, SpeechRecognition, masked, warped
 
 OPTIONS = {"projection": 4, "hidden": 4, "layers": 1, "dropout": 0.0, "stride": 1}
 MASKS = {"time_masks": 0, "time_frames": 1, "time_share": 1.0, "feature_masks": 0, "feature_dims": 1}
@@ -87,3 +95,93 @@ def test_only_training_warps():
     it.options["specaugment"] = {**MASKS, "warp_frames": 5}
     torch.manual_seed(3)
     assert not torch.equal(it.augment(features, lengths), features)
+
+
+def hidden(features: torch.Tensor) -> torch.Tensor:
+    """Which frames are masked: (B, T)."""
+    return (features == 0).all(-1)
+
+
+def test_masks_lie_within_their_utterance():
+    lengths, ones = torch.tensor([200, 50, 3]), torch.ones(3, 200, 4)
+    shares = []
+    for seed in range(60):
+        torch.manual_seed(seed)
+        found = hidden(masked(ones, lengths, 1, 2, 40, 0.2))
+        assert not found[1, 50:].any() and not found[2].any(), "padding is not masked, nor is what is too short"
+        assert (found.sum(1) <= torch.tensor([78, 18, 0])).all()
+        shares.append(found.sum(1) / lengths)
+    mean = torch.stack(shares).mean(0)
+    assert 0.1 < mean[0] < 0.25 and 0.1 < mean[1] < 0.25
+    # Any place can be masked, the first and the last too.
+    torch.manual_seed(0)
+    ever = hidden(masked(torch.ones(4000, 10, 1), torch.full((4000,), 10), 1, 1, 40, 0.5)).any(0)
+    assert ever.all()
+
+
+def test_masks_over_a_batch_are_those_of_s3prl():
+    """Widths of 0 to under the bound, and where a mask may begin is where the batch's widest would end in it."""
+    ones = torch.ones(64, 100, 1)
+    widths, ends = set(), []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        found = hidden(masked(ones, None, 1, 1, 40))
+        widths |= set(found.sum(1).tolist())
+        ends.append(int(found.nonzero()[:, 1].max()))
+    assert widths == set(range(40)) and max(ends) == 98
+    # A batch that is shorter than the widest is hidden from its beginning.
+    torch.manual_seed(0)
+    assert hidden(masked(torch.ones(50, 5, 1), None, 1, 1, 40))[:, 0].sum() > 45
+
+
+def test_the_config_says_where_masks_may_lie():
+    it = task(marks=False)
+    it.options["specaugment"] = {**MASKS, "time_masks": 1, "time_frames": 40}
+    lengths, ones = torch.tensor([100, 4]), torch.ones(2, 100, 3)
+
+    def of_short(over: str) -> int:
+        it.options["specaugment"]["masks_over"] = over
+        count = 0
+        for seed in range(40):
+            torch.manual_seed(seed)
+            count += int(hidden(it.augment(ones, lengths))[1, 4:].any())
+        return count
+
+    assert of_short("utterance") == 0 and of_short("batch") > 20
+    torch.manual_seed(0)
+    it.options["specaugment"] = {**MASKS, "feature_masks": 1, "feature_dims": 3}
+    assert (it.augment(ones, lengths) == 0).any()
+
+
+def test_transcripts_that_do_not_fit_are_named(capsys):
+    texts = {"fits": "abca", "long": "abcab", "double": "aabb", "short": "a"}
+    items = tuple(Utterance(name, f"{name}.flac", 16000, text=text) for name, text in texts.items())
+    manifest = Manifest(Path("/audio"), items)
+    for marks, stride, expected in (
+        (False, 1, ["long (5 for 4)", "double (6 for 4)"]),
+        (False, 2, ["fits (4 for 2)", "long (5 for 2)", "double (6 for 2)"]),
+        (True, 1, ["fits (6 for 4)", "long (7 for 4)", "double (8 for 4)"]),
+    ):
+        it = task(marks=marks)
+        it.options["stride"] = stride
+        assert it.unlearnable(manifest, [4] * 4) == expected
+        for item in items:
+            output = torch.zeros(1, -(-4 // stride), len(it.symbols) + 1).log_softmax(-1)
+            named = any(item.id in line for line in expected)
+            assert (float(it.loss(output, torch.tensor([4]), [item.text])) == 0) == named
+    it = task(marks=False)
+
+    def split(frames: int) -> Split:
+        return Split(Features(np.zeros((4 * frames, 2, 3)), np.full(4, frames)), np.ones(4), texts)
+
+    tell_unlearnable(it, manifest, split(9))
+    assert capsys.readouterr().err == ""
+    tell_unlearnable(it, manifest, split(4))
+    assert "2 of 4 transcripts" in (text := capsys.readouterr().err) and "long (5 for 4), double" in text
+    it.options["stride"] = 9
+    with pytest.raises(DaisyError, match="3 of 3 transcripts"):
+        tell_unlearnable(
+            it,
+            Manifest(Path("/audio"), items[:3]),
+            split(4).__class__(Features(np.zeros((12, 2, 3)), np.full(3, 4)), np.ones(3), list(texts)[:3]),
+        )

@@ -14,6 +14,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 from daisy.common import audio
 from daisy.corpora.utterances import Manifest, Utterance, read_manifest, write_manifest
 from daisy.errors import DaisyError
+from daisy.tasks import audio_metrics
 from daisy.tasks.audio_metrics import (
     WORST_PESQ,
     best_order,
@@ -23,7 +24,7 @@ from daisy.tasks.audio_metrics import (
     si_sdr_improvement,
 )
 from daisy.tasks.base import set_metric
-from daisy.tasks.loading import task_class
+from daisy.tasks.loading import restore, task_class
 from daisy.tasks.masking import Sources, permuted
 from daisy.tasks.registry import TASKS
 
@@ -47,7 +48,7 @@ def test_a_mask_of_ones_gives_the_input_back(name, samples):
     it = task(name)
     wave = torch.randn(samples, generator=torch.Generator().manual_seed(1)) * 0.1
     frames = (samples - 400) // 320 + 1
-    masks = torch.ones(1, frames * it.repeat, it.sources, it.stft.bins)
+    masks = torch.ones(1, it.pace.masks(frames), it.sources, it.stft.bins)
     (prediction,) = it.predict(masks, torch.tensor([frames]), [wave])
     assert prediction.shape == (it.sources, samples)
     torch.testing.assert_close(prediction, wave.expand_as(prediction), rtol=0, atol=1e-5)
@@ -63,7 +64,7 @@ def test_padding_changes_no_mask_and_no_loss(name, waves):
     examples = [Sources(wave, torch.stack([0.3 * wave] * it.sources)) for wave in waves]
     together = head(padded, lengths)
     alone = [head(one[None], lengths[n : n + 1]) for n, one in enumerate(features)]
-    for n, (length, mask) in enumerate(zip(lengths * it.repeat, alone, strict=True)):
+    for n, (length, mask) in enumerate(zip(it.pace.masks(lengths), alone, strict=True)):
         torch.testing.assert_close(together[n, :length], mask[0], rtol=1e-5, atol=1e-6)
     predictions = it.predict(together, lengths, waves)
     losses = []
@@ -72,6 +73,53 @@ def test_padding_changes_no_mask_and_no_loss(name, waves):
         torch.testing.assert_close(predictions[n], prediction, rtol=1e-4, atol=1e-5)
         losses.append(it.loss(mask, lengths[n : n + 1], [examples[n]]))
     torch.testing.assert_close(it.loss(together, lengths, examples), torch.stack(losses).mean())
+
+
+def at_hop(name, hop):
+    torch.manual_seed(0)
+    return task_class(name)({**OPTIONS, "hop": hop}, [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("hop", [80, 160, 320, 480, 640, 1280])
+def test_masks_follow_the_frames_of_the_model(name, hop):
+    """Every spectral frame is masked by the frame of features in which it begins, whatever the model's rate."""
+    it = at_hop(name, hop)
+    assert it.stft.hop == min(it.spectrum.hop, hop)
+    samples, frames = 32000, 32000 // hop
+    numbers = torch.arange(frames, dtype=torch.float32).reshape(1, frames, 1).requires_grad_()
+    spread = it.pace.spread(numbers)[0, :, 0]
+    assert len(spread) == it.pace.masks(frames) == int(it.pace.masks(torch.tensor([frames])))
+    expected = [float(place * it.stft.hop // hop) for place in range(len(spread))]
+    assert spread.tolist() == expected
+    # Only what lies behind the last frame takes the last mask once more.
+    assert 0 <= it.stft.frames(samples) - len(spread) <= -(-hop // it.stft.hop)
+    spread.sum().backward()
+    assert numbers.grad.sum() == len(spread)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("hop", [160, 480, 640])
+def test_other_rates_are_heard_whole(name, hop):
+    it = at_hop(name, hop)
+    samples = 16159
+    frames = (samples - 400) // hop + 1
+    wave = torch.randn(samples, generator=torch.Generator().manual_seed(1)) * 0.1
+    head = it.head(16).eval()
+    masks = head(torch.randn(1, frames, 16), torch.tensor([frames]))
+    assert masks.shape[1] == it.pace.masks(frames) and head.macs(frames) > 0
+    (prediction,) = it.predict(torch.ones_like(masks), torch.tensor([frames]), [wave])
+    torch.testing.assert_close(prediction, wave.expand_as(prediction), rtol=0, atol=1e-5)
+    example = Sources(wave, wave.expand(it.sources, -1))
+    assert torch.isfinite(it.loss(masks, torch.tensor([frames]), [example]))
+    assert restore(it.metadata()).pace == it.pace
+
+
+def test_a_model_of_another_rate_is_refused():
+    at_hop("se", 640).check_hop(640)
+    task("ss").check_hop(320)
+    with pytest.raises(DaisyError, match="a frame every 640 samples, but the task se was set up for 320"):
+        task("se").check_hop(640)
 
 
 def test_permuted_against_brute_force():
@@ -113,7 +161,7 @@ def test_a_perfect_mask_has_no_loss_where_it_can_be_reached(name, waves):
     mask = torch.log1p(it.stft(references).abs()) / torch.log1p(spectrum.abs()).clamp(min=1e-9)
     masks = mask.transpose(0, 1)[None]
     frames = torch.tensor([(len(wave) - 400) // 320 + 1])
-    loss = it.loss(masks[:, : int(frames) * it.repeat], frames, [Sources(wave, references)])
+    loss = it.loss(masks[:, : it.pace.masks(int(frames))], frames, [Sources(wave, references)])
     assert float(loss) < 1e-3
 
 
@@ -163,6 +211,34 @@ def test_what_cannot_be_judged_does_not_count(waves):
     assert set_metric([score, whole], metric) == pytest.approx(whole["pesq"][0])
     with pytest.raises(DaisyError, match="pesq cannot be computed"):
         set_metric([score], metric)
+
+
+def test_recordings_of_a_few_samples_and_silent_references_do_not_count(waves):
+    for samples in (1, 399, *range(400, 411)):
+        wave = waves[0][2000 : 2000 + samples]
+        assert short_time_intelligibility(wave, wave) is None and pesq_wideband(wave, wave) is None
+    speech = waves[0][:16000]
+    for silence in (torch.zeros(16000), torch.full((16000,), 0.25)):
+        assert short_time_intelligibility(speech, silence) is None and pesq_wideband(speech, silence) is None
+        assert short_time_intelligibility(silence, speech) is not None
+
+
+def test_long_recordings_are_judged_piece_by_piece(waves, monkeypatch):
+    """A word and a pause, again and again, of which the code of PESQ has room for 50 at once."""
+    assert audio_metrics.PESQ_SECONDS <= 50 * 2 * 50 * 64 / 16000, "utterances and pauses of at least 50 frames of 64"
+    monkeypatch.setattr(audio_metrics, "PESQ_SECONDS", 2.0)
+    monkeypatch.setattr(audio_metrics, "STOI_SECONDS", 2.0)
+    long = torch.cat([waves[0][2000:6000], torch.zeros(4000)]).repeat(8)
+    estimate, halves = noisy(long, 30), (slice(32_000), slice(32_000, 64_000))
+    pieces = [(estimate[half], long[half]) for half in halves]
+    assert pesq_wideband(estimate, long) == pytest.approx(np.mean([pesq_wideband(*piece) for piece in pieces]))
+    whole = stoi(long.numpy(), estimate.numpy(), 16000)
+    assert short_time_intelligibility(estimate, long) == pytest.approx(whole, abs=0.02)
+    # Pieces of silence are left out.
+    quiet = torch.cat([torch.zeros(32_000), long[:32_000]])
+    assert pesq_wideband(quiet + 0.01 * estimate, quiet) == pytest.approx(
+        pesq_wideband((quiet + 0.01 * estimate)[32_000:], quiet[32_000:])
+    )
 
 
 def test_a_manifest_keeps_its_references(tmp_path, waves):

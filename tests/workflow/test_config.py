@@ -58,6 +58,14 @@ def test_a_task_set_to_null_is_left_out():
     assert set(resolve(merged(overlay))["tasks"]) == {"asr", "sid"}
 
 
+def test_an_ablation_does_without_the_tasks_that_are_left_out():
+    """Nobody may have asked for one: leaving out a task says enough."""
+    for left_out, kept in ((["asr"], ["sid"]), (["asr", "sid"], [])):
+        config = resolve(merged({"tasks": dict.fromkeys(left_out), "noise": {"tasks": []}}))
+        assert config["ablation"]["tasks"] == kept
+    assert set(resolve(merged())["ablation"]["tasks"]) == {"asr", "sid"}
+
+
 def test_an_oracle_of_a_task_that_is_left_out():
     """It does not matter, so that leaving out a task is one line."""
     overlay = {"tasks": {"asr": None}, "noise": {"tasks": []}, "ablation": {"tasks": ["sid"]}}
@@ -103,7 +111,10 @@ CROSS_CHECKS = [
     ({"evaluation": {"strategies": ["best"]}}, ["evaluation.strategies.0", "'best'"]),
     ({"noise": {"tasks": ["sid"]}}, ["noise.tasks", "asr"]),
     ({"noise": {"snr_db": [100]}}, ["noise.snr_db.0", "100"]),
-    ({"tasks": {"asr": None}}, ["ablation.tasks", "'asr'"]),
+    ({"tasks": {"asr": None}}, ["noise.tasks", "'asr'", "`noise: {tasks: []}`"]),
+    ({"ablation": {"tasks": ["asd"]}}, ["ablation.tasks", "'asd'"]),
+    ({"thresholds": {"absolute": {"asr": -0.5}}}, ["thresholds.absolute.asr", "-0.5"]),
+    ({"thresholds": {"absolute": {"asr": {1.0: -1}}}}, ["thresholds.absolute.asr", "-1"]),
     ({"tasks": {"sid": {"task_exits": {"steps": 0}}}}, ["tasks.sid.task_exits.steps", "0"]),
     ({"tasks": {"se": {"task_exits": {"steps": 4}}}}, ["'task_exits'", "tasks.se"]),
     ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, se, ss"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from models import large_shaped
 from project import ROOT, laid_over
 
 from daisy.common import stage
@@ -22,9 +25,12 @@ from daisy.errors import DaisyError
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.method import FULL, TASK_EXITS, Method
 from daisy.features.settings import CalibrationSettings, EntropiesSettings, StatesSettings
+from daisy.hubert.checkpoint import save
+from daisy.hubert.rate import hop_of
 from daisy.library.settings import BundleSettings
 from daisy.noise.settings import StudySettings
 from daisy.report.settings import AblationSettings, ExamplesSettings
+from daisy.workflow import disk
 from daisy.workflow.config import SCHEMA
 from daisy.workflow.sections import Config
 from daisy.workflow.upgrades import outdated, summary
@@ -39,6 +45,38 @@ def flow(tmp_path: Path, **changes: Any) -> Workflow:
     """The workflow of the nano run, in a folder of its own."""
     here = {"results": str(tmp_path / "results"), "cache": str(tmp_path / "cache")}
     return Workflow(laid_over(config("config"), config("test"), here, changes), ROOT)
+
+
+def test_jobs_follow_the_rate_of_the_model(tmp_path):
+    """Heads that make signals, and the disk that states and labels take; other heads do not ask."""
+    checkpoint = large_shaped()
+    save(tmp_path / "model.safetensors", checkpoint, "safetensors")
+    assert checkpoint.encoder.config.hop == 20
+    small = {"targets": {"layer": 1}, "noise": {"floors": [1]}, "downstream": {"methods": ["daisy", "full"]}}
+    few = {**small, "ablation": {"layers": [1]}, "upstream": {"checkpoint": str(tmp_path / "model.safetensors")}}
+    for changes, hop in (({}, 320), (few, 20)):
+        run = flow(tmp_path, **changes)
+        for task in run.context.tasks:
+            options = json.loads(run.models.downstream(task, FULL, 1).settings)["options"]
+            assert options.get("hop") == (hop if task in ("se", "ss") else None)
+        assert run.sizes._rate == 16000 / hop
+    hour = disk.Audio(600, 3600.0)
+    assert disk.states(hour, None, "float16", 25, pooled=False) == 3600 * 25 * 13 * 768 * 2
+    assert disk.labels(hour, 25) == disk.labels(hour, 50) / 2
+
+
+def test_the_rate_of_a_checkpoint(tmp_path):
+    assert (
+        hop_of(ROOT / "daisy/models/hubert_tiny.safetensors") == hop_of(tmp_path) == hop_of(tmp_path / "no.pt") == 320
+    )
+    (tmp_path / "config.json").write_text('{"conv_stride": [5, 2, 2, 2, 2, 2, 4]}')
+    assert hop_of(tmp_path) == 640
+    model = {"_name": "hubert", "conv_feature_layers": "[(512,10,5)] + [(512,3,2)] * 7", "activation_fn": "[]"}
+    torch.save({"cfg": {"model": model}, "args": None, "model": {"a": torch.zeros(3)}}, tmp_path / "new.pt")
+    old = argparse.Namespace(conv_bias=False, conv_feature_layers="[(8,10,5)] + [(8,3,2)]")
+    torch.save({"args": old, "cfg": None, "model": {"a": torch.zeros(3)}}, tmp_path / "old.pt")
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "bare.pt")
+    assert [hop_of(tmp_path / f"{name}.pt") for name in ("new", "old", "bare")] == [640, 10, 320]
 
 
 def test_sections_have_the_keys_of_the_schema():

@@ -13,7 +13,7 @@ from daisy.common import audio
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import atomic
 from daisy.common.torchaudio_shim import torchaudio
-from daisy.corpora.headers import SHORTEST, Header, Unreadable, read_header
+from daisy.corpora.headers import SHORTEST, Header, Unreadable, decode, read_header
 from daisy.corpora.incoming.entries import Entry
 
 _AS_IT_IS = ("PCM_16", "PCM_S8", "PCM_U8")
@@ -52,14 +52,17 @@ def convert(entry: Entry, out: Path) -> Converted:
     first, last = _bounds(entry, header)
     whole = entry.start == 0 and entry.end is None and entry.channel in (None, 0)
     if whole and (header.rate, header.channels) == (SAMPLE_RATE, 1) and header.subtype in _AS_IT_IS:
-        exact = _decoded(entry.path, "int16", first, last, header)[:, 0]
+        exact = decode(entry.path, "int16")[:, 0]
         _long_enough(len(exact))
         with atomic(out) as temporary:
             soundfile.write(str(temporary), exact, SAMPLE_RATE, subtype="PCM_16")
         return Converted(len(exact), () if exact.any() else (SILENT,))
-    wave = _decoded(entry.path, "float32", first, last, header)
+    wave = decode(entry.path, "float32", first, last)
     if not np.isfinite(wave).all():
         raise Unreadable("not finite", "it holds NaN or infinity", "Write it again, or leave it out")
+    if np.abs(wave).max(initial=0) > audio.LOUDEST:
+        problem = "its samples are far beyond 1: whole numbers, stored as others"
+        raise Unreadable("loud", problem, "Divide them by 32768, or leave it out")
     mono, notes = _mixed(wave, entry.channel)
     made = torchaudio.functional.resample(torch.from_numpy(mono), header.rate, SAMPLE_RATE).numpy()
     _long_enough(len(made))
@@ -85,24 +88,6 @@ def _bounds(entry: Entry, header: Header) -> tuple[int, int | None]:
         problem = f"it is cut from {entry.start:g} to {entry.end:g} s, but lasts {header.samples / header.rate:g} s"
         raise Unreadable("a stretch", problem, "Correct the times")
     return first, min(last, header.samples)
-
-
-def _decoded(path: Path, kind: str, first: int, last: int | None, header: Header) -> np.ndarray:
-    """(samples, channels) of a file.
-
-    Raises:
-        Unreadable: if it ends early.
-    """
-    try:
-        wave, _ = soundfile.read(str(path), start=first, stop=last, dtype=kind, always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = str(error).rpartition(": ")[2].rstrip(".")
-        raise Unreadable("unreadable", f"it cannot be decoded ({reason})", "Replace it, or leave it out") from None
-    promised = (header.samples if last is None else last) - first
-    if len(wave) < promised and header.subtype.startswith(("PCM", "FLOAT", "DOUBLE")):
-        problem = f"cut short: {len(wave)} samples, but its header promises {promised}"
-        raise Unreadable("cut short", problem, "Restore it, or leave it out")
-    return wave
 
 
 def _mixed(wave: np.ndarray, channel: int | None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,0 +1,63 @@
+"""What a file is that was taken for something else: pointers, pages and archives, told by their first bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Disguise(NamedTuple):
+    """What a file really is.
+
+    Attributes:
+        what: In words, with an article.
+        fix: What to do about it, as an imperative sentence.
+    """
+
+    what: str
+    fix: str
+
+
+_UNPACK = "Unpack it first"
+_DECODE = "Convert it to FLAC or WAV first"
+_AGAIN = "Download it again"
+
+BEGINNINGS: tuple[tuple[bytes, Disguise], ...] = (
+    (b"version https://git-lfs", Disguise("a Git-LFS pointer, not the file itself", "Fetch it with `git lfs pull`")),
+    (b"../../.git/annex/", Disguise("a git-annex pointer, not the file itself", "Fetch it with `git annex get`")),
+    (b"/annex/objects/", Disguise("a git-annex pointer, not the file itself", "Fetch it with `git annex get`")),
+    (b"<!doctype html", Disguise("a web page (HTML)", _AGAIN)),
+    (b"<html", Disguise("a web page (HTML)", _AGAIN)),
+    (b"<?xml", Disguise("XML", _AGAIN)),
+    (b'{"', Disguise("JSON", _AGAIN)),
+    (b"\x1f\x8b", Disguise("gzip", _UNPACK)),
+    (b"bzh", Disguise("bzip2", _UNPACK)),
+    (b"\xfd7zxz", Disguise("xz", _UNPACK)),
+    (b"\x28\xb5\x2f\xfd", Disguise("zstd", _UNPACK)),
+    (b"7z\xbc\xaf", Disguise("a 7z archive", _UNPACK)),
+    (b"rar!", Disguise("a RAR archive", _UNPACK)),
+    (b"pk\x03\x04", Disguise("a zip archive (torch's files are some, too)", _UNPACK)),
+    (b"\x00\x05\x16\x07", Disguise("what macOS keeps beside a file (its name begins with ._)", "Leave it out")),
+    (b"\x93numpy", Disguise("a NumPy array", "Give the recording that it was made from")),
+    (b"\x1aE\xdf\xa3".lower(), Disguise("Matroska or WebM", _DECODE)),
+    (b"#!amr", Disguise("AMR", _DECODE)),
+    (b"\x30\x26\xb2\x75", Disguise("Windows Media", _DECODE)),
+    (b"%pdf", Disguise("a PDF", "Give a recording")),
+)
+"""In lower case: how such files begin, spaces left out."""
+
+
+def disguise(path: Path) -> Disguise | None:
+    """What the file is by its first bytes, if that is one of the things that are taken for others; else None."""
+    with open(path, "rb") as file:
+        start = file.read(512)
+    if not start:
+        return Disguise("empty: not one byte", "Restore it, or leave it out")
+    if not any(start):
+        return Disguise("nothing but zeros", "It was never written, or is damaged: restore it, or leave it out")
+    if start[4:8] == b"ftyp":
+        return Disguise("MP4, such as M4A", _DECODE)
+    if start[257:262] == b"ustar":
+        return Disguise("a tar archive", _UNPACK)
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((found for begins, found in BEGINNINGS if text.startswith(begins)), None)
