@@ -142,12 +142,34 @@ rule published_corpus:
         stage("{params.module}", "--table {output.table} --threads {threads}")
 
 
+rule own_corpus:
+    input:
+        corpus=lambda wildcards: ancient(flow.context.store[wildcards.key].inputs["corpus"]),
+    output:
+        table=store_path("own-{key}/recordings.csv"),
+    log:
+        store_path("logs/own-{key}.log"),
+    benchmark:
+        store_path("benchmarks/own_corpus-{key}.tsv")
+    # What is wrong with it is known before anything is trained.
+    priority: 90
+    conda:
+        "../envs/daisy.yaml"
+    threads: flow.config.data.published["threads"]
+    params:
+        settings=stored_settings,
+        code=stored_code,
+    shell:
+        stage("corpora.prepared", "--corpus {input.corpus:q} --table {output.table} --threads {threads}")
+
+
 rule manifests:
     input:
         corpus=lambda wildcards: ancient(flow.corpora.table(wildcards.name)),
     output:
         expand(store_path("manifests-{{name}}-{{key}}/{part}.{ending}"), part=PARTS, ending=("tsv", "csv")),
         summary=store_path("manifests-{name}-{key}/summary.csv"),
+        left_out=store_path("manifests-{name}-{key}/left_out.csv"),
     log:
         store_path("logs/manifests-{name}-{key}.log"),
     benchmark:

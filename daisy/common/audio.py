@@ -61,7 +61,7 @@ def header(path: str | Path) -> Header:
     Raises:
         DaisyError: if the file is missing, no recording, or shorter than its header says.
     """
-    with _opened(Path(path)) as file:
+    with opened(Path(path)) as file:
         return Header(file.frames, file.samplerate, file.channels, file.subtype in _FLOATING)
 
 
@@ -81,7 +81,7 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
             as the manifest says, or holds NaN, infinity, or numbers far beyond 1.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         frames, file_rate, floating = file.frames, file.samplerate, file.subtype in _FLOATING
         try:
             wave = file.read(dtype="float32", always_2d=True)
@@ -112,8 +112,12 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
     return torch.from_numpy(np.ascontiguousarray(wave[:, 0]))
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
-    """The file, open for reading, and found to be as long as it says."""
+def opened(path: Path) -> soundfile.SoundFile:
+    """The file, open for reading, and found to be as long as it says.
+
+    Raises:
+        DaisyError: if it is missing, no recording, or cut short.
+    """
     try:
         file = soundfile.SoundFile(str(path))
     except (soundfile.LibsndfileError, RuntimeError) as error:

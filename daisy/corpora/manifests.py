@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Sequence
 from pathlib import Path
 
 from daisy.common import stage
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import write_csv
+from daisy.corpora.choice import choose, left_out, told
 from daisy.corpora.partition import PARTS, partition
 from daisy.corpora.settings import ManifestsSettings
 from daisy.corpora.table import Recording, read_table
 from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.errors import DaisyError
-
-
-def known_speakers(parts: dict[str, list[Recording]], least: int) -> set[str]:
-    """Speakers with at least `least` recordings, and at least one in every part."""
-    counts = collections.Counter(item.speaker for items in parts.values() for item in items)
-    present = set.intersection(*({item.speaker for item in parts[part]} for part in PARTS))
-    return {speaker for speaker, count in counts.items() if count >= least} & present
-
-
-def choose(parts: dict[str, list[Recording]], settings: ManifestsSettings) -> dict[str, list[Recording]]:
-    """The recordings of every part that the task uses, sorted by id.
-
-    Raises:
-        DaisyError: if speakers are asked for and fewer than two have enough recordings.
-    """
-    speakers = None
-    if settings.min_recordings:
-        speakers = known_speakers(parts, settings.min_recordings)
-        if len(speakers) < 2:
-            raise DaisyError(
-                f"{len(speakers)} speakers have at least {settings.min_recordings} recordings",
-                fix="Lower data.splits.sid_min_recordings, or add recordings",
-            )
-    longest = settings.max_seconds * SAMPLE_RATE or float("inf")
-    return {
-        part: [
-            item
-            for item in sorted(items, key=lambda item: item.id)
-            if item.samples <= longest
-            and (speakers is None or item.speaker in speakers)
-            and (item.text or not settings.transcribed)
-        ]
-        for part, items in parts.items()
-    }
 
 
 def utterance(item: Recording) -> Utterance:
@@ -69,14 +35,6 @@ def summary(task: str, part: str, recordings: Sequence[Recording], left_out: int
     }
 
 
-def _why(left_out: object, settings: ManifestsSettings) -> str:
-    """How many recordings of the corpus are not used, and what can be the reason."""
-    rules = [f"longer than {settings.max_seconds:g} s"] * bool(settings.max_seconds)
-    rules += [f"speakers with under {settings.min_recordings}, or none in some split"] * bool(settings.min_recordings)
-    rules += ["without a text"] * settings.transcribed
-    return f", {left_out} left out ({', or '.join(rules)})" if left_out else ""
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
@@ -90,13 +48,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = choose(parts, settings)
     except DaisyError as error:
         raise DaisyError(error.problem, file=error.file or arguments.corpus, fix=error.fix) from None
+    audio = arguments.corpus.parent / "audio"
+    unused = left_out(parts, chosen, settings)
+    rows, listed = [], []
     for part in PARTS:
-        audio = arguments.corpus.parent / "audio"
         write_manifest(arguments.out / f"{part}.tsv", audio, [utterance(item) for item in chosen[part]])
-    rows = [summary(settings.task, part, chosen[part], len(parts[part]) - len(chosen[part])) for part in PARTS]
+        rows.append(summary(settings.task, part, chosen[part], len(unused[part])))
+        listed += [{"id": item.id, "speaker": item.speaker, "split": part, "reason": why} for item, why in unused[part]]
+        print(f"{settings.task} {part}: {len(chosen[part])} recordings{told(unused[part])}")
+    write_csv(arguments.summary.with_name("left_out.csv"), ("id", "speaker", "split", "reason"), listed)
     write_csv(arguments.summary, list(rows[0]), rows)
-    for row in rows:
-        print(f"{settings.task} {row['split']}: {row['recordings']} recordings" + _why(row["left_out"], settings))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,11 @@ class ManifestsSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PreparedSettings:
+    """Config of `daisy.corpora.prepared`: none."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EmbeddedSettings:
     """Config of `daisy.corpora.embedded`.
 

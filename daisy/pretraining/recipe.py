@@ -21,6 +21,7 @@ import yaml
 from daisy.common import stage
 from daisy.common.contents import digest
 from daisy.common.files import read_json, write_json, write_text
+from daisy.common.numbers import read_yaml
 from daisy.common.seeds import generator
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.errors import DaisyError
@@ -37,14 +38,14 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> RecipeSettings:
         DaisyError: if the file is missing or no YAML, or a value does not fit.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
         for change in changes:
             keys, _, value = change.partition("=")
             *way, last = (int(key) if key.isdigit() else key for key in keys.split("."))
             place: Any = values
             for key in way:
                 place = place[key]
-            place[last] = yaml.safe_load(value)
+            place[last] = read_yaml(value)
     except FileNotFoundError:
         raise DaisyError("the recipe does not exist", file=path, fix="Use config/pretrain/phones.yaml") from None
     except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +16,7 @@ import yaml
 from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
 from daisy.tasks.registry import TASKS
+from daisy.workflow.values import NUMBER, meant
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
 
@@ -23,9 +27,8 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DaisyError: at the first fault.
     """
-    tasks = config.get("tasks")
-    resolved = dict(config)
-    thresholds = config.get("thresholds")
+    resolved: dict[str, Any] = meant(config, _schema_file())
+    tasks, thresholds = resolved.get("tasks"), resolved.get("thresholds")
     if isinstance(thresholds, Mapping) and isinstance(thresholds.get("absolute"), Mapping):
         resolved["thresholds"] = {**thresholds, "absolute": _by_scale(thresholds["absolute"])}
     if isinstance(tasks, Mapping):
@@ -33,6 +36,13 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
         resolved |= _narrowed(config, {name for name in TASKS if name not in resolved["tasks"]})
     check(resolved)
     return resolved
+
+
+@functools.cache
+def _schema_file() -> dict[str, Any]:
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    assert isinstance(schema, dict)
+    return schema
 
 
 def _narrowed(config: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
@@ -46,9 +56,7 @@ def _narrowed(config: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
 def _by_scale(absolute: Mapping[str, Any]) -> dict[str, Any]:
     """Thresholds per task, with scales as text: YAML reads them as numbers, and JSON knows no such keys."""
     return {
-        task: {f"{rho:g}" if isinstance(rho, int | float) else rho: tau for rho, tau in given.items()}
-        if isinstance(given, Mapping)
-        else given
+        task: {_scale(rho): tau for rho, tau in given.items()} if isinstance(given, Mapping) else given
         for task, given in absolute.items()
     }
 
@@ -67,6 +75,8 @@ def read_layers(*paths: Path) -> dict[str, Any]:
             layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except FileNotFoundError:
             raise DaisyError("the config file does not exist", file=path, fix="Correct the path") from None
+        except UnicodeDecodeError:
+            raise DaisyError("it is not UTF-8", file=path, fix="Save it as UTF-8") from None
         except yaml.YAMLError as error:
             problem = " ".join(str(error).split())
             raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Correct the file") from None
@@ -82,10 +92,10 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         DaisyError: at the first fault.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema.Draft202012Validator(_schema_file())
     for error in sorted(validator.iter_errors(config), key=lambda item: (len(item.path), str(item.path))):
         raise _explained(error)
+    _check_finite(config)
     splits = config["data"]["splits"]
     if splits["dev"] + splits["test"] >= 1:
         raise DaisyError(
@@ -111,6 +121,21 @@ def check(config: Mapping[str, Any]) -> None:
     _check_exits(config, methods)
     if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
         raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
+
+
+def _scale(rho: Any) -> Any:
+    """A scale as text, in the spelling that numbers have."""
+    number = isinstance(rho, int | float) or (isinstance(rho, str) and NUMBER.fullmatch(rho.strip()))
+    return f"{float(rho):g}" if number else rho
+
+
+def _check_finite(value: Any, place: str = "") -> None:
+    """Check that every number is one: YAML knows ``.inf`` and ``.nan``, and no setting means them."""
+    if isinstance(value, Mapping | list):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            _check_finite(item, f"{place}.{key}".removeprefix("."))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise DaisyError(f"{place} is {value}", fix="Give a finite number", file="config")
 
 
 def _check_absolute(config: Mapping[str, Any]) -> None:
@@ -219,5 +244,10 @@ def _schema(error: jsonschema.ValidationError) -> Mapping[str, Any]:
 
 
 def _fix(error: jsonschema.ValidationError) -> str:
-    description = _schema(error).get("description")
+    description, value = _schema(error).get("description"), error.instance
+    wanted = _schema(error).get("type") if error.validator == "type" else None
+    if wanted == "string" and value is not None and not isinstance(value, Mapping | list):
+        return f'Write it in quotes, as a text: "{value}"'
+    if wanted in ("number", "integer") and isinstance(value, str) and re.fullmatch(r"\d+(,\d+)+", value.strip()):
+        return "Write it with a point, and without separators of thousands"
     return f"It is: {description}" if description else "See config/config.yaml"

@@ -63,6 +63,7 @@ class Context:
     Attributes:
         values: The config as it is written into the run's folder.
         config: The same, typed.
+        project: The folder of the Snakefile.
         home: The run's folder.
         store: The stages that runs share.
         checkpoint: The frozen model's file.
@@ -79,7 +80,7 @@ class Context:
     def __init__(self, values: Mapping[str, Any], project: Path) -> None:
         self.values = resolve(values)
         self.config: Config = stage.build(Config, self.values, "config")
-        self._project = project
+        self.project = project
         self.home = f"{self.config.results}/{self.config.run}"
         self.store = Store(f"{self.config.cache}/store")
         self.compute = self.config.compute
@@ -124,7 +125,7 @@ class Context:
 
     def resource(self, path: str) -> str:
         """A path of the config: as it stands, or else in the project's own folder."""
-        own = self._project / path
+        own = self.project / path
         return str(own) if own.exists() and not Path(path).exists() else path
 
     def results(self, path: str) -> str:

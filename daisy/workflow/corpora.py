@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from pathlib import Path
 from typing import Any
 
+from daisy.corpora.own import TABLE, check
 from daisy.corpora.published.archives import archives_of
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
 from daisy.corpora.published.catalogue import module_of, settings_of
@@ -13,17 +16,17 @@ from daisy.corpora.settings import (
     CommandsSettings,
     EmbeddedSettings,
     EnhancementSettings,
-    ManifestsSettings,
     MixingSettings,
     NoiseSettings,
-    Splits,
+    PreparedSettings,
 )
 from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
+from daisy.workflow.own import SPEECH, manifest_settings, own_folder, splits_of, unfit
 
-SPEECH = "speech"
-"""The corpus of the branches and their targets."""
+OWN = "own"
+"""The store's name for a corpus of the user's own, once it is checked."""
 
 
 class Corpora:
@@ -43,8 +46,7 @@ class Corpora:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._data = context.config.data
-        shares = self._data.splits
-        self._splits = Splits(context.config.seed, shares.dev, shares.test, shares.max_per_speaker)
+        self._splits = splits_of(context.config)
         named = self._embedded() | {name: self._given(name, folder) for name, folder in self._data.corpora.items()}
         shared = {task: named[TASKS[task].corpus] for task in context.tasks if TASKS[task].corpus}
         self.folders = shared | named
@@ -79,38 +81,41 @@ class Corpora:
             return self._context.store.add(
                 folder, module_of(folder), settings=settings_of(folder, self._data.published)
             )
-        own = self._context.resource(folder)
-        if not os.path.exists(f"{own}/recordings.csv"):
-            raise DaisyError(
-                f"data.corpora.{name}: {folder} holds no recordings.csv",
-                fix=f"Correct the path, or name a published corpus: {', '.join(PUBLISHED)}",
+        own = own_folder(folder, self._context.project)
+        try:
+            if not (own / TABLE).exists():
+                near = difflib.get_close_matches(folder, PUBLISHED, n=1)
+                names = f"name a published corpus ({', '.join(PUBLISHED)})"
+                fix = f"Correct the path, let `daisy data import` make a corpus of the folder, or {names}"
+                raise DaisyError(f"{folder} holds no {TABLE}", fix=f"Did you mean {near[0]!r}?" if near else fix)
+            stored = self._context.store.add(
+                OWN, "daisy.corpora.prepared", settings=PreparedSettings(), corpus=str(own / TABLE)
             )
-        return own
+            if not os.path.exists(f"{stored}/{TABLE}"):
+                self._foresee(name, own)
+        except DaisyError as error:
+            problem = error.problem if error.file is None else f"{error.file}: {error.problem}"
+            raise DaisyError(f"data.corpora.{name}: {problem}", fix=error.fix) from None
+        return stored
+
+    def _foresee(self, name: str, own: Path) -> None:
+        """Find what can be found without reading all of a corpus that no job has checked yet.
+
+        Raises:
+            DaisyError: at what would stop a job.
+        """
+        found = check(own, decode=False, few=True)
+        found.answer()
+        if problem := unfit(name, self._context.config, found.recordings):
+            raise DaisyError(problem.problem, file=own / TABLE, fix=problem.fix)
 
     def _manifests(self, task: str) -> str:
-        shares, entry = self._data.splits, TASKS.get(task)
-        settings = ManifestsSettings(task, self._splits)
-        if entry is not None:
-            settings = ManifestsSettings(
-                task,
-                self._splits,
-                # Mixtures have the length that they were made with.
-                max_seconds=0.0 if entry.waves else shares.max_seconds,
-                min_recordings=shares.sid_min_recordings if entry.known_speakers else 0,
-                transcribed=entry.transcribed,
-            )
-        return self._context.store.add(
-            f"manifests-{task}", "daisy.corpora.manifests", settings=settings, corpus=self.source(task)
-        )
+        settings, corpus = manifest_settings(self._context.config, task), self.folders[task]
+        return self._context.store.add(f"manifests-{task}", "daisy.corpora.manifests", settings=settings, corpus=corpus)
 
     def table(self, name: str) -> str:
         """The table of the corpus whose audio a manifest refers to: what reads audio needs it there."""
         return f"{self.folders[name]}/recordings.csv"
-
-    def source(self, name: str) -> str:
-        """A corpus as the store knows it: an embedded one by its folder's name, one of the user's own by its table."""
-        folder = self.folders[name]
-        return folder if self._context.store.holds(folder) else self.table(name)
 
     def manifest(self, task: str, part: str) -> str:
         """The manifest of a part."""

@@ -45,7 +45,7 @@ class NoiseStudy:
     def _recordings(self, task: str) -> str:
         chosen = self._chosen
         drawn = NoisySettings(self._context.config.seed, chosen.recordings, chosen.kinds, chosen.snr_db)
-        manifests, noise = self._corpora.manifests[task], self._corpora.source("noise")
+        manifests, noise = self._corpora.manifests[task], self._corpora.folders["noise"]
         return self._context.store.add(
             f"noisy-{task}", "daisy.noise.noisy", settings=drawn, manifest=manifests, noise=noise
         )

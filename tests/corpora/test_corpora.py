@@ -12,7 +12,8 @@ import soundfile
 
 from daisy.common.files import read_csv
 from daisy.corpora import commands, embedded, manifests
-from daisy.corpora.manifests import choose, known_speakers, summary
+from daisy.corpora.choice import choose, known_speakers
+from daisy.corpora.manifests import summary
 from daisy.corpora.partition import PARTS, Splits, partition
 from daisy.corpora.settings import CommandsSettings, ManifestsSettings
 from daisy.corpora.table import Recording, read_table, write_table
@@ -93,7 +94,7 @@ def test_table_round_trip_and_damage(tmp_path):
     write_table(path, recordings({"a": 3}))
     assert read_table(path) == recordings({"a": 3})
     path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
-    with pytest.raises(DaisyError, match="line 5"):
+    with pytest.raises(DaisyError, match="row 5, column id: 'a/000' is the id of row 2 too"):
         read_table(path)
 
 
@@ -154,4 +155,7 @@ def test_what_a_task_leaves_out_is_told(tmp_path, capsys):
     # Of each common speaker one is too long and one has no text; both of the rare one's are left out.
     assert told == {"train": "6", "dev": "0", "test": "0"}
     said = capsys.readouterr().out
-    assert "x train: 8 recordings, 6 left out (longer than 5 s, or speakers with under 3" in said and "text)" in said
+    assert "x train: 8 recordings, 6 left out (2 longer than 5 s: also/0, often/0; 2 without a text: also/1" in said
+    assert "2 of speakers with under 3, or none in some split: rare)" in said
+    listed = {row["id"]: row["reason"] for row in read_csv(tmp_path / "left_out.csv")}
+    assert len(listed) == 6 and listed["often/1"] == "without a text"

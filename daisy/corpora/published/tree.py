@@ -22,6 +22,7 @@ from daisy.common import audio
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import write_csv
 from daisy.common.progress import Progress
+from daisy.corpora.links import link_roots
 from daisy.corpora.published.catalogue import Size
 from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError, WriteError
@@ -236,15 +237,6 @@ def answer(title: str, faults: Sequence[Fault], policy: Literal["stop", "leave-o
             "what is there",
         )
     print(f"{title}: {len(faults)} faults are left out, as data.published.faults says", file=sys.stderr)
-
-
-def link_roots(audio_folder: Path, roots: Mapping[str, Path]) -> None:
-    """Let ``audio/`` name the folders in which the recordings lie, so that nothing is copied."""
-    audio_folder.mkdir(parents=True, exist_ok=True)
-    for name, root in roots.items():
-        link = audio_folder / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(root.resolve(), target_is_directory=True)
 
 
 def write_corpus(

@@ -1,0 +1,92 @@
+"""Which recordings of a corpus a task uses, and why it does without the others."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+from daisy.common.audio import SAMPLE_RATE
+from daisy.corpora.faults import some
+from daisy.corpora.partition import PARTS
+from daisy.corpora.settings import ManifestsSettings
+from daisy.corpora.table import Recording
+from daisy.errors import DaisyError
+
+
+def known_speakers(parts: dict[str, list[Recording]], least: int) -> set[str]:
+    """Speakers with at least `least` recordings, and at least one in every part."""
+    counts = collections.Counter(item.speaker for items in parts.values() for item in items)
+    present = set.intersection(*({item.speaker for item in parts[part]} for part in PARTS))
+    return {speaker for speaker, count in counts.items() if count >= least} & present
+
+
+def choose(parts: dict[str, list[Recording]], settings: ManifestsSettings) -> dict[str, list[Recording]]:
+    """The recordings of every part that the task uses, sorted by id.
+
+    Raises:
+        DaisyError: if speakers are asked for and fewer than two have enough recordings.
+    """
+    speakers = None
+    if settings.min_recordings:
+        speakers = known_speakers(parts, settings.min_recordings)
+        if len(speakers) < 2:
+            raise DaisyError(
+                f"{len(speakers)} speakers have at least {settings.min_recordings} recordings",
+                fix="Lower data.splits.sid_min_recordings, or add recordings",
+            )
+    longest = settings.max_seconds * SAMPLE_RATE or float("inf")
+    return {
+        part: [
+            item
+            for item in sorted(items, key=lambda item: item.id)
+            if item.samples <= longest
+            and (speakers is None or item.speaker in speakers)
+            and (item.text or not settings.transcribed)
+        ]
+        for part, items in parts.items()
+    }
+
+
+def left_out(
+    parts: dict[str, list[Recording]], chosen: dict[str, list[Recording]], settings: ManifestsSettings
+) -> dict[str, list[tuple[Recording, str]]]:
+    """Of every part the recordings that are not chosen, and why."""
+    speakers = known_speakers(parts, settings.min_recordings) if settings.min_recordings else None
+
+    def why(item: Recording) -> str:
+        if speakers is not None and item.speaker not in speakers:
+            return f"of speakers with under {settings.min_recordings}, or none in some split"
+        if settings.transcribed and not item.text:
+            return "without a text"
+        return f"longer than {settings.max_seconds:g} s"
+
+    used = {item.id for items in chosen.values() for item in items}
+    return {
+        part: [(item, why(item)) for item in sorted(items, key=lambda item: item.id) if item.id not in used]
+        for part, items in parts.items()
+    }
+
+
+def told(unused: Sequence[tuple[Recording, str]]) -> str:
+    """How many recordings are left out for each reason, with names; of speakers the speakers'."""
+    by_reason: dict[str, list[Recording]] = collections.defaultdict(list)
+    for item, reason in unused:
+        by_reason[reason].append(item)
+    parts = []
+    for reason, items in by_reason.items():
+        speakers = list(dict.fromkeys(item.speaker for item in items))
+        parts.append(
+            f"{len(items)} {reason}: {some(speakers if 'speakers' in reason else [item.id for item in items])}"
+        )
+    return f", {len(unused)} left out ({'; '.join(parts)})" if unused else ""
+
+
+def missing(recordings: Sequence[Recording], chosen: dict[str, list[Recording]], settings: ManifestsSettings) -> str:
+    """What keeps a task from using a corpus; empty if nothing does."""
+    for part in PARTS:
+        if not chosen[part]:
+            given = sorted({item.split for item in recordings if item.split})
+            splits = f", whose splits are {', '.join(given)}" if given else ""
+            texts = " with a text" if settings.transcribed else ""
+            return f"no recording{texts} is left for {part}{splits}"
+    return ""

@@ -1,0 +1,1 @@
+"""`daisy data import`: a corpus from recordings as people have them."""
