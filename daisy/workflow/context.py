@@ -81,7 +81,7 @@ class Context:
         self._project = project
         self.home = f"{self.config.results}/{self.config.run}"
         self.store = Store(f"{self.config.cache}/store")
-        self.compute = self.config.compute
+        self.compute = self.config.compute.effective()
         self.exact: Compute = dataclasses.replace(self.compute, precision="float32")
         self.checkpoint = self.resource(self.config.upstream.checkpoint)
         self.shape = self._checked_shape()
