@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import table
+from benchmarks import hours, table
 from benchmarks.forward import OURS
 from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
@@ -260,9 +260,17 @@ def render(tables: Mapping[str, Tables], figure_name: str | None) -> str:
         lines += [""] if verdicts else []
     if tables["cpu"] and tables["cuda"]:
         lines += ["## CPU and GPU side by side", "", *markdown(SIDES, side_by_side(tables["cpu"], tables["cuda"])), ""]
+    needed = hours.table(tables["cuda"].get("stages", ()))
+    if needed:
+        lines += ["## The whole paper on one GPU", "", *textwrap.wrap(HOURS, 118), "", *needed, ""]
     return "\n".join(lines)
 
 
+HOURS = (
+    "Passes of the frozen model at the scale of `config/paper.yaml`, at the rates that the stages were measured at "
+    "(see the last table of this page, and on what) and at those that are wanted. Left out: the start of each job, the "
+    "heads of downstream models and the scores, which were not measured on a GPU."
+)
 SIDES: tuple[Column, ...] = tuple((name, text(name)) for name in ("what", "CPU", "GPU"))
 PASSES = [f"{name} {precision}" for name in ("daisy", *PACKAGES, "limit") for precision in ("float32", "bfloat16")]
 COMPARED: tuple[tuple[str, str, dict[str, object], Callable[[Row], str]], ...] = (

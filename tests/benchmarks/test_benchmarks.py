@@ -18,7 +18,7 @@ from project import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import agreement, figure, graph, growth, memory, mixed, page, peers, stages, table
+from benchmarks import agreement, figure, graph, growth, hours, memory, mixed, page, peers, stages, table
 from benchmarks.__main__ import PARTS, measure, parse
 from benchmarks.clock import ratio, row, total
 from benchmarks.model import fairseq_config, mixed_recordings, noise, outputs, random_model
@@ -289,6 +289,15 @@ def test_page_follows_from_the_tables(tmp_path):
 def test_the_page_follows_from_the_tables_that_are_kept():
     """So that another machine's run, of a GPU say, changes what it measured and nothing else."""
     assert page.page(ROOT / page.MEASURED, str(page.FIGURE)) == (ROOT / "BENCHMARKS.md").read_text()
+
+
+def test_hours_of_the_paper():
+    rows = [{"system": work.stage, "against": "real time", "ratio": 0.001} for work in hours.WORKS]
+    lines = hours.table(rows)
+    assert lines[3] == "| `labels`: 960 hours, bfloat16 | 960 | 0.96 | 0.11 |" and len(lines) == len(hours.WORKS) + 4
+    total = sum(work.hours for work in hours.WORKS)
+    assert lines[-1].startswith(f"| **all of these** | {total:,.0f} | {total / 1000:.1f} |")
+    assert hours.table(rows[1:]) == []
 
 
 def test_stages_cost_what_many_take_longer_than_few(tmp_path):
