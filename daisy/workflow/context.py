@@ -68,7 +68,8 @@ class Context:
         checkpoint: The frozen model's file.
         shape: Its depth and width, where its header tells.
         compute: Where models are trained.
-        exact: Where the tables' exits come from: rounding moves an entropy across a threshold now and then.
+        exact: Where the tables' exits come from, in float32: rounding, TF32's too, moves an entropy across a threshold
+            now and then.
         methods: By the name that wildcards have.
 
     Raises:
