@@ -10,7 +10,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from daisy.errors import DaisyError
 
@@ -95,8 +95,9 @@ def allow_tf32(allowed: bool) -> None:
     torch has an old and a new way to say so since 2.9. It warns of the old one, and whoever asks by one way what was
     said by the other alone is refused (its compiler asks by the old one), so it is said in both.
     """
-    from torch import backends
+    import torch
 
+    backends: Any = torch.backends  # whose parts torch's types do not know
     wanted = "tf32" if allowed else "ieee"
     kinds = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
     if all(kind.fp32_precision == wanted for kind in kinds):
@@ -115,7 +116,8 @@ def be_deterministic() -> None:
     for name, value in CUBLAS.items():
         os.environ.setdefault(name, value)
     torch.backends.cudnn.benchmark = False
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    filling: Any = torch.utils.deterministic
+    filling.fill_uninitialized_memory = False  # nothing here reads what it did not write
     torch.use_deterministic_algorithms(True)
 
 

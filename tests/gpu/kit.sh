@@ -9,11 +9,12 @@ needed="numpy:numpy yaml:pyyaml safetensors:safetensors soundfile:soundfile json
 
 "$python" -c 'import torch' || { echo "error: $python has no torch" >&2; exit 1; }
 export PYTHONPATH="$PWD/$kit/site${PYTHONPATH:+:$PYTHONPATH}"
-missing=()
-for pair in $needed; do
-  "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('${pair%%:*}') is None)" ||
-    missing+=("${pair##*:}")
-done
+mapfile -t missing < <("$python" -c '
+import importlib.util, sys
+for pair in sys.argv[1].split():
+    module, package = pair.split(":")
+    if importlib.util.find_spec(module) is None:
+        print(package)' "$needed")
 if ((${#missing[@]})); then
   echo "from the kit: ${missing[*]}"
   [ -d "$kit/wheels" ] || { echo "error: no $kit/wheels; fill it by \`make gpu-kit\` where there is a network" >&2; exit 1; }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from runners import Outcome, await_state, finished, stage
+from runners import Outcome, finished, stage
 
 from daisy.branches.settings import BranchesSettings
 from daisy.common import audio
@@ -85,8 +85,8 @@ def write_speech(folder: Path) -> None:
 def killed_once_saved(command: list[str], state: Path) -> None:
     """Start a training, and kill it as soon as it has saved a state."""
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
-    await_state(process, state)
-    time.sleep(0.05)
+    while not (state / "state.pt").exists() and process.poll() is None:
+        time.sleep(0.005)
     process.kill()
     assert process.wait() == -9, "the training ended before it could be killed"
 

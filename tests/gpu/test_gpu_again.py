@@ -15,7 +15,10 @@ from daisy.common.compute import Compute
 from daisy.hubert.checkpoint import load
 
 TRAININGS = ("branches", *TASKS)
-STEPS, EVERY = 60, 4
+STEPS = {"branches": 80, "sid": 400, "asr": 40, "se": 40, "ss": 40}
+EVERY = 4
+"""Steps between two saved states; there are so many steps in all that none ends before it can be killed."""
+
 FILES = {"branches": ("daisy.pt", "history.csv")} | dict.fromkeys(TASKS, ("model.safetensors", "history.csv"))
 
 
@@ -33,8 +36,8 @@ def given(device: str, speech: Path, tmp_path_factory: pytest.TempPathFactory) -
 def command(run: Run, training: str, name: str) -> tuple[list[str], Path]:
     """The command of a training whose results go into a folder `name`, and that folder."""
     if training == "branches":
-        return run.branches(name, STEPS, EVERY), run.folder / name
-    return run.downstream(training, DAISY, name, STEPS, EVERY), run.folder / training / name
+        return run.branches(name, STEPS[training], EVERY), run.folder / name
+    return run.downstream(training, DAISY, name, STEPS[training], EVERY), run.folder / training / name
 
 
 def trained(run: Run, training: str, name: str) -> Path:
