@@ -273,7 +273,7 @@ HOURS = (
 )
 SIDES: tuple[Column, ...] = tuple((name, text(name)) for name in ("what", "CPU", "GPU"))
 PASSES = [f"{name} {precision}" for name in ("daisy", *PACKAGES, "limit") for precision in ("float32", "bfloat16")]
-COMPARED: tuple[tuple[str, str, dict[str, object], Callable[[Row], str]], ...] = (
+COMPARED: tuple[tuple[str, str, Mapping[str, object], Callable[[Row], str]], ...] = (
     *(
         (f"full forward of {batch} × 10 s, {name}, ms", "forward", {"batch": batch, "system": name}, milliseconds)
         for batch in (1, 32)

@@ -24,7 +24,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def branch_steps(data: Data) -> dict[str, int]:
     return {"one step": 1, "an epoch": epoch, "three": 3 * epoch}
 
 
-def branch_arguments(data: Data, steps: int, compute: dict[str, str], options: Options) -> list[object]:
+def branch_arguments(data: Data, steps: int, compute: Mapping[str, str], options: Options) -> list[object]:
     """The command line of branch training."""
     settings = {"position": "before-norm", "steps": steps, "batch_seconds": data.batch_seconds, "learning_rate": 0.001}
     settings |= {"seed": options.seed, "save_every": 10**9, "compute": compute}
@@ -195,7 +195,7 @@ def branch_arguments(data: Data, steps: int, compute: dict[str, str], options: O
     return ["--settings", json.dumps(settings), *files, *results]
 
 
-def asr_arguments(data: Data, steps: int, compute: dict[str, str], options: Options) -> list[object]:
+def asr_arguments(data: Data, steps: int, compute: Mapping[str, str], options: Options) -> list[object]:
     """The command line of a training of speech recognition from kept states; the dev set is one look at the few."""
     size, given = TASKS["asr"]
     if options.shape.dim < 128:
