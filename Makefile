@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 BENCH ?=
+DEVICE ?= cuda
+# For Python 3.12, beside a torch, numpy, scipy and scikit-learn that are there.
+KIT ?= soundfile cffi pycparser jsonschema attrs referencing rpds-py jsonschema-specifications typing-extensions pystoi \
+	pytest iniconfig pluggy packaging pygments safetensors pyyaml threadpoolctl torchaudio==2.11.0
 RESULTS ?= results/mini
 
-.PHONY: demo plan efficiency bench bench-slurm test test-peers test-s3prl test-slurm lint format docs pretrain pretrain-phones clean help
+.PHONY: demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs pretrain pretrain-phones clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,8 +40,21 @@ test-s3prl: $(VENV)-s3prl/.ready  ## A training by s3prl's own runner on DAISY's
 test-slurm: $(VENV)/.ready-dev  ## The nano run on a throw-away Slurm cluster of this machine, and through failures
 	@$(RUN) python -m pytest tests/slurm -rs
 
+test-gpu: $(VENV)/.ready-dev  ## What only a GPU shows: numbers, stages, resuming (DEVICE=cpu tests the tests); skips without one
+	@$(RUN) PYTHON=python bash tests/gpu/run.sh --device $(DEVICE)
+
+gpu-kit:  ## Wheels for a GPU machine without a network, which runs `bash tests/gpu/run.sh` or `bash benchmarks/gpu.sh`
+	mkdir -p .cache/gpu/wheels
+	$(PYTHON) -m pip download --quiet --dest .cache/gpu/wheels --only-binary :all: --no-deps --implementation cp \
+		--python-version 3.12 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+		$(KIT)
+	@du -sh .cache/gpu/wheels
+
 bench: $(VENV)-peers/.ready  ## How fast it is on this machine, beside other implementations: BENCHMARKS.md
 	@$(VENV)-peers/bin/python -m benchmarks --threads $(CORES) $(BENCH)
+
+bench-gpu:  ## All that is to be measured on a GPU, in a quarter of an hour, into OUT (default: results/gpu)
+	@bash benchmarks/gpu.sh
 
 bench-slurm: $(VENV)/.ready-dev  ## The nano run with and without Slurm, timed
 	@$(RUN) python -m pytest tests/slurm/cost.py -rs

@@ -2,7 +2,7 @@
 
 python -m benchmarks                                          # everything, on the CPU
 python -m benchmarks --only forward,exits --repeat 3 --layers 12 --threads 2
-python -m benchmarks --only forward,exits,batches --device cuda
+python -m benchmarks --device cuda                            # what a GPU runs; benchmarks/gpu.sh has the short way
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ PARTS = {
     "batches": "benchmarks.mixed",
     "dump": "benchmarks.dump",
     "training": "benchmarks.training",
+    "downstream": "benchmarks.downstream",
+    "stages": "benchmarks.stages",
     "grid": "benchmarks.grid",
     "growth": "benchmarks.growth",
     "agreement": "benchmarks.agreement",
@@ -36,8 +38,11 @@ PARTS = {
 }
 """The parts, and where each is measured."""
 
-ON_GPU = ("forward", "exits", "batches")
+ON_GPU = ("forward", "exits", "batches", "dump", "training", "downstream", "stages", "grid")
 """The parts that a GPU runs too."""
+
+ON_CPU = tuple(part for part in PARTS if part != "stages")
+"""The parts that a CPU runs if none is named; the stages at this size take it an hour."""
 
 RUN = Path("results/mini")
 """The run that is taken if it is there and no other one is named."""
@@ -70,9 +75,9 @@ def parse(argv: Sequence[str] | None) -> tuple[Options, list[str], Path]:
     parser.add_argument("--seed", type=int, default=own.seed, help="of weights and recordings (default: 0)")
     parser.add_argument("--run", type=Path, help=f"folder of a finished run (default: {RUN}, if it is there)")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too, which takes a minute")
-    parser.add_argument("--out", type=Path, help="folder of the tables (default: results/bench; on a GPU its gpu)")
+    parser.add_argument("--out", type=Path, help=f"folder of the tables (default: {page.MEASURED}/cpu or /gpu)")
     given = parser.parse_args(argv)
-    parts = given.only.split(",") if given.only else list(PARTS if given.device == "cpu" else ON_GPU)
+    parts = given.only.split(",") if given.only else list(ON_CPU if given.device == "cpu" else ON_GPU)
     for part in parts:
         if part not in PARTS or (given.device != "cpu" and part not in ON_GPU):
             parser.error(f"no part {part} on {given.device}")
@@ -83,8 +88,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Options, list[str], Path]:
         run=run,
         **{name: getattr(given, name) for name in names},
     )
-    folder = page.TABLES if given.device == "cpu" else page.TABLES / page.GPU
-    return options, parts, given.out or folder
+    return options, parts, given.out or page.MEASURED / page.FOLDERS[given.device]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -93,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stage.use_threads(options.threads)
     for part in parts:
         measure(part, options, folder)
-    if folder in (page.TABLES, page.TABLES / page.GPU):
+    if folder.parent == page.MEASURED:
         page.main([])
 
 

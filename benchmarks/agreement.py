@@ -26,9 +26,9 @@ from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.forward import ONNX
-from benchmarks.limit import PRECISIONS
-from benchmarks.options import Options, Precision
+from benchmarks.options import Options
 from benchmarks.table import Row
+from daisy.common.compute import Precision
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.downstream.model import Downstream, load_downstream
 from daisy.downstream.scoring import scores
@@ -87,7 +87,7 @@ def systems_of(model: Checkpoint, options: Options, folder: Path) -> dict[str, F
 
         return run
 
-    systems: dict[str, Forward] = {precision: ours(precision) for precision in PRECISIONS}
+    systems: dict[str, Forward] = {precision: ours(precision) for precision in options.precisions}
     if len(peers.present(ONNX)) == len(ONNX):
         from daisy.library.onnx_export import export
         from daisy.library.onnx_runtime import OnnxDaisy

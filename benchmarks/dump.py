@@ -5,7 +5,8 @@ Table `dump`: a row per system. Columns:
 - `system`, `against`, `ratio`, `lowest`, `highest`, `ms`: see `benchmarks.clock`.
 - `layer`: whose frames; `recordings`, `minutes`: how many, and of how much audio.
 - `labels_equal`: the share of frames with the label that `against` gives them, among 500 centroids.
-- `memory_mb`: the most memory that the process held above what it held before, in MB; Linux and CPU only.
+- `memory_mb`: the most memory that the process held above what it held before, in MB; on a GPU, torch there. On a CPU
+  Linux only.
 
 Systems: `daisy` float32 and bfloat16 in the batches of the stages (60 s), `daisy one by one`; `fairseq` is
 `extract_features` as its script calls it, in float32, and distances as its labelling script has them. Without fairseq,
@@ -26,10 +27,11 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.clock import SPREAD, row
 from benchmarks.model import mixed_recordings, outputs, random_model
-from benchmarks.options import Options, Precision
+from benchmarks.options import Options
 from benchmarks.table import Row
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.batches import batches
+from daisy.common.compute import Precision
 from daisy.common.speed import take_turns
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.targets.label import nearest
@@ -49,7 +51,7 @@ def measure(options: Options) -> Iterator[Row]:
     works = works_of(model, waves, layer, frames[drawn[: options.classes]].cpu().numpy(), options)
     labels, memory = {}, {}
     for name, work in works.items():
-        memory[name], found = peak_of(work)
+        memory[name], found = peak_of(work, options)
         labels[name] = np.concatenate(found)
     taken = take_turns(works, options.rounds("dump"))
     against = "fairseq" if "fairseq" in works else "daisy one by one"
@@ -116,11 +118,15 @@ def fairseq_way(model: Any, waves: list[Tensor], layer: int, centroids: Tensor) 
     return work
 
 
-def peak_of(work: Labelling) -> tuple[float | None, list[np.ndarray]]:
+def peak_of(work: Labelling, options: Options) -> tuple[float | None, list[np.ndarray]]:
     """How far the process's memory rises above where it was, in MB, while `work` runs, and what that gives.
 
     None where Linux does not tell.
     """
+    if options.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before, found = torch.cuda.memory_allocated(), work()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6, found
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what earlier work left behind would hide what this one needs
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.clock import SPREAD, Taken, row
-from benchmarks.limit import PRECISIONS, add_limit, products
+from benchmarks.limit import add_limit, products
 from benchmarks.model import in_precision, noise, outputs, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
@@ -89,9 +89,9 @@ def ours(model: Checkpoint, waves: list[Tensor], options: Options) -> list[Syste
         return upstream.run(waves, candidates=[last])[0].states[-1]
 
     found = []
-    for name, precision in zip(OURS, PRECISIONS, strict=True):
+    for precision in options.precisions:
         work = in_precision(options, precision, functools.partial(last_output, model, waves))
-        found.append(System(name, precision, work, "autocast" if precision == "bfloat16" else ""))
+        found.append(System(f"daisy {precision}", precision, work, "autocast" if precision == "bfloat16" else ""))
     found.append(System("daisy float32, all states kept", "float32", states))
     return found
 
@@ -107,7 +107,9 @@ def theirs(built: dict[str, torch.nn.Module], waves: list[Tensor], options: Opti
     found = []
     for name, module in built.items():
         forward = peers.forward_of(name, module)
-        found.append(System(f"{name} float32", "float32", run(forward, stacked)))
+        for precision in options.precisions[:-1]:
+            work = in_precision(options, precision, run(forward, stacked))
+            found.append(System(f"{name} {precision}", precision, work))
         if name == "fairseq":
             continue
         half = copy.deepcopy(module).to(torch.bfloat16)
@@ -168,7 +170,7 @@ def compared(systems: list[System], waves: list[Tensor], model: Checkpoint, opti
     taken = take_turns({**works, **products(options)}, options.repeat)
     config = model.encoder.config
     macs = sum(config.macs(len(wave), config.layers) for wave in waves)
-    for precision in PRECISIONS:
+    for precision in options.precisions:
         limit = System(f"limit {precision}", precision, lambda: None)
         add_limit(taken, key(limit), precision, macs, options)
         systems = [*systems, limit]

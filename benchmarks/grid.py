@@ -90,7 +90,7 @@ def one_task(
     settings = EvaluationSettings(Method("daisy", 1.0), {}, 1000, 0, 0, options.seed, options.seed)
     torch.manual_seed(options.seed)
     task = task_class(name)(HEADS[name], list("abdefosw "))
-    models = [Downstream(task, layers, dim, "dynamic").eval() for _ in range(5)]
+    models = [Downstream(task, layers, dim, "dynamic").to(options.place).eval() for _ in range(5)]
     methods = methods_of(models, entropies)
 
     def features() -> None:

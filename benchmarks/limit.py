@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.clock import Taken
-from benchmarks.options import Options, Precision
+from benchmarks.model import in_precision
+from benchmarks.options import Options
+from daisy.common.compute import Compute, Precision
 from daisy.hubert.products import Product
-
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 def product(precision: str, way: str) -> str:
@@ -19,15 +19,16 @@ def product(precision: str, way: str) -> str:
     return f"product {precision}, {way}"
 
 
-def products(options: Options, precisions: tuple[Precision, ...] = PRECISIONS) -> dict[str, Callable[[], object]]:
+def products(options: Options, precisions: tuple[Precision, ...] | None = None) -> dict[str, Callable[[], object]]:
     """Square products, by torch as it is, and with a weight laid out beforehand."""
     size = size_of(options)
     works: dict[str, Callable[[], object]] = {}
-    for precision in precisions:
-        one, other = (
-            torch.randn(size, size, device=options.place, dtype=getattr(torch, precision)) * 0.01 for _ in range(2)
+    for precision in precisions or options.precisions:
+        kind = Compute(precision=precision).dtype
+        one, other = (torch.randn(size, size, device=options.place, dtype=kind) * 0.01 for _ in range(2))
+        works[product(precision, "torch")] = in_precision(
+            options, precision, functools.partial(torch.matmul, one, other)
         )
-        works[product(precision, "torch")] = functools.partial(torch.matmul, one, other)
         if options.device == "cpu":
             works[product(precision, "laid out")] = functools.partial(Product(other, None, other.dtype), one)
     return works

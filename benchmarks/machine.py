@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
 from pathlib import Path
 
@@ -14,7 +15,7 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8"
 
 
 def describe(options: Options, part: str) -> dict[str, str | int | None]:
-    """Processor or GPU, what it can do, threads, versions and rounds."""
+    """Processor or GPU, what it can do, threads, versions and rounds, and the day."""
     model, flags = _processor()
     if options.device == "cuda":
         model = f"{torch.cuda.get_device_name()} on {model}"
@@ -29,6 +30,7 @@ def describe(options: Options, part: str) -> dict[str, str | int | None]:
         "width": None if own else options.shape.dim,
         "classes": None if own else options.classes,
         "seconds": f"{options.seconds:g}",
+        "date": datetime.date.today().isoformat(),
     }
 
 

@@ -6,16 +6,18 @@ Table `batches`: a row per comparison. Columns:
 - `recordings`: in the batch.
 - `mean_exit`: the mean exit layer of `system`; `exits`: how many recordings stopped at each layer, from 1.
 
-Systems: `batch` is one call with all recordings, each with its own exit; `alone` one call each, one after the other;
-`published` the published code's way, where the padded batch has one exit, at the first layer that its threshold can
-reach and that is not before the mean exit of `batch`. `padding, N s` is no run: samples of the padded batches of N s
-that stages make, by length, of a corpus as long-tailed as LibriSpeech, against its samples.
+Systems: `batch` is one call with all recordings, each with its own exit, in float32 if nothing else is said; `alone`
+one call each, one after the other; `published` the published code's way, where the padded batch has one exit, at the
+first layer that its threshold can reach and that is not before the mean exit of `batch`. `padding, N s` is no run:
+samples of the padded batches of N s that stages make, by length, of a corpus as long-tailed as LibriSpeech, against its
+samples.
 
 Branches are random, with weights scaled so that every layer's entropies lie on a slope over the depth.
 """
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
@@ -24,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.clock import SPREAD, row
-from benchmarks.model import mixed_recordings, random_model
+from benchmarks.model import in_precision, mixed_recordings, random_model
 from benchmarks.options import Options
 from benchmarks.published import Published
 from benchmarks.table import Row
@@ -61,8 +63,8 @@ def measure(options: Options) -> Iterator[Row]:
 
     layers: dict[str, list[int]] = {}
 
-    def batch() -> None:
-        layers["batch"] = [item.layer for item in upstream.run(waves, candidates=every, tau=tau)]
+    def batch(name: str = "batch") -> None:
+        layers[name] = [item.layer for item in upstream.run(waves, candidates=every, tau=tau)]
 
     def at_once() -> None:
         layers["published"] = [published(waves, every, theirs)[0]]
@@ -72,9 +74,12 @@ def measure(options: Options) -> Iterator[Row]:
         "alone": lambda: [upstream.run([wave], candidates=every, tau=tau) for wave in waves],
         "published": at_once,
     }
+    half = "batch, bfloat16"
+    works[half] = in_precision(options, "bfloat16", functools.partial(batch, half))
     taken = take_turns(works, options.rounds("batches"))
-    for system, against in (("batch", "alone"), ("published", "batch")):
-        counts = " ".join(map(str, histogram(layers[system], options.shape.layers))) if system == "batch" else ""
+    for system, against in (("batch", "alone"), ("published", "batch"), (half, "batch")):
+        own = system != "published"
+        counts = " ".join(map(str, histogram(layers[system], options.shape.layers))) if own else ""
         more = {"recordings": len(waves), "mean_exit": statistics.fmean(layers[system]), "exits": counts}
         yield row(taken, system, against, **more)
     yield from padding(options)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.options import Options, Precision
+from benchmarks.options import Options
 from daisy.common.audio import SAMPLE_RATE
+from daisy.common.compute import Precision
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.config import HubertConfig
@@ -116,11 +117,15 @@ def outputs(encoder: Hubert, waves: Sequence[Tensor], last: int) -> list[Tensor]
 
 
 def in_precision(options: Options, precision: Precision, work: Callable[[], object]) -> Callable[[], object]:
-    """`work` in the context that the project's stages run in."""
+    """`work` in the context that the project's stages run in; outside it, float32 is float32."""
     compute = options.compute(precision)
 
     def run() -> object:
-        with torch.no_grad(), compute.autocast():
-            return work()
+        compute.place()
+        try:
+            with torch.no_grad(), compute.autocast():
+                return work()
+        finally:
+            options.compute("float32").place()
 
     return run

@@ -8,13 +8,11 @@ from typing import Literal
 
 import torch
 
-from daisy.common.compute import Compute
+from daisy.common.compute import Compute, Precision
 from daisy.hubert.config import HubertConfig
 
-LONG = {"batches": 2, "dump": 2, "grid": 2, "growth": 3}
+LONG = {"batches": 2, "dump": 2, "downstream": 2, "stages": 2, "grid": 2, "growth": 3}
 """The parts that take long, and by how much their rounds are divided."""
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +55,11 @@ class Options:
     def rounds(self, part: str) -> int:
         """Timed rounds of a part: `repeat`, or fewer of what takes long."""
         return -(-self.repeat // LONG.get(part, 1))
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The precisions that make a difference on the device."""
+        return ("float32", "bfloat16") if self.device == "cpu" else ("float32", "tf32", "bfloat16")
 
     @property
     def batches(self) -> tuple[int, ...]:

@@ -1,22 +1,25 @@
-"""BENCHMARKS.md and its figure, from the tables alone: `python -m benchmarks.page` writes them again."""
+"""BENCHMARKS.md and its figure, from the tables alone: `python -m benchmarks.page` writes them again.
+
+The tables are kept with the project, so that what was measured on one machine stays when another one is measured.
+"""
 
 from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import figure, table
+from benchmarks import hours, table
 from benchmarks.forward import OURS
 from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
-from benchmarks.targets import Tables, judged, times
+from benchmarks.targets import Tables, judged, real_time, times
 from daisy.common.files import write_text
 
-TABLES = Path("results/bench")
-GPU = "gpu"
-"""The folder below it for what was measured on a GPU."""
+MEASURED = Path("benchmarks/measured")
+FOLDERS = {"cpu": "cpu", "cuda": "gpu"}
+"""The folders below it, by device."""
 
 PAGE, FIGURE = Path("BENCHMARKS.md"), Path("docs/figures/bench.png")
 Column = tuple[str, Callable[[Row], str]]
@@ -30,6 +33,17 @@ def text(key: str) -> Callable[[Row], str]:
 def number(key: str, form: str) -> Callable[[Row], str]:
     """A cell's number in a format; a dash where there is none."""
     return lambda row: "–" if row.get(key) is None else format(row[key], form)
+
+
+def milliseconds(row: Row) -> str:
+    """Milliseconds, a tenth where they are few; a dash where nobody knows."""
+    value = row.get("ms")
+    return "–" if value is None else format(value, ",.0f" if value >= 100 else ".1f")
+
+
+def faster_than_sound(row: Row) -> str:
+    """How many times as fast as real time, if that is what the row is about."""
+    return f"{real_time(row):,.0f}×" if row["against"] == "real time" else times(row)
 
 
 def by_yardstick(rows: Sequence[Row]) -> list[Row]:
@@ -60,21 +74,40 @@ TIMES: tuple[Column, ...] = (
     ("system", text("system")),
     ("against", text("against")),
     ("time, relative (range)", times),
-    ("ms", number("ms", ",.0f")),
+    ("ms", milliseconds),
 )
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "forward": (
         ("batch", text("batch")),
         ("system", text("system")),
         *((f"over {name}", text(name)) for name in OURS),
-        ("ms", number("ms", ",.0f")),
+        ("ms", milliseconds),
         ("how", text("how")),
         ("difference", number("difference", ".1e")),
         ("compiling, s", number("compile_s", ".0f")),
     ),
     "batches": (*TIMES, ("mean exit", number("mean_exit", ".1f")), ("recordings per exit layer", text("exits"))),
     "dump": (*TIMES, ("labels equal", number("labels_equal", ".2%")), ("memory, MB", number("memory_mb", ",.0f"))),
-    "training": (*TIMES, ("branches", text("branches")), ("audio, s", number("seconds", ".0f"))),
+    "training": (
+        *TIMES,
+        ("branches", text("branches")),
+        ("audio, s", number("seconds", ".0f")),
+        ("memory, MB", number("memory_mb", ",.0f")),
+        ("by the formula, MB", number("formula_mb", ",.0f")),
+    ),
+    "downstream": (
+        ("task", text("task")),
+        *TIMES,
+        ("recordings", text("recordings")),
+        ("audio, s", number("seconds", ".0f")),
+    ),
+    "stages": (
+        ("stage", text("system")),
+        ("against", text("against")),
+        ("so many times", faster_than_sound),
+        ("ms per batch or step", milliseconds),
+        ("audio, min", number("minutes", ".0f")),
+    ),
     "grid": (("task", text("task")), *TIMES, ("cells", text("cells")), ("audio, s", number("seconds", ".0f"))),
     "growth": (
         ("stage", text("stage")),
@@ -129,7 +162,22 @@ ABOUT = {
         "A layer's frames and their nearest centroids, in batches by length, against fairseq's scripts: one "
         "recording at a time. Memory is what the process held at most above what it held before.",
     ),
-    "training": ("Training branches", "A step of all branches at once against the frozen model's forward pass alone."),
+    "training": (
+        "Training branches",
+        "A step of all branches at once against the frozen model's forward pass alone. Memory is what torch held at "
+        "most on a GPU, beside what `benchmarks/memory.py` says of it.",
+    ),
+    "downstream": (
+        "Downstream training",
+        "A step of MiniSUPERB's models, states in memory. `deterministic` is float32 with kernels that give the same "
+        "numbers every time (`compute.deterministic`).",
+    ),
+    "stages": (
+        "The stages, from FLAC to results",
+        "What a stage takes longer on many recordings than on few, in one process, so that its start is left out; "
+        "every batch has a shape that was not there before, but for `later` steps of branches. `asr` is downstream "
+        "training from kept states, against the same step with states in memory: the smaller, the busier the GPU.",
+    ),
     "grid": (
         "The evaluation grid",
         "A task's nine cells and both baselines from shared features, against one pass of the full model with its"
@@ -158,18 +206,25 @@ ABOUT = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=Path, default=TABLES, help=f"folder of the tables (default: {TABLES})")
+    parser.add_argument("--tables", type=Path, default=MEASURED, help=f"folder of the tables (default: {MEASURED})")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"the page (default: {PAGE})")
     parser.add_argument("--figure", type=Path, default=FIGURE, help=f"the figure (default: {FIGURE})")
     given = parser.parse_args(argv)
-    tables = read_all(given.tables)
-    drawn = figure.draw(tables, given.figure)
-    name = given.figure.as_posix() if drawn else None
-    text = render(tables, table.read(given.tables, table.MACHINES), name)
-    if (given.tables / GPU).exists():
-        folder = given.tables / GPU
-        text += "\n" + section(read_all(folder), table.read(folder, table.MACHINES), "On a GPU: ")
-    write_text(given.page, text)
+    from benchmarks import figure  # it needs matplotlib, and who only measures does not
+
+    drawn = figure.draw(read_all(given.tables / FOLDERS["cpu"]), given.figure)
+    write_text(given.page, page(given.tables, given.figure.as_posix() if drawn else None))
+
+
+def page(folder: Path, figure_name: str | None) -> str:
+    """The page, from a folder with those of the devices' tables, and the figure's name if there is one."""
+    folders = {device: folder / name for device, name in FOLDERS.items()}
+    tables = {device: read_all(place) for device, place in folders.items()}
+    text = render(tables, figure_name)
+    for device, prefix in (("cpu", ""), ("cuda", "On a GPU: ")):
+        if tables[device]:
+            text += "\n" + section(tables[device], table.read(folders[device], table.MACHINES), prefix)
+    return text
 
 
 def read_all(folder: Path) -> dict[str, list[Row]]:
@@ -178,13 +233,14 @@ def read_all(folder: Path) -> dict[str, list[Row]]:
     return {part: rows for part, rows in tables.items() if rows}
 
 
-def render(tables: Tables, machines: Sequence[Row], figure_name: str | None) -> str:
-    """The page."""
+def render(tables: Mapping[str, Tables], figure_name: str | None) -> str:
+    """What comes before the tables of each device."""
     lines = [
         "# How fast it is",
         "",
         "`make bench` measures all of this again and writes this page. `make bench BENCH='--only forward,exits'`",
-        "measures some parts, `BENCH='--device cuda'` a GPU, and `BENCH=--help` lists the options.",
+        "measures some parts, `BENCH='--device cuda'` a GPU, and `BENCH=--help` lists the options. What was not",
+        "measured again stays as it was, with its machine and day.",
         "",
         "Every ratio is of runs that took turns in one process, in an order that turns with each round, on the same",
         "recordings and weights; one round beforehand warms up. A ratio is the median of the rounds' ratios, with the",
@@ -194,14 +250,67 @@ def render(tables: Tables, machines: Sequence[Row], figure_name: str | None) -> 
     ]  # fmt: skip
     if figure_name:
         lines += [f"![Time of a pass relative to DAISY's full forward]({figure_name})", ""]
-    verdicts = [item for part in ABOUT for item in judged(tables, part)]
-    if verdicts:
-        lines += ["## Targets", "", "| part | what | target | measured | |", "|---|---|---|---|---|"]
+    for device, title in (("cpu", "Targets"), ("cuda", "Targets on a GPU")):
+        verdicts = [item for part in ABOUT for item in judged(tables[device], part, device)]
+        if verdicts:
+            lines += [f"## {title}", "", "| part | what | target | measured | |", "|---|---|---|---|---|"]
         for target, found, met in verdicts:
             verdict = "met" if met else "**missed**"
             lines.append(f"| {target.part} | {target.what} | {target.wanted} | {found} | {verdict} |")
-        lines.append("")
-    return "\n".join(lines) + "\n" + section(tables, machines)
+        lines += [""] if verdicts else []
+    if tables["cpu"] and tables["cuda"]:
+        lines += ["## CPU and GPU side by side", "", *markdown(SIDES, side_by_side(tables["cpu"], tables["cuda"])), ""]
+    needed = hours.table(tables["cuda"].get("stages", ()))
+    if needed:
+        lines += ["## The whole paper on one GPU", "", *textwrap.wrap(HOURS, 118), "", *needed, ""]
+    return "\n".join(lines)
+
+
+HOURS = (
+    "Passes of the frozen model at the scale of `config/paper.yaml`, at the rates that the stages were measured at "
+    "(see the last table of this page, and on what) and at those that are wanted. Left out: the start of each job, the "
+    "heads of downstream models and the scores, which were not measured on a GPU."
+)
+SIDES: tuple[Column, ...] = tuple((name, text(name)) for name in ("what", "CPU", "GPU"))
+PASSES = [f"{name} {precision}" for name in ("daisy", *PACKAGES, "limit") for precision in ("float32", "bfloat16")]
+COMPARED: tuple[tuple[str, str, Mapping[str, object], Callable[[Row], str]], ...] = (
+    *(
+        (f"full forward of {batch} × 10 s, {name}, ms", "forward", {"batch": batch, "system": name}, milliseconds)
+        for batch in (1, 32)
+        for name in PASSES
+    ),
+    ("exit at layer 6 over the full pass", "exits", dict(batch=1, system="exit", against="full", layer=6), times),
+    ("checks of `avg`, layer 12", "exits", {"batch": 1, "system": "avg", "layer": 12}, times),
+    ("checks of `min-max`, layer 12", "exits", {"batch": 1, "system": "min-max", "layer": 12}, times),
+    ("16 mixed recordings over each alone", "batches", {"system": "batch"}, times),
+    *(
+        (f"step of branches over the frozen forward, {kind}", "training", {"system": f"step {kind}"}, times)
+        for kind in ("float32", "bfloat16")
+    ),
+    *(
+        (f"{stage} {kind}, over real time", "stages", {"system": f"{stage} {kind}"}, faster_than_sound)
+        for stage in ("dump", "label")
+        for kind in ("float32", "bfloat16")
+    ),
+)  # fmt: skip
+"""What stands side by side: in words, its table, the row, and how it is written."""
+
+
+def side_by_side(cpu: Tables, gpu: Tables) -> list[Row]:
+    """A row for everything that either was measured for."""
+    found = []
+    for what, part, wanted, show in COMPARED:
+        cells = {"CPU": cell(cpu, part, wanted, show), "GPU": cell(gpu, part, wanted, show)}
+        if set(cells.values()) != {"–"}:
+            found.append({"what": what, **cells})
+    return found
+
+
+def cell(tables: Tables, part: str, wanted: Mapping[str, object], show: Callable[[Row], str]) -> str:
+    """The first row of a part with these values, as it is shown; a dash if there is none."""
+    matches = (row for row in tables.get(part, ()) if all(row.get(key) == value for key, value in wanted.items()))
+    row = next(matches, None)
+    return "–" if row is None else show(row)
 
 
 def section(tables: Tables, machines: Sequence[Row], prefix: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
@@ -22,12 +23,14 @@ class Target:
         what: What is measured.
         wanted: The target in words.
         judge: From the table's rows; None if they lack what it needs.
+        device: Whose tables it is about.
     """
 
     part: str
     what: str
     wanted: str
     judge: Callable[[Sequence[Row]], Finding | None]
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 def speed_up(against: str, precision: str, least: float) -> Callable[[Sequence[Row]], Finding | None]:
@@ -51,8 +54,47 @@ def speed_up(against: str, precision: str, least: float) -> Callable[[Sequence[R
 
 
 def times(row: Row) -> str:
-    """A ratio with its spread."""
-    return f"{row['ratio']:.2f}× ({row['lowest']:.2f} to {row['highest']:.2f})"
+    """A ratio with its spread, where that is known."""
+    spread = f" ({row['lowest']:.2f} to {row['highest']:.2f})" if row.get("lowest") is not None else ""
+    return f"{row['ratio']:.2f}×{spread}"
+
+
+def real_time(row: Row) -> float:
+    """How many times as fast as real time, of a row whose ratio is of seconds per second of audio."""
+    return float(1 / row["ratio"])
+
+
+def milliseconds(most: float, **wanted: object) -> Callable[[Sequence[Row]], Finding | None]:
+    """The time of the row with these values."""
+
+    def judge(rows: Sequence[Row]) -> Finding | None:
+        found = [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
+        return (f"{found[0]['ms']:.1f} ms", found[0]["ms"] <= most) if found else None
+
+    return judge
+
+
+def as_fast(least: float, *systems: str) -> Callable[[Sequence[Row]], Finding | None]:
+    """How many times as fast as real time the slowest of some systems is."""
+
+    def judge(rows: Sequence[Row]) -> Finding | None:
+        found = [row for row in rows if row["system"] in systems]
+        if not found:
+            return None
+        slowest = max(found, key=lambda row: row["ratio"])
+        return f"{real_time(slowest):,.0f}× ({slowest['system']})", real_time(slowest) >= least
+
+    return judge
+
+
+def over_full(layer: int, most: float) -> Callable[[Sequence[Row]], Finding | None]:
+    """A fixed exit against the full pass."""
+
+    def judge(rows: Sequence[Row]) -> Finding | None:
+        found = [row for row in rows if (row["system"], row["against"], row["layer"]) == ("exit", "full", layer)]
+        return (times(found[0]), found[0]["ratio"] <= most) if found else None
+
+    return judge
 
 
 def at_most(
@@ -131,7 +173,7 @@ def _graph(rows: Sequence[Row]) -> Finding | None:
     return f"{rest:.1%}, of which {share['between']:.1%} between jobs", rest <= 0.2
 
 
-TARGETS = (
+TARGETS: tuple[Target, ...] = (
     Target(
         "forward",
         "Full forward, float32, over the fastest peer",
@@ -171,10 +213,58 @@ TARGETS = (
 )
 
 
-def judged(tables: Tables, part: str) -> list[tuple[Target, str, bool]]:
+ON_GPU = (
+    ("forward", "Full forward of 32 × 10 s, bfloat16", 18.0, {"batch": 32, "system": "daisy bfloat16"}),
+    ("forward", "Full forward of 10 s, bfloat16", 2.5, {"batch": 1, "system": "daisy bfloat16"}),
+    ("batches", "A mixed batch of 16, own exits, bfloat16", 10.0, {"system": "batch, bfloat16"}),
+    ("stages", "A step of branches, 160 s, bfloat16, new shapes", 15.0, {"system": "branches bfloat16, first epoch"}),
+    ("stages", "The same with known shapes", 12.0, {"system": "branches bfloat16, later"}),
+    ("stages", "A step of branches, 160 s, float32, new shapes", 60.0, {"system": "branches float32, first epoch"}),
+)  # fmt: skip
+TARGETS += (
+    *(
+        Target(part, what, f"at most {most:g} ms", milliseconds(most, **row), "cuda")
+        for part, what, most, row in ON_GPU
+    ),
+    Target("exits", "An exit at layer 6 over the full pass, batch 1", "at most 0.55×", over_full(6, 0.55), "cuda"),
+    Target(
+        "exits",
+        "Checks of `min-max`, all layers, batch 1",
+        "at most 1.10×",
+        lambda rows: at_most("min-max", "exit", 1.1, deepest=True)([row for row in rows if row["batch"] == 1]),
+        "cuda",
+    ),
+    Target(
+        "stages",
+        "`label` and `dump`, bfloat16, over real time",
+        "at least 9,000×",
+        as_fast(9000, "label bfloat16", "dump bfloat16"),
+        "cuda",
+    ),
+    Target(
+        "stages",
+        "`daisy extract`, last state, float32",
+        "at least 2,200×",
+        as_fast(2200, "extract last float32"),
+        "cuda",
+    ),
+    Target(
+        "stages",
+        "`daisy extract`, all states, float32",
+        "at least 1,200×",
+        as_fast(1200, "extract all float32"),
+        "cuda",
+    ),
+)
+"""What is wanted of an H100 or H200 with 8 cores or more."""
+
+
+def judged(tables: Tables, part: str, device: str = "cpu") -> list[tuple[Target, str, bool]]:
     """The targets of a part that its table can judge: each with what was measured, and whether it is met."""
     found = []
     for target in TARGETS:
+        if target.device != device:
+            continue
         finding = target.judge(tables[part]) if target.part == part and tables.get(part) else None
         if finding:
             found.append((target, *finding))

@@ -198,6 +198,11 @@ EDITS = (
         code=("daisy/hubert/branches.py", "", "OTHER = 1\n"),
     ),
     Edit(
+        "`compute.deterministic` (nothing, where `compute.device` is cpu)",
+        CONFIG | {"dump_features", "states", "noise_states"} | OWN | CLUSTERS,
+        {"compute": {"deterministic": True}},
+    ),
+    Edit(
         "code of `daisy/hubert/every_layer.py`", ALL_FEATURES, code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n")
     ),
     Edit(

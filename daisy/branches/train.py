@@ -30,7 +30,7 @@ from daisy.training.workers import start_workers
 
 def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Compute) -> Tensor:
     """h_1 to h_K on all valid frames of a batch: (K, frames, D), utterance after utterance, as branches take them."""
-    encoder, kind = checkpoint.encoder, torch.bfloat16 if compute.precision == "bfloat16" else torch.float32
+    encoder, kind = checkpoint.encoder, compute.dtype
     with torch.no_grad(), compute.autocast():
         frames = encoder.front_end(waves)
         x = encoder.before_layers(frames)

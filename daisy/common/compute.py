@@ -1,4 +1,4 @@
-"""Where things are computed, and how precisely: on a GPU where there is one, in bfloat16 where the config says so.
+"""Where things are computed, and how precisely: on a GPU where there is one, in bfloat16 or TF32 if the config says so.
 
 The workflow writes it into settings while parsing, so torch is imported only where something is computed.
 """
@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from daisy.errors import DaisyError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 BATCH = "upstream.batch_seconds"
 """The setting that decides how much memory a pass of the frozen model takes."""
+
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What cuBLAS is told before its first product if its sums, and cuDNN's in an LSTM, are always to be the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +34,22 @@ class Compute:
 
     Attributes:
         device: ``auto`` is a GPU if there is one.
-        precision: ``bfloat16`` is torch's automatic mixed precision: matrix products and convolutions in bfloat16,
-            sums, norms and losses in float32. It needs no scaling of gradients.
+        precision: ``float32`` is float32 on a GPU too: torch by itself lets convolutions and LSTMs round there to the
+            10 bits of TF32. ``tf32`` lets those and products of matrices do so; sums, norms and what is kept are
+            float32, and on a CPU it is float32. ``bfloat16`` is torch's automatic mixed precision: matrix products and
+            convolutions in bfloat16, sums, norms and losses in float32. It needs no scaling of gradients.
+        deterministic: Whether a GPU gives the same numbers every time, at the price of slower kernels; a CPU does
+            anyway.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
+    deterministic: bool = False
 
     def place(self) -> torch.device:
-        """The device; of several processes on one machine each has its own GPU.
+        """The device, made ready; of several processes on one machine each has its own GPU.
+
+        On a GPU this decides how torch computes in the whole process, so it comes before anything is computed there.
 
         Raises:
             DaisyError: if a GPU is asked for and there is none.
@@ -43,15 +59,73 @@ class Compute:
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
             raise DaisyError("compute.device is cuda, but torch finds no GPU", fix="Set it to auto, or run elsewhere")
-        return torch.device("cuda" if there and self.device != "cpu" else "cpu")
+        if not there or self.device == "cpu":
+            return torch.device("cpu")
+        allow_tf32(self.precision == "tf32")
+        if self.deterministic:
+            be_deterministic()
+        return torch.device("cuda")
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The context in which forward passes run."""
-        if self.precision == "float32":
+        if self.precision != "bfloat16":
             return contextlib.nullcontext()
         import torch
 
         return torch.autocast(self.place().type, torch.bfloat16)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the results of products are kept in; TF32 rounds what goes into them."""
+        import torch
+
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    def effective(self) -> Compute:
+        """The same without what makes no difference on its device, so that to change that runs nothing again."""
+        if self.device != "cpu":
+            return self
+        precision: Precision = "float32" if self.precision == "tf32" else self.precision
+        return dataclasses.replace(self, precision=precision, deterministic=False)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether products, convolutions and LSTMs in float32 may round to TF32 on a GPU, in this process.
+
+    torch has an old and a new way to say so since 2.9. It warns of the old one, and whoever asks by one way what was
+    said by the other alone is refused (its compiler asks by the old one), so it is said in both.
+    """
+    import torch
+
+    backends: Any = torch.backends  # whose parts torch's types do not know
+    wanted = "tf32" if allowed else "ieee"
+    kinds = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    if all(kind.fp32_precision == wanted for kind in kinds):
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*TF32", category=UserWarning)
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = allowed
+        for kind in kinds:
+            kind.fp32_precision = wanted
+
+
+def be_deterministic() -> None:
+    """Let torch choose kernels that give the same numbers every time, in this process; where it has none it stops."""
+    import torch
+
+    for name, value in CUBLAS.items():
+        os.environ.setdefault(name, value)
+    torch.backends.cudnn.benchmark = False
+    filling: Any = torch.utils.deterministic
+    filling.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    torch.use_deterministic_algorithms(True)
+
+
+def deterministic_gpu(tensor: Tensor) -> bool:
+    """Whether what becomes of `tensor` must not use kernels of a GPU whose sums differ from time to time."""
+    import torch
+
+    return tensor.is_cuda and torch.are_deterministic_algorithms_enabled()
 
 
 @contextlib.contextmanager

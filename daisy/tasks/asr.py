@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.common.compute import deterministic_gpu
 from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
@@ -46,14 +47,23 @@ def warped(features: Tensor, lengths: Tensor, window: int) -> Tensor:
             point = int(torch.randint(window, length - window, ()))
             goal = int(torch.randint(point - window, point + window, ())) + 1
             parts = (row[:point], goal), (row[point:length], length - goal)
-            # As an image of one channel whose columns, the feature dimensions, keep their number.
-            pieces = [
-                F.interpolate(part[None, None], (size, row.shape[1]), mode="bicubic", align_corners=False)[0, 0]
-                for part, size in parts
-            ]
-            row = torch.cat([*pieces, row[length:]])
+            stretch = as_product if deterministic_gpu(features) else interpolated
+            row = torch.cat([*(stretch(part, size) for part, size in parts), row[length:]])
         rows.append(row)
     return torch.stack(rows)
+
+
+def interpolated(part: Tensor, size: int) -> Tensor:
+    """(T, D) frames as (size, D), by cubic interpolation over time."""
+    # As an image of one channel whose columns, the feature dimensions, keep their number.
+    return F.interpolate(part[None, None], (size, part.shape[1]), mode="bicubic", align_corners=False)[0, 0]
+
+
+def as_product(part: Tensor, size: int) -> Tensor:
+    """The same as a product, whose gradient on a GPU is the same every time: (size, T) shares of the frames."""
+    with torch.autocast(part.device.type, enabled=False):
+        shares = interpolated(torch.eye(len(part), device=part.device), size)
+        return (shares @ part.float()).to(part.dtype)
 
 
 def masked(features: Tensor, lengths: Tensor | None, axis: int, count: int, longest: int, share: float = 1.0) -> Tensor:
@@ -217,6 +227,8 @@ class SpeechRecognition(Task):
         targets = [torch.tensor([place[character] for character in text + self.ending]) for text in examples]
         sizes = torch.tensor([len(item) for item in targets])
         reduced = steps(lengths, self.options["stride"])
+        # CTC's gradient has no kernel on a GPU that gives the same numbers every time.
+        output = output.cpu() if deterministic_gpu(output) else output
         return F.ctc_loss(
             output.transpose(0, 1), torch.cat(targets).to(output.device), reduced, sizes, BLANK, zero_infinity=True
         )

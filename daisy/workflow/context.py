@@ -69,7 +69,8 @@ class Context:
         checkpoint: The frozen model's file.
         shape: Its depth and width, and the hop of its frames.
         compute: Where models are trained.
-        exact: Where the tables' exits come from: rounding moves an entropy across a threshold now and then.
+        exact: Where the tables' exits come from, in float32: rounding, TF32's too, moves an entropy across a threshold
+            now and then.
         methods: By the name that wildcards have.
 
     Raises:
@@ -83,7 +84,7 @@ class Context:
         self.project = project
         self.home = f"{self.config.results}/{self.config.run}"
         self.store = Store(f"{self.config.cache}/store")
-        self.compute = self.config.compute
+        self.compute = self.config.compute.effective()
         self.exact: Compute = dataclasses.replace(self.compute, precision="float32")
         self.checkpoint = self.resource(self.config.upstream.checkpoint)
         self.shape = self._checked_shape()

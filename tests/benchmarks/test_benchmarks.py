@@ -18,7 +18,7 @@ from project import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import agreement, figure, graph, growth, mixed, page, peers, table
+from benchmarks import agreement, figure, graph, growth, hours, memory, mixed, page, peers, stages, table
 from benchmarks.__main__ import PARTS, measure, parse
 from benchmarks.clock import ratio, row, total
 from benchmarks.model import fairseq_config, mixed_recordings, noise, outputs, random_model
@@ -32,6 +32,7 @@ from daisy.downstream.model import Downstream, save_downstream
 from daisy.exits.calibration import Calibration
 from daisy.hubert.checkpoint import save
 from daisy.hubert.config import HubertConfig, from_fairseq
+from daisy.hubert.encoder import Hubert
 from daisy.tasks.loading import task_class
 
 SHAPE = HubertConfig(
@@ -99,15 +100,15 @@ def test_tables_come_back_as_they_were(tmp_path):
 def test_command_line(tmp_path):
     options, parts, folder = parse(["--only", "exits", "--layers", "2", "--run", str(tmp_path), "--threads", "1"])
     assert (options.shape.layers, options.run, options.threads, parts) == (2, tmp_path, 1, ["exits"])
-    assert folder == page.TABLES
+    assert folder == page.MEASURED / "cpu" and "stages" not in parse([])[1]
     _, parts, folder = parse(["--device", "cuda"])
-    assert parts == ["forward", "exits", "batches"] and folder == page.TABLES / "gpu"
-    for wrong in (["--only", "all"], ["--only", "grid", "--device", "cuda"]):
+    assert {"forward", "training", "downstream", "stages"} <= set(parts) and folder == page.MEASURED / "gpu"
+    for wrong in (["--only", "all"], ["--only", "growth", "--device", "cuda"]):
         with pytest.raises(SystemExit):
             parse(wrong)
 
 
-@pytest.mark.parametrize("part", ["forward", "exits", "batches", "dump", "training", "grid"])
+@pytest.mark.parametrize("part", ["forward", "exits", "batches", "dump", "training", "downstream", "grid"])
 def test_part_writes_its_table(part, tmp_path, capsys):
     # One layer where each is exported to ONNX, which takes seconds; and speech enough for STOI.
     more = {"forward": {"shape": dataclasses.replace(SHAPE, layers=1)}, "grid": {"seconds": 3.0}}
@@ -264,23 +265,82 @@ def test_page_follows_from_the_tables(tmp_path):
         "--figure",
         str(tmp_path / "f.png"),
     ]
-    made_tables(tmp_path / "t", 1.31)
+    made_tables(tmp_path / "t/cpu", 1.31)
     page.main(arguments)
     first, drawn = (tmp_path / "page.md").read_text(), (tmp_path / "f.png").read_bytes()
     assert "| at least 1.15× | 1.31× (0.90 to 2.00) (torchaudio float32) | met |" in first
     assert "| at most 1.07× | 1.09× (0.90 to 2.00), layer 9 | **missed** |" in first
-    assert "| forward, exits | a processor | 2 |" in first
+    assert "| forward, exits | a processor | 2 |" in first and "side by side" not in first
     assert "Not installed, and so not measured: transformers, fairseq." in first
-    assert "Not measured: batches, dump, training, grid, growth, agreement, graph." in first
+    assert "Not measured: batches, dump, training, downstream, stages, grid, growth, agreement, graph." in first
     assert "| 1 | exit | full | – | 0.55× (0.90 to 2.00) | 0.70× (0.90 to 2.00) | 0.85× (0.90 to 2.00) |" in first
     page.main(arguments)
     assert (tmp_path / "page.md").read_text() == first and (tmp_path / "f.png").read_bytes() == drawn
-    made_tables(tmp_path / "t", 1.14)
+    made_tables(tmp_path / "t/cpu", 1.14)
     made_tables(tmp_path / "t/gpu", 3.0)
     page.main(arguments)
     second = (tmp_path / "page.md").read_text()
     assert "| at least 1.15× | 1.14× (0.90 to 2.00) (torchaudio float32) | **missed** |" in second
     assert "## On a GPU: one full forward pass" in second and "3.00×" in second
+    assert "| exit at layer 6 over the full pass | 0.70× (0.90 to 2.00) | 0.70× (0.90 to 2.00) |" in second
+    assert "| An exit at layer 6 over the full pass, batch 1 | at most 0.55× | 0.70× (0.90 to 2.00) |" in second
+
+
+def test_the_page_follows_from_the_tables_that_are_kept():
+    """So that another machine's run, of a GPU say, changes what it measured and nothing else."""
+    assert page.page(ROOT / page.MEASURED, str(page.FIGURE)) == (ROOT / "BENCHMARKS.md").read_text()
+
+
+def test_hours_of_the_paper():
+    rows = [{"system": work.stage, "against": "real time", "ratio": 0.001} for work in hours.WORKS]
+    lines = hours.table(rows)
+    assert lines[3] == "| `labels`: 960 hours, bfloat16 | 960 | 0.96 | 0.11 |" and len(lines) == len(hours.WORKS) + 4
+    total = sum(work.hours for work in hours.WORKS)
+    assert lines[-1].startswith(f"| **all of these** | {total:,.0f} | {total / 1000:.1f} |")
+    assert hours.table(rows[1:]) == []
+
+
+def test_stages_cost_what_many_take_longer_than_few(tmp_path):
+    data = stages.Data(tmp_path, {}, 20.0)
+    taken = {"label float32, few": [1.0, 1.0], "label float32, many": [3.0, 5.0]}
+    found = stages.rate(taken, "label float32", ("few", "many"), 400.0, data, "float32")
+    assert (found["ratio"], found["lowest"], found["highest"]) == (0.0075, 0.005, 0.01)
+    assert (found["ms"], found["minutes"]) == (150.0, 400 / 60)
+    assert page.faster_than_sound(found) == "133×" and found["against"] == "real time"
+
+
+def test_stages_from_files(tmp_path, monkeypatch):
+    """Every stage runs as the benchmark starts it, and has its row."""
+    options = dataclasses.replace(TINY, shape=dataclasses.replace(SHAPE, layers=1), count=2, seconds=0.5)
+
+    def once(works, rounds):
+        return {name: [float(place), work()][:1] for place, (name, work) in enumerate(works.items(), start=1)}
+
+    monkeypatch.setattr(stages, "take_turns", once)
+    measure("stages", options, tmp_path)
+    rows = table.read(tmp_path, "stages")
+    named = {row["system"] for row in rows}
+    assert {"label bfloat16", "dump float32", "branches bfloat16, later", "extract all float32"} <= named
+    assert {row["against"] for row in rows} == {"real time", "step in memory"}
+
+
+def test_memory_of_a_step():
+    """The paper's step, in 24 GB; and it follows what makes it large."""
+    base = HubertConfig()
+    with torch.device("meta"):
+        weights = sum(value.numel() for value in Hubert(base).parameters())
+    assert memory.parameters(base) == pytest.approx(weights, rel=1e-3)
+    for half in (False, True):
+        found = memory.step_bytes(base, 500, 160.0, half)
+        assert found["peak"] < 24e9 / 2 and found["front end"] > found["loss"]
+        twice = memory.step_bytes(base, 500, 320.0, half)
+        assert twice["front end"] == pytest.approx(2 * found["front end"], rel=1e-3)
+        assert twice["weights"] == found["weights"] and twice["loss"] == pytest.approx(2 * found["loss"], rel=1e-3)
+    # By hand: 12 layers, 7,999 frames of 768; 500 classes; the first convolution makes 511,999 frames of 512.
+    found = memory.step_bytes(base, 500, 160.0)
+    assert found["loss"] == 2 * 12 * 7999 * 768 * 4 + 12 * 7999 * 500 * (3 * 4 + 2 * 4)
+    assert found["front end"] == 3 * 511_999 * 512 * 4
+    assert memory.gigabytes(found["peak"]) == "4.6 GB"
 
 
 def test_figure_shows_what_was_measured(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from project import GOLDEN
 from runners import arguments
 
 from daisy.branches import train as train_branches
-from daisy.common.compute import Compute
+from daisy.common.compute import Compute, allow_tf32, deterministic_gpu
 from daisy.downstream import train as downstream
 from daisy.downstream.model import Downstream
 from daisy.downstream.task_exits import TaskExits
@@ -82,12 +83,80 @@ def test_the_encoder_follows_its_weights():
         assert x.device.type == inner.device.type == "meta"
 
 
+def tf32() -> set[tuple[str, bool]]:
+    """What torch may round on a GPU, asked in both of its ways, which contradict one another if one was forgotten."""
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    old = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == ("high" if old[0] else "highest")
+    return {*((kind.fp32_precision, old[0]) for kind in kinds), *((kind.fp32_precision, old[1]) for kind in kinds)}
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch):
+    """torch says that there is one; what was set for it is as before afterwards."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = torch.backends.cudnn.allow_tf32, torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = before[1]
+    allow_tf32(False)
+    torch.backends.cudnn.allow_tf32 = before[0]
+    os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_only_tf32_rounds_to_tf32(pretended_gpu, precision, recwarn):
+    allow_tf32(precision != "tf32")
+    Compute("cuda", precision).place()
+    assert tf32() == {("tf32", True) if precision == "tf32" else ("ieee", False)}
+    with torch.backends.cudnn.flags(enabled=True):  # it asks in the old way, and torch refuses if the ways differ
+        pass
+    assert not recwarn.list
+
+
+def test_a_cpu_changes_nothing_in_the_process(pretended_gpu):
+    allow_tf32(True)
+    assert Compute("cpu", "float32", deterministic=True).place().type == "cpu"
+    assert tf32() == {("tf32", True)} and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_same_numbers_every_time(pretended_gpu):
+    Compute("cuda").place()
+    assert not torch.are_deterministic_algorithms_enabled() and "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    Compute("cuda", deterministic=True).place()
+    assert torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8" and not torch.backends.cudnn.benchmark
+    assert not deterministic_gpu(torch.zeros(1))  # it is on the CPU
+
+
+def test_what_changes_nothing_is_no_other_setting():
+    assert Compute("cpu", "tf32", True).effective() == Compute("cpu", "float32")
+    assert Compute("cpu", "bfloat16", True).effective() == Compute("cpu", "bfloat16")
+    for device in ("auto", "cuda"):
+        assert Compute(device, "tf32", True).effective() == Compute(device, "tf32", True)
+    assert {kind: Compute(precision=kind).dtype for kind in ("float32", "tf32", "bfloat16")} == {
+        "float32": torch.float32,
+        "tf32": torch.float32,
+        "bfloat16": torch.bfloat16,
+    }
+
+
+def test_tf32_on_a_cpu_is_float32(checkpoint, waves):
+    with Compute("cpu", "tf32").autocast(), torch.no_grad():
+        rounded = checkpoint.encoder.output(waves[:2], 3).split()
+    with torch.no_grad():
+        assert all(map(torch.equal, rounded, checkpoint.encoder.output(waves[:2], 3).split()))
+
+
 def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert Compute("auto").place().type == Compute("cpu").place().type == "cpu"
     with pytest.raises(DaisyError, match=r"compute.device is cuda, but torch finds no GPU. Set it to auto"):
         Compute("cuda").place()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def test_a_gpu_that_is_there(pretended_gpu):
     assert Compute("auto").place().type == Compute("cuda").place().type == "cuda"
     assert Compute("cpu").place().type == "cpu"
 

@@ -13,7 +13,7 @@ from daisy.corpora.utterances import Manifest, Utterance
 from daisy.downstream.split import Split, tell_unlearnable
 from daisy.errors import DaisyError
 from daisy.features.kept import Features
-from daisy.tasks.asr import END, SpeechRecognition, masked, warped
+from daisy.tasks.asr import END, SpeechRecognition, as_product, interpolated, masked, warped
 
 OPTIONS = {"projection": 4, "hidden": 4, "layers": 1, "dropout": 0.0, "stride": 1}
 MASKS = {"time_masks": 0, "time_frames": 1, "time_share": 1.0, "feature_masks": 0, "feature_dims": 1}
@@ -86,6 +86,31 @@ def test_a_warp_moves_time_and_nothing_else():
         torch.testing.assert_close(gradient.sum(), torch.tensor(float(gradient.numel())), rtol=1e-4, atol=0)
     # A point goes where it was in one case of ten.
     assert 4 < max(farthest) < 6 and min(farthest) == 0 and sum(value > 0 for value in farthest) > 60
+
+
+@pytest.mark.parametrize("size", [23, 40, 57])
+def test_a_warp_as_a_product_is_the_same(size):
+    part, weights = torch.randn(40, 3, dtype=torch.float32, requires_grad=True), torch.randn(size, 3)
+    one, other = interpolated(part, size), as_product(part, size)
+    torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+    gradients = [torch.autograd.grad((found * weights).sum(), part)[0] for found in (one, other)]
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(as_product(part, size), other)
+        assert as_product(part.bfloat16(), size).dtype == torch.bfloat16
+
+
+def test_ctc_goes_to_the_cpu_where_a_gpu_must_give_the_same_numbers(monkeypatch):
+    it = task(marks=False)
+    output = torch.randn(2, 30, len(CHARACTERS) + 1).log_softmax(-1).requires_grad_()
+    lengths, texts = torch.tensor([30, 20]), [CHARACTERS[0], CHARACTERS[0] * 2]
+    here = it.loss(output, lengths, texts)
+    moved = []
+    monkeypatch.setattr("daisy.tasks.asr.deterministic_gpu", lambda tensor: moved.append(tensor) or True)
+    there = it.loss(output, lengths, texts)
+    assert moved and torch.equal(here, there) and there.device.type == "cpu"
+    (gradient,) = torch.autograd.grad(there, output)
+    assert gradient.device == output.device and gradient.abs().sum() > 0
 
 
 def test_only_training_warps():

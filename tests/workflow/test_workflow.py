@@ -113,6 +113,21 @@ def test_settings_are_what_their_stages_read(tmp_path):
     assert set(kept.inputs) == {"manifest", "hubert"} and set(measured.inputs) == {"manifest", "upstream"}
 
 
+def test_on_a_cpu_determinism_and_tf32_are_no_settings(tmp_path):
+    plain, other = (
+        flow(tmp_path, compute={"device": "cpu", **more}) for more in ({}, {"precision": "tf32", "deterministic": True})
+    )
+    assert plain.upstream.file == other.upstream.file and plain.frozen.folders == other.frozen.folders
+    gpu = flow(tmp_path, compute={"device": "cuda", "precision": "tf32", "deterministic": True})
+    trained = stage.settings(DownstreamSettings, gpu.models.downstream("asr", FULL, 7).settings)
+    assert (trained.compute.precision, trained.compute.deterministic) == ("tf32", True)
+    # Nothing that exits are read from is rounded; the same numbers every time are wanted there too.
+    measured = gpu.context.store.at(gpu.upstream.measured["sid", "test"])
+    judged = stage.settings(EvaluationSettings, gpu.models.evaluation("sid", FULL, 7).settings)
+    for exact in (stage.settings(EntropiesSettings, measured.settings), judged):
+        assert (exact.compute.precision, exact.compute.deterministic) == ("float32", True)
+
+
 def test_exits_of_a_task_are_trained_where_it_can_have_them(tmp_path):
     run = flow(tmp_path)
     names = {task: [method.name for method in run.context.methods_of(task)] for task in run.context.tasks}
