@@ -26,19 +26,20 @@ SETTINGS = (
     (
         r"time limit|MaxWall",
         "ask for less time (`runtime`, the hours in `model_rules`), or take a partition that gives more "
-        "(`cpu_partition`, `gpu_partition`). Jobs of a group ask for the sum of their times: take rules out of `groups`, "
-        "or put fewer jobs together (`group-components`)",
+        "(`cpu_partition`, `gpu_partition`). Jobs of a group ask for the sum of their times: take rules out of "
+        "`groups`, or put fewer jobs together (`group-components`)",
     ),
     (r"partition", "take a `cpu_partition` and a `gpu_partition` that `sinfo` lists, or leave them empty"),
     (r"\bqos\b", "take a `qos` that `sacctmgr show assoc user=$USER format=account,partition,qos` lists"),
     (
         r"generic resource|\bgres\b|\bgpus?\b",
-        "see `sinfo --format='%P %G'` for what there is, and set `gpus`, `gpu_model`, `gpus_as` and `gpu_partition` by it",
+        "see `sinfo --format='%P %G'` for what there is, and set `gpus`, `gpu_model`, `gpus_as` and "
+        "`gpu_partition` by it",
     ),
     (
         r"node configuration|memory specification|cpu count",
-        "no node has that much: ask for less (`mem_mb`, the GB in `model_rules`, `set-threads`, `gpus`), or of other nodes "
-        "(`cpu_partition`, `gpu_partition`)",
+        "no node has that much: ask for less (`mem_mb`, the GB in `model_rules`, `set-threads`, `gpus`), or of "
+        "other nodes (`cpu_partition`, `gpu_partition`)",
     ),
     (r"slurm_extra", "take the option out of `slurm_extra`"),
 )
@@ -53,18 +54,22 @@ PLAIN = r"[A-Za-z0-9_.:-]+"
 def mend(executor: Any) -> None:
     """Make Snakemake's Slurm executor tell why a job was not taken, and go on.
 
-    In version 2.8 an exception on the way to `sbatch` is handled by a line that fails for grouped jobs, in a thread whose
-    exceptions nobody sees, so that Snakemake waits for ever for a job that was never submitted; and Snakemake leaves
-    out the message when it reports the failure of a group. Where that is no longer so, nothing here is called.
+    In version 2.8 an exception on the way to `sbatch` is handled by a line that fails for grouped jobs, in a thread
+    whose exceptions nobody sees, so that Snakemake waits for ever for a job that was never submitted; and Snakemake
+    leaves the message out when it reports the failure of a group.
 
     Args:
         executor: The executor's class.
     """
-    module = sys.modules[executor.__module__]
-    run, report, cancel, account = (
-        getattr(executor, name) for name in ("run_job", "report_job_error", "cancel", "get_account_arg")
-    )
+    executor.run_job = _never_lost(executor.run_job)
+    executor.report_job_error = _told(executor.report_job_error)
+    executor.get_account_arg = _left_to_sbatch(executor.get_account_arg)
+    executor.cancel = _without_submissions(executor.cancel)
+    module: Any = sys.modules[executor.__module__]
+    module.set_gres_string = named(module.set_gres_string)
 
+
+def _never_lost(run: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(run)
     def run_job(self: Any, job: Any) -> None:
         try:
@@ -73,19 +78,26 @@ def mend(executor: Any) -> None:
             # What the executor's own handler was about when it failed.
             self.report_job_error(SubmittedJobInfo(job), msg=str(error.__context__ or error))
 
+    return run_job
+
+
+def _told(report: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(report)
     def report_job_error(self: Any, info: Any, msg: str | None = None, **options: Any) -> None:
-        try:
-            if info.external_jobid is None:
-                msg, lasting = explained(info.job, msg or "", self.workflow.logger_manager.get_logfile())
-                if info.job.is_group():
-                    self.logger.error(msg)
-                if lasting:
-                    info.job._attempt = info.job.restart_times + 1  # No retry. By its setter, it would ask for more.
+        if info.external_jobid is not None:
             report(self, info, msg=msg, **options)
-        except Exception as error:
-            self.workflow.scheduler.executor_error_callback(error)
+            return
+        # Snakemake's own report would say of every rule that its command had failed.
+        text, lasting = explained(info.job, msg or "", self.workflow.logger_manager.get_logfile())
+        self.logger.error(text)
+        if lasting:
+            info.job._attempt = info.job.restart_times + 1  # No retry. By its setter, it would ask for more.
+        self.workflow.scheduler.error_callback(info.job)
 
+    return report_job_error
+
+
+def _left_to_sbatch(account: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
     @functools.wraps(account)
     def get_account_arg(self: Any, job: Any) -> Iterator[str]:
         try:
@@ -98,15 +110,17 @@ def mend(executor: Any) -> None:
             given = job.resources.get("slurm_account")
             yield f" -A {shlex.quote(str(given))}" if given else ""
 
+    return get_account_arg
+
+
+def _without_submissions(cancel: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(cancel)
     def cancel_all(self: Any) -> None:
         # What awaits its submission would be submitted now, and then go on without a Snakemake.
         self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
         cancel(self)
 
-    executor.run_job, executor.report_job_error = run_job, report_job_error
-    executor.get_account_arg, executor.cancel = get_account_arg, cancel_all
-    module.set_gres_string = named(module.set_gres_string)
+    return cancel_all
 
 
 def explained(job: Any, reason: str, logs: list[str]) -> tuple[str, bool]:
@@ -121,15 +135,23 @@ def explained(job: Any, reason: str, logs: list[str]) -> tuple[str, bool]:
         The text, and whether Slurm would refuse the job again.
     """
     # The executor appends its whole call, of thousands of characters.
-    reason = re.sub(r"\s+", " ", reason.partition("    sbatch call:")[0].rpartition(" with exception: ")[2]).strip()
+    reason = reason.partition("    sbatch call:")[0].rpartition(" with exception: ")[2]
+    reason = re.sub(r"\s+", " ", reason).strip()
     what = f"group {job.groupid} (rules {', '.join(sorted(job.rules))})" if job.is_group() else f"rule {job.rule.name}"
-    asked = ", ".join(f"{name}={job.resources[name]}" for name in ASKED if job.resources.get(name))
-    lines = [f"Slurm did not take {what}: {reason}", f"It asked for {asked}."]
+    lines = [f"Slurm did not take {what}: {reason}", f"It asked for {_asked(job)}."]
     fix = None if re.search(PASSING, reason, re.I) else setting(reason)
     if fix:
         lines.append(f"To do, with names of slurm/config.yaml: {fix}.")
-    lines += [f"Log: {', '.join(logs)}", ""]
+    lines.append(f"Log: {', '.join(logs)}")
     return "\n    ".join(lines), bool(fix)
+
+
+def _asked(job: Any) -> str:
+    try:
+        given = dict(job.resources.items())
+    except Exception as error:  # It may be what the refusal is about.
+        return f"what cannot be told: {error}"
+    return ", ".join(f"{name}={given[name]}" for name in ASKED if given.get(name)) or "nothing"
 
 
 def setting(reason: str) -> str | None:
@@ -150,7 +172,8 @@ def named(ask: Callable[[Any], str]) -> Callable[[Any], str]:
             return ask(job)
         except Exception:
             gres, model = (str(job.resources.get(name, "")) for name in ("gres", "gpu_model"))
-            if not all(re.fullmatch(PLAIN, item) for item in [*gres.split(","), model] if gres or model if item):
+            given = [*(gres.split(",") if gres else ()), *([model] if model else ())]
+            if not given or not all(re.fullmatch(PLAIN, name) for name in given):
                 raise
             asked = f" --gres={gres}" if gres else ""
             return asked + (f" --gpus={model}:{job.resources.get('gpu', 1)}" if model else "")
