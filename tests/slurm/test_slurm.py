@@ -127,7 +127,7 @@ def test_gpus_by_either_name(site, undisturbed, asked):
 
 def test_a_job_over_the_partitions_time_ends_the_run(site):
     """With the words of `sbatch`; a group asks for the sum of its jobs' times."""
-    site.slurm.ask("scontrol", "update", "PartitionName=cpu", "MaxTime=20")
+    site.slurm.ask("scontrol", "update", "PartitionName=cpu", "MaxTime=10")
     try:
         said = site.again().end(status=1)
     finally:
