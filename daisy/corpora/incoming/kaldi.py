@@ -50,8 +50,8 @@ def _read(folder: Folder, table: Path, found: Found) -> None:
         for name, given in segments.items():
             words = given.split()
             try:
-                start, end = finite(words[1]), finite(words[2])
-                stretches[name] = (words[0], start, None if end < 0 else end)
+                first, last = finite(words[1]), finite(words[2])
+                stretches[name] = (words[0], first, None if last < 0 else last)
             except (ValueError, IndexError):
                 where = folder.inside(table.with_name("segments"))
                 problem = f"{where}: {name} has {given!r}"
