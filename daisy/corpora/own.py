@@ -96,6 +96,7 @@ def look(folder: Path) -> Own:
                 problem = f"{item.id} and {name} are one recording's name, with its ending and without"
                 found.faults.append(Fault("two names", item.id, problem, UNIQUE))
                 continue
+            taken.add(name)
             found.notes.add("ids end as their files do, and are taken without that", item.id)
         found.recordings.append(_read(dataclasses.replace(item, id=name, file=file), found.notes))
     return found

@@ -162,7 +162,7 @@ def read_sheet(path: Path) -> Sheet:
         return Sheet(path, (), rows, notes)
     for column in set(header):
         _one(path, column, rows[0][1], header)
-    if delimiter != ",":
+    if delimiter != "," and len(header) > 1:
         notes.append(f"separated by {'tabs' if delimiter == chr(9) else repr(delimiter)}")
     return Sheet(path, tuple(header), rows[1:], notes)
 

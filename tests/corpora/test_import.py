@@ -337,3 +337,58 @@ def test_folders_that_cannot_be(tmp_path):
             bring(tmp_path / folder, tmp_path / out, Options())
     assert bring(tmp_path / "mine", tmp_path / "mine/corpus", Options()).written
     assert len(bring(tmp_path / "mine", tmp_path / "mine/corpus", Options()).recordings) == 1
+
+
+def lines(*values: object) -> str:
+    return "".join(f"{json.dumps(value)}\n" for value in values)
+
+
+FILE = {"id": "a", "sources": [{"type": "file", "source": "a.wav"}]}
+CUT = {"id": "a", "type": "MonoCut", "start": 0, "duration": 0.1, "recording": FILE, "supervisions": [{"text": 7}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("cuts.jsonl", lines({**CUT, "start": "x"}), "cuts.jsonl: line 1 is not as lhotse writes it"),
+        ("cuts.jsonl", lines({key: CUT[key] for key in CUT if key != "duration"}), "line 1 lacks 'duration'"),
+        ("cuts.jsonl", lines({**CUT, "recording": "a"}), "cuts.jsonl: line 1 is not"),
+        ("cuts.jsonl", lines({**CUT, "supervisions": ["x"]}), "cuts.jsonl: line 1 is not"),
+        ("recordings.jsonl", lines({**FILE, "sources": ["a.wav"]}), "recordings.jsonl: line 1 is not"),
+        ("t.csv", "file,start,end\na.wav,nan,1\n", "row 2 has a start or an end that is no number of seconds"),
+        ("t.csv", "file,start,end\na.wav,0,inf\n", "row 2 has a start or an end that is no number of seconds"),
+        ("t.csv", f"file,id\na.wav,{'é' * 150}\n", "a.wav: its name is too long for a file"),
+    ],
+)
+def test_values_of_another_kind_are_faults(tmp_path, name, content, told):
+    put(tmp_path / "mine/a.wav")
+    (tmp_path / "mine" / name).write_text(content)
+    made = brought(tmp_path / "mine")
+    assert not made.written and len(made.faults) == 1 and told in made.faults[0].problem
+
+
+def test_tables_and_texts_that_hold_little(tmp_path, capsys):
+    put(tmp_path / "a.wav")
+    (tmp_path / "x.json").write_text("5")
+    assert brought(tmp_path, speaker="name:(x)?a").recordings[0].speaker == "unknown"
+    (tmp_path / "t.csv").write_text("file,text\n")
+    (tmp_path / "s.csv").symlink_to("nowhere")
+    made = bring(tmp_path, tmp_path.with_name("other"), Options(threads=1))
+    assert [fault.name for fault in made.faults] == ["s.csv"] and not made.written
+    (tmp_path / "t.csv").unlink()
+    (tmp_path / "s.csv").unlink()
+    (tmp_path / "cuts.jsonl").write_text(lines(CUT))
+    assert told(brought(tmp_path)) == [("a", "unknown", "", "7")]
+    assert main(["data", "import", str(tmp_path), "--out", str(tmp_path / "x"), "--dev", "nan"]) == 1
+    assert "--dev nan" in capsys.readouterr().err
+
+
+def test_a_corpus_is_not_replaced_by_another(tmp_path):
+    for name in ("one", "two"):
+        put(tmp_path / name / f"{name}.wav")
+    bring(tmp_path / "one", tmp_path / "out", Options(threads=1))
+    with pytest.raises(DaisyError, match="made of other recordings .*one.wav"):
+        bring(tmp_path / "two", tmp_path / "out", Options(threads=1))
+    with pytest.raises(DaisyError, match="the recordings lie in it"):
+        bring(tmp_path / "out/audio", tmp_path / "out", Options(threads=1))
+    assert check(tmp_path / "out", decode=True).recordings[0].id == "one"

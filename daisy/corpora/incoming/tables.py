@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from daisy.corpora.faults import Fault
-from daisy.corpora.incoming.entries import Entry, Folder, Found, absent, same
+from daisy.corpora.incoming.entries import Entry, Folder, Found, absent, finite, same
 from daisy.corpora.incoming.lhotse import objects, part_of
 from daisy.corpora.spreadsheet import Sheet, canonical, plain, read_sheet, read_text, split_lines, split_of
 from daisy.errors import DaisyError
@@ -54,7 +54,7 @@ def read(folder: Folder, given: Sequence[Path] = ()) -> Found | None:
         except DaisyError as error:
             if given:
                 raise
-            if not path.stat().st_size:
+            if path.exists() and not path.stat().st_size:
                 found.notes.add("tables are empty, and left out", folder.inside(path))
                 continue
             problem = f"{folder.inside(path)}: {error.problem}"
@@ -132,12 +132,13 @@ def _whole(path: Path) -> list[tuple[int, Mapping[str, object]]]:
     if isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
         value = [{"id": key, **item} for key, item in value.items()]
     value = [value] if isinstance(value, dict) else value
-    return list(enumerate(value, start=1)) if all(isinstance(item, dict) for item in value) else []
+    fits = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return list(enumerate(value, start=1)) if fits else []
 
 
 def _fairseq(sheet: Sheet) -> list[tuple[str, dict[str, str]]]:
     """The rows of fairseq's manifests: a folder, and then files with their samples; texts in a ``.wrd`` beside it."""
-    first, rows = sheet.rows[0][1], sheet.rows[1:]
+    first, rows = (sheet.rows[0][1] if sheet.rows else []), sheet.rows[1:]
     if sheet.header or len(first) != 1 or any(len(cells) != 2 or not cells[1].strip().isdigit() for _, cells in rows):
         return []
     words = sheet.path.with_suffix(".wrd")
@@ -215,12 +216,13 @@ def _stretch(cells: Mapping[str, str]) -> tuple[float, float | None]:
     """Start and end in seconds, where a table cuts recordings: columns start and end, or offset and duration.
 
     Raises:
-        ValueError: if one of them is no number.
+        ValueError: if one of them is no finite number.
     """
     start = cells.get("start") or cells.get("offset")
     if not start or not (cells.get("end") or cells.get("duration")):
         return 0.0, None
-    return float(start), float(cells["end"]) if cells.get("end") else float(start) + float(cells["duration"])
+    first = finite(start)
+    return first, finite(cells["end"]) if cells.get("end") else first + finite(cells["duration"])
 
 
 def lines_of(path: Path, names: Mapping[str, Path]) -> list[tuple[Path, str]]:
