@@ -101,9 +101,8 @@ def look(folder: Path) -> Own:
         found.recordings.append(_read(dataclasses.replace(item, id=name, file=file), found.notes))
     if strange := sorted(set().union(*(_strange(item.text) for item in found.recordings))):
         more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-        found.notes.add(
-            f"such characters are: {' '.join(strange[:_SHOWN])}{more} (--letters-only of the import drops them)"
-        )
+        letters = f"{' '.join(strange[:_SHOWN])}{more}"
+        found.notes.add(f"such characters are: {letters} (--letters-only of the import drops them)")
     return found
 
 

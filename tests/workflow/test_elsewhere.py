@@ -9,17 +9,15 @@ import importlib.util
 import pytest
 from project import ROOT
 
-FILES = [
-    path for folder in ("gpu", "peers", "s3prl", "slurm") for path in sorted((ROOT / "tests" / folder).rglob("*.py"))
-]
+FOLDERS = [ROOT / "tests" / name for name in ("gpu", "peers", "s3prl", "slurm")]
+FILES = [path for folder in FOLDERS for path in sorted(folder.rglob("*.py"))]
 
 
 def imported(text: str) -> list[tuple[str, str]]:
     """The names that a text imports from the package, with their modules."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    return [
-        (node.module, name.name) for node in nodes if (node.module or "").startswith("daisy") for name in node.names
-    ]
+    ours = [node for node in nodes if (node.module or "").startswith("daisy")]
+    return [(node.module, name.name) for node in ours for name in node.names]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
