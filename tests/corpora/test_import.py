@@ -392,3 +392,42 @@ def test_a_corpus_is_not_replaced_by_another(tmp_path):
     with pytest.raises(DaisyError, match="the recordings lie in it"):
         bring(tmp_path / "out/audio", tmp_path / "out", Options(threads=1))
     assert check(tmp_path / "out", decode=True).recordings[0].id == "one"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_column_of_files_with_a_name_of_another_language(tmp_path, given):
+    """Its texts would be lost without a word."""
+    folder = tmp_path / "recordings"
+    for name in ("eins é", "zwei"):
+        put(folder / f"{name}.wav")
+    table = folder / "texte.csv"
+    table.write_text("Datei;Text\neins é.wav;ja\nzwei.wav;nein\n")
+    words = r"column 'datei' names recordings.*Call it file, file_name, filename, path or id"
+    if given:
+        with pytest.raises(DaisyError, match=words):
+            bring(folder, tmp_path / "corpus", Options(threads=1, tables=(table,)))
+    else:
+        made = brought(folder)
+        assert not made.written
+        (fault,) = made.faults
+        assert "column 'datei' names recordings" in fault.problem and fault.fix.startswith("Call it file")
+
+
+def test_a_table_that_is_given_and_names_nothing(tmp_path):
+    put(tmp_path / "recordings/a.wav")
+    (tmp_path / "people.csv").write_text("speaker,age\nann,30\n")
+    with pytest.raises(DaisyError, match=r"people\.csv.*no column for files or ids"):
+        bring(tmp_path / "recordings", tmp_path / "corpus", Options(threads=1, tables=(tmp_path / "people.csv",)))
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("cp1252", "er sagte „März“"), ("cp850", "März"), ("cp850", "hör")])
+def test_german_texts_that_are_not_utf8(tmp_path, encoding, text):
+    """Windows's are read, their quotation marks too; those of DOS would be other letters."""
+    folder = tmp_path / "recordings"
+    put(folder / "a.wav")
+    (folder / "texts.csv").write_text(f"file;text\na.wav;{text}\n", encoding=encoding)
+    made = brought(folder)
+    if encoding == "cp1252":
+        assert [recording.text for recording in made.recordings] == [text.lower()]
+    else:
+        assert "not UTF-8" in made.faults[0].problem

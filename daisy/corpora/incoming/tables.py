@@ -11,7 +11,7 @@ from pathlib import Path
 from daisy.corpora.faults import Fault
 from daisy.corpora.incoming.entries import Entry, Folder, Found, absent, finite, same
 from daisy.corpora.incoming.lhotse import objects, part_of
-from daisy.corpora.spreadsheet import Sheet, canonical, plain, read_sheet, read_text, split_lines, split_of
+from daisy.corpora.spreadsheet import NAMES, Sheet, canonical, plain, read_sheet, read_text, split_lines, split_of
 from daisy.errors import DaisyError
 
 _HEADER = "Give it a header: file, text, speaker and split, in its order"
@@ -62,6 +62,8 @@ def read(folder: Folder, given: Sequence[Path] = ()) -> Found | None:
             continue
         if table is not None:
             tables.append(table)
+        elif given:
+            raise DaisyError("it has no column for files or ids", file=path, fix=_HEADER)
         else:
             found.notes.add("files tell of no recording, and are left out", folder.inside(path))
     chosen = _chosen(tables, found, folder) if not given else tables
@@ -107,6 +109,7 @@ def _table(path: Path, folder: Folder) -> _Table | None:
         return _Table(path, rows, [])
     header = sheet.header or _guessed(sheet, folder)
     if not {"file", "id"} & set(header):
+        _known_otherwise(sheet, folder)
         return None
     rows = []
     for number, cells in sheet.rows:
@@ -118,6 +121,20 @@ def _table(path: Path, folder: Folder) -> _Table | None:
             )
         rows.append((f"row {number}", dict(zip(header, cells, strict=False))))
     return _Table(path, rows, [note for note in sheet.notes if not note.startswith("separated")])
+
+
+def _known_otherwise(sheet: Sheet, folder: Folder) -> None:
+    """Find out a column of files whose name is none that we know, such as one in another language.
+
+    Raises:
+        DaisyError: if there is one.
+    """
+    for place, name in enumerate(sheet.header):
+        cells = [row[place] for _, row in sheet.rows if len(row) > place]
+        if sum(folder.find(cell, sheet.path.parent) is not None for cell in cells) > len(cells) / 2:
+            known = f"{', '.join(NAMES['file'][:4])} or {NAMES['id'][0]}"
+            fix = f"Call it {known}, and the others text, speaker and split"
+            raise DaisyError(f"its column {name!r} names recordings", file=sheet.path, fix=fix)
 
 
 def _whole(path: Path) -> list[tuple[int, Mapping[str, object]]]:
