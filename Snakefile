@@ -32,6 +32,8 @@ onstart:
         logger.info(told)
     if workflow.executor_plugin.name == "slurm":
         status_checks.mend(workflow.executor_plugin.executor)
+        submissions.mend(workflow.executor_plugin.executor)
+        submissions.hear_term(workflow.scheduler)
     with shown():
         for number in end_orphans(workflow):
             logger.info(f"Cancelled Slurm job {number}, left over from an earlier run.")

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from daisy.workflow import slurm_status as status_checks
+from daisy.workflow import slurm_status as status_checks, slurm_submissions as submissions
 from daisy.errors import DaisyError
 from daisy.exits.method import TASK_EXITS
 from daisy.workflow.slurm_orphans import end_orphans

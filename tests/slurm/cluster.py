@@ -22,6 +22,8 @@ from daisy.errors import DaisyError
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 CLIENTS = ("sbatch", "srun", "scancel", "scontrol", "squeue", "sinfo", "sacct")
+GPU = "a100-sxm4"
+"""A name with a hyphen, as sites have them."""
 NODES = ("cpu1", "cpu2", "gpu1")
 """Of 16 cores and 64 GB as Slurm sees them, whatever the machine has; `gpu1` has two GPUs in name."""
 
@@ -88,7 +90,7 @@ class Cluster:
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
         nodes = "\n".join(
             f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=64000"
-            + (" Gres=gpu:h200:2" if name.startswith("gpu") else "")
+            + (f" Gres=gpu:{GPU}:2" if name.startswith("gpu") else "")
             for name, port in zip(NODES, ports, strict=True)
         )
         (etc / "slurm.conf").write_text(f"""\
@@ -110,6 +112,7 @@ SlurmdSpoolDir={self.folder}/spool/%n
 SlurmdParameters=config_overrides
 SwitchType=switch/none
 MpiDefault=none
+EnforcePartLimits=ALL
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -137,7 +140,7 @@ PartitionName=urgent Nodes=cpu[1-2] DefMemPerCPU=500 MaxTime=INFINITE PriorityTi
 PartitionName=gpu Nodes=gpu1 DefMemPerCPU=500 MaxTime=INFINITE PriorityTier=1 State=UP
 """)
         files = ("/dev/null", "/dev/zero")
-        gpus = "".join(f"NodeName=gpu1 Name=gpu Type=h200 File={file}\n" for file in files)
+        gpus = "".join(f"NodeName=gpu1 Name=gpu Type={GPU} File={file}\n" for file in files)
         (etc / "gres.conf").write_text(gpus)
         (etc / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
 

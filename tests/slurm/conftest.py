@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -62,9 +63,11 @@ class Site:
         self._started: list[Running] = []
         (self.folder / "short.yaml").write_text(yaml.safe_dump(SHORT))
 
-    def start(self, *arguments: str, configs: Sequence[str] = (NANO,)) -> Running:
-        """Start `snakemake --profile slurm`."""
+    def start(self, *arguments: str, configs: Sequence[str] = (NANO,), within: Sequence[str] = ()) -> Running:
+        """Start `snakemake --profile slurm`, or a command that is given it as its last word."""
         command = ["snakemake", "--profile", "slurm", "--configfile", *configs, *arguments]
+        if within:
+            command = [*within, shlex.join(command)]
         self._started.append(Running(command, self.folder, self.slurm.path(self.project.environment)))
         return self._started[-1]
 

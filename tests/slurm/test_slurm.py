@@ -6,6 +6,7 @@ import re
 
 import paper
 import pytest
+from cluster import GPU
 
 from daisy.workflow.efficiency import efficiency
 
@@ -118,10 +119,43 @@ def test_gpus_by_either_name(site, undisturbed, asked):
     """What a site sets in one place reaches the jobs: partition and GPU, asked for as `gpus` or as `gres`."""
     part = next(site.folder.glob(".cache/store/states-sid-dev-*/states.npy"))
     known = set(site.jobs())
-    with site.names(cpu_partition="cpu", gpu_partition="gpu", gpus=1, gpu_model="h200", gpus_as=asked):
+    with site.names(cpu_partition="cpu", gpu_partition="gpu", gpus=1, gpu_model=GPU, gpus_as=asked):
         site.start("--force", "--", str(part.relative_to(site.folder))).end()
     (job,) = (job for key, job in site.jobs().items() if key not in known)
-    assert job["Partition"] == "gpu" and job["JOB_GRES"] == "gpu:h200:1", job
+    assert job["Partition"] == "gpu" and job["JOB_GRES"] == f"gpu:{GPU}:1", job
+
+
+def test_a_job_over_the_partitions_time_ends_the_run(site):
+    """With the words of `sbatch`; a group asks for the sum of its jobs' times."""
+    site.slurm.ask("scontrol", "update", "PartitionName=cpu", "MaxTime=20")
+    try:
+        said = site.again().end(status=1)
+    finally:
+        site.slurm.ask("scontrol", "update", "PartitionName=cpu", "MaxTime=INFINITE")
+    assert "Slurm did not take group" in said and "Requested time limit is invalid" in said
+    assert "Trying to restart" not in said and "`group-components`" in said
+
+
+def test_an_account_that_does_not_exist_ends_the_run(site):
+    """This cluster keeps no accounts: a script says which there are, as `sacctmgr` would."""
+    script = site.slurm.folder / "bin/sacctmgr"
+    script.write_text("#!/bin/sh\necho speech\n")
+    script.chmod(0o755)
+    try:
+        with site.names(account="nobody"):
+            said = site.again().end(status=1)
+    finally:
+        script.unlink()
+    assert "Slurm did not take group" in said and "take an `account`" in said
+
+
+def test_snakemake_within_a_slurm_job(site, undisturbed):
+    """It submits its jobs as from anywhere else, and they run."""
+    part = next(site.folder.glob(".cache/store/states-sid-dev-*/states.npy"))
+    known = set(site.jobs())
+    site.start("--force", "--", str(part.relative_to(site.folder)), within=["sbatch", "--wait", "--wrap"]).end()
+    outer, inner = (job for key, job in sorted(site.jobs().items(), key=lambda pair: int(pair[0])) if key not in known)
+    assert outer["JobState"] == inner["JobState"] == "COMPLETED"
 
 
 def test_the_papers_graph(site, tmp_path):
