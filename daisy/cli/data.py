@@ -61,7 +61,7 @@ def _import(arguments: argparse.Namespace) -> int:
     from daisy.corpora.incoming.bring import Options, bring
     from daisy.corpora.settings import Splits
 
-    if min(arguments.dev, arguments.test) < 0 or arguments.dev + arguments.test >= 1:
+    if not (arguments.dev >= 0 and arguments.test >= 0 and arguments.dev + arguments.test < 1):
         problem = f"--dev {arguments.dev:g} and --test {arguments.test:g} leave nothing to train on"
         raise DaisyError(problem, fix="Let them be shares that add up to less than 1")
     splits = Splits(arguments.seed, arguments.dev, arguments.test) if arguments.seed is not None else None

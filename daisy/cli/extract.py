@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,16 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
     from daisy.library.extract import Request, find_recordings, write_shards
     from daisy.library.model import load
 
+    for name in ("threads", "batch_seconds", "shard_seconds"):
+        given = getattr(arguments, name)
+        if given is not None and not 0 < given < math.inf:
+            raise DaisyError(f"--{name.replace('_', '-')} is {given}", fix="Give a positive number")
+    if arguments.threshold == math.inf:
+        raise DaisyError("--threshold is inf", fix="Give a number of nats; 100 stops everywhere, too")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    for name in ("batch_seconds", "shard_seconds"):
-        if not getattr(arguments, name) > 0:
-            raise DaisyError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}", fix="Give a positive number")
     paths = lists.recordings(arguments.files)
-    given = heads(arguments)
-    model = load(arguments.checkpoint, heads=given).to(arguments.device)
+    asked = heads(arguments)
+    model = load(arguments.checkpoint, heads=asked).to(arguments.device)
     request = Request(
-        checkpoint=digest(arguments.checkpoint) + (f"-{given}" if given else ""),  # what features come from
+        checkpoint=digest(arguments.checkpoint) + (f"-{asked}" if asked else ""),  # what features come from
         stopping=stopping(arguments),
         states=arguments.states,
         storage=arguments.storage,
@@ -86,7 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
         exits = write_shards(model, recordings, request, arguments.out)
     mean = sum(exits) / len(exits)
     print(f"{arguments.out}: {len(exits)} recordings, mean exit layer {mean:.2f} of {model.layers}")
-    return tell(skipped, arguments.out) if skipped else 0
+    if skipped:
+        return tell(skipped, arguments.out)
+    (arguments.out / "skipped.csv").unlink(missing_ok=True)  # of an earlier call that was given more
+    return 0
 
 
 def tell(skipped: Sequence[DaisyError], out: Path) -> int:

@@ -91,7 +91,7 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
         raise DaisyError(
             f"the sample rate is {file_rate} Hz, not {rate}",
             file=path,
-            fix=f"Resample the recording to {rate / 1000:g} kHz",
+            fix=f"Resample the recording to {rate / 1000:g} kHz (`daisy data import` does it for a folder)",
         )
     if wave.shape[1] != 1:
         raise DaisyError(f"{wave.shape[1]} channels, not one", file=path, fix="Mix the recording down to mono")

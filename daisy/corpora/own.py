@@ -26,6 +26,7 @@ ENDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".
 """What an audio file's name can end in where the table does not say it, in the order in which they are looked for."""
 
 IMPORT = "Let `daisy data import` make a corpus of it"
+_SHOWN = 24
 _FEW = 20
 """So many headers are read before any job."""
 
@@ -96,8 +97,13 @@ def look(folder: Path) -> Own:
                 problem = f"{item.id} and {name} are one recording's name, with its ending and without"
                 found.faults.append(Fault("two names", item.id, problem, UNIQUE))
                 continue
+            taken.add(name)
             found.notes.add("ids end as their files do, and are taken without that", item.id)
         found.recordings.append(_read(dataclasses.replace(item, id=name, file=file), found.notes))
+    if strange := sorted(set().union(*(_strange(item.text) for item in found.recordings))):
+        more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+        letters = f"{' '.join(strange[:_SHOWN])}{more}"
+        found.notes.add(f"such characters are: {letters} (--letters-only of the import drops them)")
     return found
 
 
@@ -136,16 +142,18 @@ def _short(name: str, file: str) -> str:
     return name[: -len(ending)] if ending.lower() in ENDINGS and name.endswith(ending) else name
 
 
+def _strange(text: str) -> set[str]:
+    """The characters of a text that are no letters."""
+    return {letter for letter in text if not (letter.isalpha() or letter in " '")}
+
+
 def _read(item: Recording, notes: Notes) -> Recording:
     """A recording with its text as speech recognition takes it: in lower case."""
     lower = plain(item.text.lower())
     if lower != item.text:
         notes.add("texts have capital letters, and are taken in lower case", item.id)
-    strange = sorted({letter for letter in lower if not (letter.isalpha() or letter in " '")})
-    if strange:
-        shown = " ".join(strange[:8])
+    if _strange(lower):
         notes.add("texts hold digits or punctuation, each a letter of its own for speech recognition", item.id)
-        notes.kinds.setdefault(f"such characters are, for some: {shown}", [])
     return dataclasses.replace(item, text=lower)
 
 

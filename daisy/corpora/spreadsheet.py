@@ -50,7 +50,9 @@ _KINDS = {
     b"<!DOCTYPE": ("a web page", "Download the table itself"),
     b"<html": ("a web page", "Download the table itself"),
 }
-_WESTERN = re.compile("[À-ÖØ-öø-ÿŒœ‘’“”–—…«»¡¿°€£§·\xa0\x00-\x7f]*")
+_WESTERN = re.compile("[À-ÖØ-öø-ÿŒœ‘’‚“”„‹›–—…«»¡¿°€£§·\xa0\x00-\x7f]*")
+_DOUBTFUL = re.compile("[À-ÿ]{3}|[A-Za-z][‚„”][A-Za-z]")
+"""Letters of another alphabet, or in the encodings of DOS é, ä and ö: these are quotation marks in Windows-1252."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,14 +118,14 @@ def _encoding(content: bytes) -> str:
 def _western(path: Path, content: bytes, row: int) -> tuple[str, str]:
     """A text that is not UTF-8, if it makes sense in Western Europe's encoding.
 
-    Letters of other alphabets would come out as runs of accented ones.
+    Letters of other alphabets would come out as runs of accented ones, DOS's as quotation marks within words.
     """
     line = content.splitlines()[row - 1]
     try:
         text = content.decode("cp1252")
     except UnicodeDecodeError:
         text = ""
-    if not text or not _WESTERN.fullmatch(text) or re.search("[À-ÿ]{3}", text):
+    if not text or not _WESTERN.fullmatch(text) or _DOUBTFUL.search(text):
         raise DaisyError(
             f"row {row} is not UTF-8: {line[:60]!r}", file=path, fix="Save the file as UTF-8 (in Excel: CSV UTF-8)"
         )
@@ -162,7 +164,7 @@ def read_sheet(path: Path) -> Sheet:
         return Sheet(path, (), rows, notes)
     for column in set(header):
         _one(path, column, rows[0][1], header)
-    if delimiter != ",":
+    if delimiter != "," and len(header) > 1:
         notes.append(f"separated by {'tabs' if delimiter == chr(9) else repr(delimiter)}")
     return Sheet(path, tuple(header), rows[1:], notes)
 

@@ -207,6 +207,6 @@ def _samples(text: str, number: int) -> int:
     if not re.fullmatch(r"\d+|\d+[.,]0{1,2}|\d+\.0{4,}|\d([.,]\d+)?[eE]\+?\d+", given):
         raise _Damaged(number, "samples", text, "is no number of samples", COUNT)
     value = float(given.replace(",", "."))
-    if value != int(value) or not 0 < value < 2**53:
+    if not 0 < value < 2**53 or value != int(value):
         raise _Damaged(number, "samples", text, "is no number of samples", COUNT)
     return int(value)

@@ -24,7 +24,7 @@ def walk(
     manifest: Manifest,
     batch_seconds: float,
     device: torch.device,
-    label: str,
+    progress: Progress,
     run: Callable[[list[Tensor]], list[Tensor]],
     keep: Callable[[list[int], list[Tensor]], None],
 ) -> None:
@@ -34,7 +34,7 @@ def walk(
         manifest: The recordings.
         batch_seconds: Audio in one pass.
         device: Where the model is.
-        label: What progress calls it.
+        progress: Is told the seconds of audio.
         run: Of a batch's recordings (samples,) on the device: what is wanted of them, as tensors of one kind.
         keep: Takes the indices of a batch and what `run` gave, on the CPU; it is called in a thread of its own, for
             one batch after the other.
@@ -43,7 +43,6 @@ def walk(
         DaisyError: if a recording cannot be read, or there is too little memory. What `keep` raises goes through.
     """
     device = located(device)
-    progress = Progress(label, manifest.seconds, "s of audio")
 
     def guarded(batch: list[int]) -> contextlib.AbstractContextManager[None]:
         return memory(manifest.utterances[batch[0]].id, BATCH)

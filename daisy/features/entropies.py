@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from daisy.common import stage
+from daisy.common.progress import Progress
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.corpora.walk import walk
 from daisy.errors import DaisyError
@@ -33,7 +34,7 @@ def measure(model: Checkpoint, manifest: Manifest, settings: EntropiesSettings, 
     def keep(batch: list[int], made: list[Tensor]) -> None:
         entropies[batch] = made[0].numpy()
 
-    walk(manifest, settings.batch_seconds, model.device, label, run, keep)
+    walk(manifest, settings.batch_seconds, model.device, Progress(label, manifest.seconds, "s of audio"), run, keep)
     return Measured(entropies, np.array([config.frames(item.samples) for item in manifest.utterances]))
 
 

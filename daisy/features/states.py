@@ -14,6 +14,7 @@ from torch import Tensor
 
 from daisy.common import stage
 from daisy.common.files import atomic
+from daisy.common.progress import Progress
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.corpora.walk import walk
 from daisy.features.seen import seen
@@ -52,7 +53,14 @@ def write_states(encoder: Hubert, manifest: Manifest, settings: StatesSettings, 
                 states[ends[index] - counts[index] : ends[index]] = item.numpy()
 
         device = encoder.layer_norm.weight.device
-        walk(manifest, settings.batch_seconds, device, out.parent.name, run, keep)
+        walk(
+            manifest,
+            settings.batch_seconds,
+            device,
+            Progress(out.parent.name, manifest.seconds, "s of audio"),
+            run,
+            keep,
+        )
         states.flush()
     with atomic(out.with_name("frames.npy")) as temporary, open(temporary, "wb") as file:
         np.save(file, np.array(counts))

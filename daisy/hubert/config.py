@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
@@ -132,7 +133,9 @@ def parse_conv_layers(text: str) -> tuple[tuple[int, int, int], ...]:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 return read(left) + read(right)
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
-                return read(left) * read(right)
+                times, what = sorted((read(left), read(right)), key=lambda item: isinstance(item, list))
+                if type(times) is int and 0 <= times < 100 and isinstance(what, list) and len(what) < 100:
+                    return times * what
         raise ValueError(ast.dump(node))
 
     try:
@@ -159,7 +162,7 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
     """
     return HubertConfig(
         conv_layers=parse_conv_layers(str(model.get("conv_feature_layers", BASE_CONV_LAYERS))),
-        conv_bias=bool(model.get("conv_bias", False)),
+        conv_bias=flag(model, "conv_bias"),
         layer_norm_front_end=_known(model, "extractor_mode", "default", {"default": False, "layer_norm": True}),
         dim=int(model.get("encoder_embed_dim", 768)),
         ffn_dim=int(model.get("encoder_ffn_embed_dim", 3072)),
@@ -167,11 +170,36 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
         layers=int(model.get("encoder_layers", 12)),
         pos_kernel=int(model.get("conv_pos", 128)),
         pos_groups=int(model.get("conv_pos_groups", 16)),
-        pre_norm=bool(model.get("layer_norm_first", False)),
+        pre_norm=flag(model, "layer_norm_first"),
         normalize=normalize,
         activation=_known(model, "activation_fn", "gelu", _ACTIVATIONS),
-        norm_eps=float(model.get("layer_norm_eps", 1e-5)),
+        norm_eps=_positive(model, "layer_norm_eps", 1e-5),
     )
+
+
+def flag(model: Mapping[str, Any], name: str, default: bool = False) -> bool:
+    """A setting that is on or off.
+
+    Raises:
+        DaisyError: if it is a text, of which nobody can tell what it means.
+    """
+    value = model.get(name)
+    value = default if value is None else value
+    if value not in (True, False):
+        raise DaisyError(f"{name} is {value!r}, neither true nor false", fix="Correct the checkpoint's configuration")
+    return bool(value)
+
+
+def _positive(model: Mapping[str, Any], name: str, default: float) -> float:
+    """A setting that is a number above 0.
+
+    Raises:
+        DaisyError: if it is none.
+    """
+    value = float(model.get(name, default))
+    if not 0 < value < math.inf:
+        raise DaisyError(f"{name} is {value:g}", fix="Correct the checkpoint's configuration: it is a number above 0")
+    return value
 
 
 def _known(model: Mapping[str, Any], name: str, default: str, values: Mapping[str, T]) -> T:

@@ -36,5 +36,9 @@ def shape_of(path: Path, *, heads: int | None = None, head: bool = False) -> Sha
     """
     _, content = outline(path, heads)
     if head and not content.has_head:
-        raise DaisyError("the checkpoint has no pre-training head", file=path, fix="Use targets.kind: kmeans instead")
+        raise DaisyError(
+            "the checkpoint has no pre-training head",
+            file=path,
+            fix="Use fairseq's pre-training checkpoint, or targets.kind: kmeans",
+        )
     return Shape(content.shape.layers, content.shape.dim, content.shape.hop)

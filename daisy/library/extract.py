@@ -171,7 +171,8 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
     asked = {**dataclasses.asdict(request), "recordings": hashlib.sha256(listing.encode()).hexdigest()}
     file = out / "request.json"
     if file.exists():
-        before = read_json(file)
+        found = read_json(file)
+        before = found if isinstance(found, dict) else {}
         different = [key for key in asked if before.get(key) != asked[key]]
         if different:
             raise DaisyError(

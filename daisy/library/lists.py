@@ -101,11 +101,23 @@ def _strange(name: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in name)
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All files in a folder; links to folders are followed, but not round in circles."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in files)
+
+
 def _inside(path: Path) -> list[Path]:
     """A file, or a folder's files; those that macOS keeps beside them, ``._a.wav``, are none."""
     if not path.is_dir():
         return [path]
-    every = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+    every = sorted(file for file in _below(path) if file.suffix.lower() in ENDINGS)
     inside = [file for file in every if not file.name.startswith("._") and not file.is_dir()]
     if not inside:
         raise DaisyError("no WAV or FLAC file in the folder", file=path, fix="Give another folder")

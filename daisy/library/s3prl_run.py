@@ -22,6 +22,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from daisy.common.numbers import read_yaml
 from daisy.common.stage import build
 from daisy.common.torchaudio_shim import torchaudio  # before s3prl, which imports torchaudio too
 from daisy.errors import DaisyError
@@ -55,9 +56,10 @@ def daisy_local(
 def _read(path: str) -> dict[str, Any]:
     """The keys and values of a YAML file."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        values = read_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DaisyError(f"it cannot be read ({error})", fix="Pass a YAML file with -g", file=path) from None
+        reason = " ".join(str(error).split())
+        raise DaisyError(f"it cannot be read ({reason})", fix="Pass a YAML file with -g", file=path) from None
     if not isinstance(values, dict):
         raise DaisyError("it holds no keys", fix="Write one `key: value` per line, such as `layer: 6`", file=path)
     return values

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from daisy.common import stage
 from daisy.common.files import atomic, write_text
+from daisy.common.progress import Progress
 from daisy.common.seeds import generator
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.corpora.walk import walk
@@ -65,7 +66,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             kept[places[index]] = frames.numpy()[chosen]
 
     run = frames_of(settings.layer, arguments.checkpoint, settings.compute)
-    walk(part, settings.batch_seconds, place(settings.layer, settings.compute), "features", run, keep)
+    walk(
+        part,
+        settings.batch_seconds,
+        place(settings.layer, settings.compute),
+        Progress("features", part.seconds, "s of audio"),
+        run,
+        keep,
+    )
     name = f"{arguments.manifest.stem}_{arguments.rank}_{arguments.nshard}"
     with atomic(arguments.out / f"{name}.npy") as temporary:
         np.save(temporary, np.concatenate([kept[place] for place in places]))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from daisy.common import stage
 from daisy.common.compute import Compute
+from daisy.common.progress import Progress
 from daisy.corpora.utterances import read_manifest
 from daisy.corpora.walk import walk
 from daisy.hubert.products import Linear
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def keep(batch: list[int], made: list[Tensor]) -> None:
         labels.update(zip(batch, (item.numpy() for item in made), strict=True))
 
-    walk(manifest, settings.batch_seconds, device, "labels", run, keep)
+    walk(manifest, settings.batch_seconds, device, Progress("labels", manifest.seconds, "s of audio"), run, keep)
     write_labels(arguments.out, [labels[index] for index in range(len(manifest))])
 
 

@@ -54,11 +54,20 @@ def _narrowed(config: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
 
 
 def _by_scale(absolute: Mapping[str, Any]) -> dict[str, Any]:
-    """Thresholds per task, with scales as text: YAML reads them as numbers, and JSON knows no such keys."""
-    return {
-        task: {_scale(rho): tau for rho, tau in given.items()} if isinstance(given, Mapping) else given
-        for task, given in absolute.items()
-    }
+    """Thresholds per task, with scales as text: YAML reads them as numbers, and JSON knows no such keys.
+
+    Raises:
+        DaisyError: if one scale is there twice, such as 1 and "1.0".
+    """
+    by_scale: dict[str, Any] = {}
+    for task, given in absolute.items():
+        by_scale[task] = {_scale(rho): tau for rho, tau in given.items()} if isinstance(given, Mapping) else given
+        if isinstance(given, Mapping) and len(by_scale[task]) < len(given):
+            scales = ", ".join(map(repr, given))
+            raise DaisyError(
+                f"thresholds.absolute.{task} has a scale twice: {scales}", fix="Write each once", file="config"
+            )
+    return by_scale
 
 
 def read_layers(*paths: Path) -> dict[str, Any]:

@@ -119,3 +119,19 @@ def test_the_shell_is_answered(monkeypatch):
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     command.offer_completions(parser)
     assert "PYTHON_ARGCOMPLETE_OK" in (Path(command.__file__).read_text(encoding="utf-8")[:1024])
+
+
+@pytest.mark.parametrize(
+    "value", ["batch-seconds inf", "shard-seconds nan", "threads -1", "threads 0", "threshold inf"]
+)
+def test_numbers_that_are_none(tmp_path, capsys, value):
+    name, number = value.split()
+    assert f"--{name} is {number}" in refused(
+        capsys, "extract", MODEL, WAV, f"--{name}={number}", "--out", tmp_path / "f"
+    )
+
+
+def test_what_was_left_out_before_is_told_no_more(tmp_path):
+    asked = ["--layer", "1", "--skip-bad", "--out", str(tmp_path / "f")]
+    assert main(["extract", MODEL, WAV, str(CASES / "cut.wav"), *asked]) == 3 and (tmp_path / "f/skipped.csv").exists()
+    assert main(["extract", MODEL, WAV, *asked]) == 0 and not (tmp_path / "f/skipped.csv").exists()

@@ -44,7 +44,8 @@ def test_what_stages_share_is_no_stage():
         "daisy.targets.label",
         "daisy.corpora.published.stages.musan",
     } <= stages and "daisy.targets.km" not in stages
-    assert {(name, other) for name, tree in trees.items() for other in imported(tree) & stages} == set()
+    uses = {(name, other) for name, tree in trees.items() for other in imported(tree) & stages}
+    assert uses == {("daisy.__main__", "daisy.cli.main")}  # two names of one command
 
 
 @dataclasses.dataclass(frozen=True)

@@ -337,3 +337,97 @@ def test_folders_that_cannot_be(tmp_path):
             bring(tmp_path / folder, tmp_path / out, Options())
     assert bring(tmp_path / "mine", tmp_path / "mine/corpus", Options()).written
     assert len(bring(tmp_path / "mine", tmp_path / "mine/corpus", Options()).recordings) == 1
+
+
+def lines(*values: object) -> str:
+    return "".join(f"{json.dumps(value)}\n" for value in values)
+
+
+FILE = {"id": "a", "sources": [{"type": "file", "source": "a.wav"}]}
+CUT = {"id": "a", "type": "MonoCut", "start": 0, "duration": 0.1, "recording": FILE, "supervisions": [{"text": 7}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("cuts.jsonl", lines({**CUT, "start": "x"}), "cuts.jsonl: line 1 is not as lhotse writes it"),
+        ("cuts.jsonl", lines({key: CUT[key] for key in CUT if key != "duration"}), "line 1 lacks 'duration'"),
+        ("cuts.jsonl", lines({**CUT, "recording": "a"}), "cuts.jsonl: line 1 is not"),
+        ("cuts.jsonl", lines({**CUT, "supervisions": ["x"]}), "cuts.jsonl: line 1 is not"),
+        ("recordings.jsonl", lines({**FILE, "sources": ["a.wav"]}), "recordings.jsonl: line 1 is not"),
+        ("t.csv", "file,start,end\na.wav,nan,1\n", "row 2 has a start or an end that is no number of seconds"),
+        ("t.csv", "file,start,end\na.wav,0,inf\n", "row 2 has a start or an end that is no number of seconds"),
+        ("t.csv", f"file,id\na.wav,{'é' * 150}\n", "a.wav: its name is too long for a file"),
+    ],
+)
+def test_values_of_another_kind_are_faults(tmp_path, name, content, told):
+    put(tmp_path / "mine/a.wav")
+    (tmp_path / "mine" / name).write_text(content)
+    made = brought(tmp_path / "mine")
+    assert not made.written and len(made.faults) == 1 and told in made.faults[0].problem
+
+
+def test_tables_and_texts_that_hold_little(tmp_path, capsys):
+    put(tmp_path / "a.wav")
+    (tmp_path / "x.json").write_text("5")
+    assert brought(tmp_path, speaker="name:(x)?a").recordings[0].speaker == "unknown"
+    (tmp_path / "t.csv").write_text("file,text\n")
+    (tmp_path / "s.csv").symlink_to("nowhere")
+    made = bring(tmp_path, tmp_path.with_name("other"), Options(threads=1))
+    assert [fault.name for fault in made.faults] == ["s.csv"] and not made.written
+    (tmp_path / "t.csv").unlink()
+    (tmp_path / "s.csv").unlink()
+    (tmp_path / "cuts.jsonl").write_text(lines(CUT))
+    assert told(brought(tmp_path)) == [("a", "unknown", "", "7")]
+    assert main(["data", "import", str(tmp_path), "--out", str(tmp_path / "x"), "--dev", "nan"]) == 1
+    assert "--dev nan" in capsys.readouterr().err
+
+
+def test_a_corpus_is_not_replaced_by_another(tmp_path):
+    for name in ("one", "two"):
+        put(tmp_path / name / f"{name}.wav")
+    bring(tmp_path / "one", tmp_path / "out", Options(threads=1))
+    with pytest.raises(DaisyError, match="made of other recordings .*one.wav"):
+        bring(tmp_path / "two", tmp_path / "out", Options(threads=1))
+    with pytest.raises(DaisyError, match="the recordings lie in it"):
+        bring(tmp_path / "out/audio", tmp_path / "out", Options(threads=1))
+    assert check(tmp_path / "out", decode=True).recordings[0].id == "one"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_column_of_files_with_a_name_of_another_language(tmp_path, given):
+    """Its texts would be lost without a word."""
+    folder = tmp_path / "recordings"
+    for name in ("eins é", "zwei"):
+        put(folder / f"{name}.wav")
+    table = folder / "texte.csv"
+    table.write_text("Datei;Text\neins é.wav;ja\nzwei.wav;nein\n")
+    words = r"column 'datei' names recordings.*Call it file, file_name, filename, path or id"
+    if given:
+        with pytest.raises(DaisyError, match=words):
+            bring(folder, tmp_path / "corpus", Options(threads=1, tables=(table,)))
+    else:
+        made = brought(folder)
+        assert not made.written
+        (fault,) = made.faults
+        assert "column 'datei' names recordings" in fault.problem and fault.fix.startswith("Call it file")
+
+
+def test_a_table_that_is_given_and_names_nothing(tmp_path):
+    put(tmp_path / "recordings/a.wav")
+    (tmp_path / "people.csv").write_text("speaker,age\nann,30\n")
+    with pytest.raises(DaisyError, match=r"people\.csv.*no column for files or ids"):
+        bring(tmp_path / "recordings", tmp_path / "corpus", Options(threads=1, tables=(tmp_path / "people.csv",)))
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("cp1252", "er sagte „März“"), ("cp850", "März"), ("cp850", "hör")])
+def test_german_texts_that_are_not_utf8(tmp_path, encoding, text):
+    """Windows's are read, their quotation marks too; those of DOS would be other letters."""
+    folder = tmp_path / "recordings"
+    put(folder / "a.wav")
+    (folder / "texts.csv").write_text(f"file;text\na.wav;{text}\n", encoding=encoding)
+    made = brought(folder)
+    if encoding == "cp1252":
+        assert [recording.text for recording in made.recordings] == [text.lower()]
+    else:
+        assert "not UTF-8" in made.faults[0].problem

@@ -151,6 +151,7 @@ def test_other_programs_tables_are_read(tmp_path, audio, content, told):
 DOUBTS = {
     "a split": (table("x,8000,x,hi,eval,"), "row 26, column split: 'eval' is none. Use train, dev or test"),
     "thousands": (table('x,"8,000",x,hi,,'), "row 26, column samples: '8,000' is no number of samples"),
+    "more than there are numbers": (table("x,1e999,x,hi,,"), "row 26, column samples: '1e999'"),
     "half a sample": (table("x,8000.5,x,hi,,"), "row 26, column samples: '8000.5'"),
     "less than none": (table("x,-5,x,hi,,"), "row 26, column samples: '-5'"),
     "no id": (table(",8000,x,hi,,"), "row 26, column id: '' is no id"),
@@ -285,3 +286,13 @@ def test_a_table_that_names_its_files(tmp_path):
     path = tmp_path / "recordings.csv"
     path.write_text("id,samples,file\na,400,sub folder/ä b.wav\n")
     assert read_rows(path).recordings[0].path == "sub folder/ä b.wav"
+
+
+def test_one_name_with_two_endings_is_two_recordings(tmp_path):
+    for name in ("a.wav", "a.flac"):
+        (tmp_path / "audio").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / "audio" / name, np.zeros(800), 16_000)
+    (tmp_path / "recordings.csv").write_text("id\na.wav\na.flac\n")
+    found = check(tmp_path, decode=False)
+    assert [fault.name for fault in found.faults] == ["a.flac"] and "one recording's name" in found.faults[0].problem
+    assert len(found.recordings) == 1 and not any("separated" in line for line in found.notes.lines())

@@ -11,6 +11,7 @@ import torch
 from project import GOLDEN
 from runners import arguments
 
+from daisy.common.progress import Progress
 from daisy.common.transfer import CPU
 from daisy.corpora import walk as walks
 from daisy.corpora.utterances import Manifest, read_manifest
@@ -20,6 +21,7 @@ from daisy.features import entropies, states
 from daisy.targets import dump
 
 MODEL = GOLDEN / "daisy_tiny_after_norm.pt"
+PROGRESS = Progress("doubled", 60.0, "s of audio")
 STATES = {"view": {"states": "after-norm"}, "storage": "float32", "batch_seconds": 4.0}
 
 
@@ -37,7 +39,7 @@ def test_every_recording_is_run_once_and_kept_in_its_place(manifest):
         assert not kept.keys() & set(batch)
         kept.update(zip(batch, made, strict=True))
 
-    walk(manifest, 4.0, CPU, "doubled", lambda waves: [2 * wave for wave in waves], keep)
+    walk(manifest, 4.0, CPU, PROGRESS, lambda waves: [2 * wave for wave in waves], keep)
     assert sorted(kept) == list(range(6)) and threading.current_thread().name not in threads
     assert all(torch.equal(item, 2 * manifest.wave(index)) for index, item in kept.items())
 
@@ -74,10 +76,10 @@ def full(*_: object) -> None:
 def test_too_little_memory_in_a_reader_or_a_writer_names_the_setting(spoken, manifest, monkeypatch):
     match = r"out of memory at u\d .*Lower upstream.batch_seconds"
     with pytest.raises(DaisyError, match=match):
-        walk(manifest, 4.0, CPU, "x", lambda waves: waves, full)
+        walk(manifest, 4.0, CPU, PROGRESS, lambda waves: waves, full)
     monkeypatch.setattr(Manifest, "wave", full)
     with pytest.raises(DaisyError, match=match):
-        walk(manifest, 4.0, CPU, "x", lambda waves: waves, lambda batch, made: None)
+        walk(manifest, 4.0, CPU, PROGRESS, lambda waves: waves, lambda batch, made: None)
 
 
 def test_a_disk_that_fills_while_states_are_written(spoken, monkeypatch):

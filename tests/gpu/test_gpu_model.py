@@ -14,13 +14,15 @@ from torch import Tensor
 
 from daisy.common import audio
 from daisy.common.compute import Compute, allow_tf32
+from daisy.common.progress import Progress
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
+from daisy.corpora.walk import walk
 from daisy.errors import DaisyError
 from daisy.exits.rule import all_candidates
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.early_exit import EarlyExitHubert
-from daisy.targets.layer_frames import features
+from daisy.targets.layer_frames import frames_of
 
 CLOSE = 1e-4
 """How far two ways to the same state may be apart in float32, as a share of the largest value."""
@@ -172,6 +174,9 @@ def test_too_little_memory_names_the_setting(tmp_path) -> None:
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 100 * 2**20) / total)
     try:
         with pytest.raises(DaisyError, match=r"out of memory at long .* Lower upstream.batch_seconds"):
-            list(features(read_manifest(tmp_path / "long.tsv"), 12, MODEL, 600.0, Compute("cuda")))
+            compute = Compute("cuda")
+            progress = Progress("features", 600, "s of audio")
+            run = frames_of(12, MODEL, compute)
+            walk(read_manifest(tmp_path / "long.tsv"), 600.0, compute.place(), progress, run, lambda *_: None)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from models import assert_same, fairseq_file, large_shaped
+from project import GOLDEN
 
 import daisy
 from daisy.errors import DaisyError
@@ -286,3 +287,31 @@ def test_files_from_before_the_zip_format(tmp_path):
     content = torch.load(fairseq_file(checkpoint, tmp_path / "new.pt"), weights_only=True)
     torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert_same(checkpoint, load(tmp_path / "old.pt"))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("model_cfg", "layer_norm_first", "no"),
+        ("model_cfg", "conv_bias", "false"),
+        ("task_cfg", "normalize", "false"),
+        ("model_cfg", "layer_norm_eps", -1.0),
+        ("model_cfg", "layer_norm_eps", float("nan")),
+        ("model_cfg", "conv_feature_layers", "[(1,1,1)] * 1000000000000"),
+    ],
+)
+def test_settings_that_nobody_can_follow(tmp_path, part, name, value):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    content[part][name] = value
+    torch.save(content, tmp_path / "x.pt")
+    assert f"{name} is" in refusal(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.complex64])
+def test_weights_without_their_scale(tmp_path, kind):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    name = "encoder.layers.0.fc1.weight"
+    content["model_weight"][name] = content["model_weight"][name].to(kind)
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(DaisyError, match=f"x.pt: the weight {name} is stored as {str(kind)[6:]}, which has no scale"):
+        load(tmp_path / "x.pt")

@@ -101,3 +101,16 @@ def test_names_on_the_command_line(folder):
     (folder / "._not-asked-for.wav").write_bytes(b"\0\5\26\7")
     (folder / "folder.wav").mkdir()
     assert lists.recordings([str(folder)]) == [folder / "not-asked-for.wav"]
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    for place in ("elsewhere", "here/inside"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / f"{Path(place).name}.wav").touch()
+    (tmp_path / "here/link").symlink_to("../elsewhere")
+    (tmp_path / "here/inside/round").symlink_to("..")
+    found = lists.recordings([str(tmp_path / "here")])
+    assert [path.relative_to(tmp_path / "here").as_posix() for path in found] == [
+        "inside/inside.wav",
+        "link/elsewhere.wav",
+    ]

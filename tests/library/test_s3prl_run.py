@@ -111,6 +111,7 @@ def test_how_exits_are_shared_is_said_with_stopping(path, tmp_path):
     ("text", "message"),
     [
         ("layers: 2\n", r"stopping\.yaml has the unknown key 'layers'"),
+        ("layer: 1e-1\n", r"stopping\.yaml\.layer is 0\.1"),
         ("layer: two\n", r"stopping\.yaml\.layer is 'two'"),
         ("layer: 2\nthreshold: 1.0\n", "several ways"),
         ("- 2\n", r"stopping\.yaml: it holds no keys"),

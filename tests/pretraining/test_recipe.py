@@ -96,7 +96,7 @@ def test_real_speech_and_further_probes(folder, called, spoken):
     manifest = str(spoken / "train.tsv")
     (spoken / "audio").symlink_to(spoken)
     parts = ("train", "test")
-    write_table(spoken / "noise.csv", [Recording(str(n), n, "", split=part) for n, part in enumerate(parts)])
+    write_table(spoken / "noise.csv", [Recording(str(n), n + 1, "", split=part) for n, part in enumerate(parts)])
     with pytest.raises(DaisyError, match="promises|manifest says"):
         run(folder, "iterations.0.train.augment.noise=1.0", more=["--noise", str(spoken / "noise.csv")])
     run(folder, more=["--recordings", manifest, "--probe", "real", manifest, manifest])

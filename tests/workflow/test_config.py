@@ -115,6 +115,7 @@ CROSS_CHECKS = [
     ({"ablation": {"tasks": ["asd"]}}, ["ablation.tasks", "'asd'"]),
     ({"thresholds": {"absolute": {"asr": -0.5}}}, ["thresholds.absolute.asr", "-0.5"]),
     ({"thresholds": {"absolute": {"asr": {1.0: -1}}}}, ["thresholds.absolute.asr", "-1"]),
+    ({"thresholds": {"absolute": {"asr": {1: 2.0, "1.0": 3.0}}}}, ["thresholds.absolute.asr", "twice: 1, '1.0'"]),
     ({"tasks": {"sid": {"task_exits": {"steps": 0}}}}, ["tasks.sid.task_exits.steps", "0"]),
     ({"tasks": {"se": {"task_exits": {"steps": 4}}}}, ["'task_exits'", "tasks.se"]),
     ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, se, ss"]),

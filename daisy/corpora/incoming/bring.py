@@ -27,6 +27,9 @@ JOURNAL = ".import.jsonl"
 """What is converted already, so that an import that was ended goes on where it was."""
 
 
+_LONGEST = 200
+"""Bytes of a name that leave room for an ending, a number, and what a file is called while it is written."""
+
 _INSTEAD = {
     (".tar", ".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2"): "Unpack its archives",
     (".parquet", ".arrow"): "Save the audio in its tables as files",
@@ -105,6 +108,10 @@ def named(found: Found, entries: Sequence[Entry], folder: Folder) -> dict[str, E
         path = os.path.splitext(folder.inside(entry.path))[0]
         name = re.sub(r"[^\w./-]+", "_", one_line(entry.name or path)).strip("/._") or "recording"
         name = "/".join(part.strip(".") or "_" for part in name.split("/"))
+        if any(len(part.encode()) > _LONGEST for part in name.split("/")):
+            problem = f"{folder.inside(entry.path)}: its name is too long for a file, {name[:40]}..."
+            found.faults.append(Fault("a long name", folder.inside(entry.path), problem, "Give it a shorter one"))
+            continue
         other = taken.get(name.lower())
         if other is not None and (entry.name or other.path.with_suffix("") == entry.path.with_suffix("")):
             problem = f"{folder.inside(entry.path)} and {folder.inside(other.path)} are both called {name}"
@@ -136,6 +143,7 @@ def bring(root: Path, out: Path, options: Options) -> Brought:
     found = discover(folder, options.tables)
     entries = people.with_speakers(found, people.with_splits(found, folder), folder, options.speaker)
     ids = named(found, entries, folder)
+    _check_same(entries, known, out)
     made = _convert(ids, folder, found, known, out, options.threads)
     recordings = []
     for name, samples in made.items():
@@ -172,6 +180,9 @@ def _journal(root: Path, out: Path) -> dict[str, dict[str, Any]]:
         raise DaisyError("it is a file", file=out, fix="Give --out a folder of its own")
     if out.is_dir() and any(out.iterdir()) and not (out / JOURNAL).exists():
         raise DaisyError("something else is in it", file=out, fix="Give --out a folder of its own")
+    if out.resolve() in root.resolve().parents:
+        problem = f"the recordings lie in it ({root})"
+        raise DaisyError(problem, file=out, fix="Give --out a folder of its own")
     known = {}
     if (out / JOURNAL).exists():
         for line in (out / JOURNAL).read_text(encoding="utf-8").splitlines():
@@ -181,6 +192,18 @@ def _journal(root: Path, out: Path) -> dict[str, dict[str, Any]]:
             except (ValueError, KeyError, TypeError):
                 continue  # the last line of a call that was killed
     return known
+
+
+def _check_same(entries: Sequence[Entry], known: dict[str, dict[str, Any]], out: Path) -> None:
+    """Check that a finished corpus is not replaced by one of other recordings.
+
+    Raises:
+        DaisyError: if it would be.
+    """
+    before = sorted(str(item.get("made_of", [""])[0]) for item in known.values())
+    if before and (out / TABLE).exists() and not {str(entry.path.resolve()) for entry in entries} & set(before):
+        problem = f"it holds a corpus that was made of other recordings ({before[0]} and so on)"
+        raise DaisyError(problem, file=out, fix="Give --out a folder of its own, or delete this one")
 
 
 def _identity(entry: Entry) -> list[Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from daisy.corpora.faults import Fault, Notes
 
@@ -139,6 +141,19 @@ def _ends(path: Path, parts: list[str]) -> bool:
 def same(name: str) -> str:
     """A name as it compares: accents in one piece."""
     return unicodedata.normalize("NFC", name)
+
+
+def finite(given: Any) -> float:
+    """A number of seconds.
+
+    Raises:
+        ValueError: if it is no number, or NaN or infinity.
+        TypeError: if it is nothing that a number can be made of.
+    """
+    number = float(given)
+    if not math.isfinite(number):
+        raise ValueError(given)
+    return number
 
 
 def absent(found: Found, names: Iterable[str], table: str) -> None:

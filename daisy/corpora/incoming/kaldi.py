@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daisy.corpora.faults import Fault
-from daisy.corpora.incoming.entries import Entry, Folder, Found
+from daisy.corpora.incoming.entries import Entry, Folder, Found, finite
 from daisy.corpora.spreadsheet import read_text, split_lines, split_of
 
 _PIPE = "Run its commands, and name the files that they write"
@@ -50,7 +50,8 @@ def _read(folder: Folder, table: Path, found: Found) -> None:
         for name, given in segments.items():
             words = given.split()
             try:
-                stretches[name] = (words[0], float(words[1]), None if float(words[2]) < 0 else float(words[2]))
+                first, last = finite(words[1]), finite(words[2])
+                stretches[name] = (words[0], first, None if last < 0 else last)
             except (ValueError, IndexError):
                 where = folder.inside(table.with_name("segments"))
                 problem = f"{where}: {name} has {given!r}"

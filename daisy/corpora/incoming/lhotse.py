@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daisy.corpora.faults import Fault
-from daisy.corpora.incoming.entries import Entry, Folder, Found
+from daisy.corpora.incoming.entries import Entry, Folder, Found, finite
 from daisy.corpora.spreadsheet import read_text, split_of
 from daisy.errors import DaisyError
 
@@ -56,20 +57,34 @@ def read(folder: Folder) -> Found | None:
         return None
     found = Found("lhotse's manifests")
     recordings: dict[str, Path | None] = {}
-    supervisions: list[tuple[Path, dict[str, Any]]] = []
+    supervisions: list[tuple[Path, int, dict[str, Any]]] = []
     for path in manifests:
-        for _, value in objects(path):
-            if kinds[path] == "recordings":
-                recordings[str(value.get("id"))] = _source(folder, path, value, found)
-            elif kinds[path] == "supervisions":
-                supervisions.append((path, value))
-            else:
-                _cut(folder, path, value, found)
-    for path, value in supervisions:
-        _supervised(folder, path, value, recordings, found)
+        for number, value in objects(path):
+            if kinds[path] == "supervisions":
+                supervisions.append((path, number, value))
+                continue
+            with _understood(folder, path, number, found):
+                if kinds[path] == "recordings":
+                    recordings[str(value.get("id"))] = _source(folder, path, value, found)
+                else:
+                    _cut(folder, path, value, found)
+    for path, number, value in supervisions:
+        with _understood(folder, path, number, found):
+            _supervised(folder, path, value, recordings, found)
     if recordings and not supervisions:
         found.entries += [Entry(path, name) for name, path in recordings.items() if path]
     return found
+
+
+@contextlib.contextmanager
+def _understood(folder: Folder, path: Path, number: int, found: Found) -> Iterator[None]:
+    """Turn a value of another kind than lhotse writes into a fault of its line."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else f"is not as lhotse writes it ({error})"
+        problem = f"{folder.inside(path)}: line {number} {reason}"
+        found.faults.append(Fault("a line", f"line {number}", problem, "Correct the line, or remove it"))
 
 
 def _kind(path: Path) -> str:
@@ -140,5 +155,6 @@ def _channel(value: dict[str, Any]) -> int | None:
 
 
 def _entry(file: Path, name: str, spoken: dict[str, Any], cut: dict[str, Any], split: str | None) -> Entry:
-    text, speaker, start = spoken.get("text") or "", spoken.get("speaker"), float(cut.get("start", 0))
-    return Entry(file, name, text, str(speaker) if speaker else None, split, start, start + float(cut["duration"]))
+    text, speaker = str(spoken.get("text") or ""), spoken.get("speaker")
+    start, seconds = finite(cut.get("start", 0)), finite(cut["duration"])
+    return Entry(file, name, text, str(speaker) if speaker else None, split, start, start + seconds)

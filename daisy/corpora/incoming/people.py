@@ -97,8 +97,10 @@ def _by_name(found: Found, entries: Sequence[Entry], pattern: str) -> list[Entry
             problem = f"{entry.path.name}: {pattern!r} fits nowhere in its name"
             found.faults.append(Fault("a name", entry.path.name, problem, "Correct --speaker"))
         else:
-            name = match[1] if match.groups() else match[0]
-            speakers.append(dataclasses.replace(entry, speaker=plain(name)))
+            name = (match[1] if match.groups() else match[0]) or ""
+            if not plain(name):
+                found.notes.add(f"recordings have no speaker, and count as one called {UNKNOWN}", entry.path.name)
+            speakers.append(dataclasses.replace(entry, speaker=plain(name) or UNKNOWN))
     return speakers
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from daisy.corpora.faults import Fault
-from daisy.corpora.incoming.entries import Entry, Folder, Found, absent, same
+from daisy.corpora.incoming.entries import Entry, Folder, Found, absent, finite, same
 from daisy.corpora.incoming.lhotse import objects, part_of
-from daisy.corpora.spreadsheet import Sheet, canonical, plain, read_sheet, read_text, split_lines, split_of
+from daisy.corpora.spreadsheet import NAMES, Sheet, canonical, plain, read_sheet, read_text, split_lines, split_of
 from daisy.errors import DaisyError
 
 _HEADER = "Give it a header: file, text, speaker and split, in its order"
@@ -54,7 +54,7 @@ def read(folder: Folder, given: Sequence[Path] = ()) -> Found | None:
         except DaisyError as error:
             if given:
                 raise
-            if not path.stat().st_size:
+            if path.exists() and not path.stat().st_size:
                 found.notes.add("tables are empty, and left out", folder.inside(path))
                 continue
             problem = f"{folder.inside(path)}: {error.problem}"
@@ -62,6 +62,8 @@ def read(folder: Folder, given: Sequence[Path] = ()) -> Found | None:
             continue
         if table is not None:
             tables.append(table)
+        elif given:
+            raise DaisyError("it has no column for files or ids", file=path, fix=_HEADER)
         else:
             found.notes.add("files tell of no recording, and are left out", folder.inside(path))
     chosen = _chosen(tables, found, folder) if not given else tables
@@ -107,6 +109,7 @@ def _table(path: Path, folder: Folder) -> _Table | None:
         return _Table(path, rows, [])
     header = sheet.header or _guessed(sheet, folder)
     if not {"file", "id"} & set(header):
+        _known_otherwise(sheet, folder)
         return None
     rows = []
     for number, cells in sheet.rows:
@@ -118,6 +121,20 @@ def _table(path: Path, folder: Folder) -> _Table | None:
             )
         rows.append((f"row {number}", dict(zip(header, cells, strict=False))))
     return _Table(path, rows, [note for note in sheet.notes if not note.startswith("separated")])
+
+
+def _known_otherwise(sheet: Sheet, folder: Folder) -> None:
+    """Find out a column of files whose name is none that we know, such as one in another language.
+
+    Raises:
+        DaisyError: if there is one.
+    """
+    for place, name in enumerate(sheet.header):
+        cells = [row[place] for _, row in sheet.rows if len(row) > place]
+        if sum(folder.find(cell, sheet.path.parent) is not None for cell in cells) > len(cells) / 2:
+            known = f"{', '.join(NAMES['file'][:4])} or {NAMES['id'][0]}"
+            fix = f"Call it {known}, and the others text, speaker and split"
+            raise DaisyError(f"its column {name!r} names recordings", file=sheet.path, fix=fix)
 
 
 def _whole(path: Path) -> list[tuple[int, Mapping[str, object]]]:
@@ -132,12 +149,13 @@ def _whole(path: Path) -> list[tuple[int, Mapping[str, object]]]:
     if isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
         value = [{"id": key, **item} for key, item in value.items()]
     value = [value] if isinstance(value, dict) else value
-    return list(enumerate(value, start=1)) if all(isinstance(item, dict) for item in value) else []
+    fits = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return list(enumerate(value, start=1)) if fits else []
 
 
 def _fairseq(sheet: Sheet) -> list[tuple[str, dict[str, str]]]:
     """The rows of fairseq's manifests: a folder, and then files with their samples; texts in a ``.wrd`` beside it."""
-    first, rows = sheet.rows[0][1], sheet.rows[1:]
+    first, rows = (sheet.rows[0][1] if sheet.rows else []), sheet.rows[1:]
     if sheet.header or len(first) != 1 or any(len(cells) != 2 or not cells[1].strip().isdigit() for _, cells in rows):
         return []
     words = sheet.path.with_suffix(".wrd")
@@ -215,12 +233,13 @@ def _stretch(cells: Mapping[str, str]) -> tuple[float, float | None]:
     """Start and end in seconds, where a table cuts recordings: columns start and end, or offset and duration.
 
     Raises:
-        ValueError: if one of them is no number.
+        ValueError: if one of them is no finite number.
     """
     start = cells.get("start") or cells.get("offset")
     if not start or not (cells.get("end") or cells.get("duration")):
         return 0.0, None
-    return float(start), float(cells["end"]) if cells.get("end") else float(start) + float(cells["duration"])
+    first = finite(start)
+    return first, finite(cells["end"]) if cells.get("end") else first + finite(cells["duration"])
 
 
 def lines_of(path: Path, names: Mapping[str, Path]) -> list[tuple[Path, str]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from daisy.hubert.config import HubertConfig, from_fairseq
+from daisy.hubert.config import HubertConfig, flag, from_fairseq
 from daisy.hubert.formats.source import Source
 
 EXTRAS_KEY = "daisy"
@@ -38,7 +38,7 @@ class Content:
     @property
     def shape(self) -> HubertConfig:
         """The encoder's shape, by the configuration."""
-        return from_fairseq(self.config["model"], normalize=bool(self.config["task"].get("normalize", False)))
+        return from_fairseq(self.config["model"], normalize=flag(self.config["task"], "normalize"))
 
     @property
     def has_head(self) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daisy.errors import DaisyError
-from daisy.hubert.config import HubertConfig
+from daisy.hubert.config import HubertConfig, flag
 from daisy.hubert.formats import kinds
 from daisy.hubert.formats.checks import fitting, json_object
 from daisy.hubert.formats.content import Content, Format, beside_encoder
@@ -175,7 +175,7 @@ def _normalize(folder: Path) -> bool | None:
         return None
     with fitting(path):
         EXTRACTOR.check(extractor)
-    return bool(extractor.get("do_normalize", True))  # transformers' default
+        return flag(extractor, "do_normalize", True)  # transformers' default
 
 
 def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dict[str, Any]:
