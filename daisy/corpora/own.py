@@ -80,11 +80,16 @@ def look(folder: Path) -> Own:
         found.faults.append(Fault("no audio", "audio", problem, f"Put them there. {IMPORT}, if they lie elsewhere"))
         return found
     taken = {item.id for item in table.recordings}
+    owners: dict[str, str] = {}
     for item in table.recordings:
         file = _file(folder / "audio", listing, item)
         if file is None:
             problem = f"audio/{item.path.replace(chr(92), '/')} of {item.id} is not there"
             found.faults.append(Fault("missing", item.id, problem, "Restore the files, or remove their rows"))
+            continue
+        if owners.setdefault(file, item.id) != item.id:
+            problem = f"audio/{file} is the recording of {owners[file]} and of {item.id}"
+            found.faults.append(Fault("shared audio", item.id, problem, "Remove a row, or correct its file"))
             continue
         lost = [name for name in item.references.split(";") if name and _named(folder / "audio", listing, name) is None]
         if lost:

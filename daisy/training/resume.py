@@ -65,7 +65,7 @@ class Resumable:
                 file=self.path,
                 fix="Delete it to train from the start",
             ) from None
-        if state["fingerprint"] != self.fingerprint:
+        if not isinstance(state, dict) or state.get("fingerprint") != self.fingerprint:
             print("a saved state of other settings or inputs is ignored", file=sys.stderr)
             return 0, {}
         for name, part in self.parts.items():

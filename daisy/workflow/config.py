@@ -61,6 +61,10 @@ def _by_scale(absolute: Mapping[str, Any]) -> dict[str, Any]:
     """
     by_scale: dict[str, Any] = {}
     for task, given in absolute.items():
+        if task not in TASKS:
+            raise DaisyError(
+                f"thresholds.absolute.{task}: there is no such task", fix=f"Use {', '.join(TASKS)}", file="config"
+            )
         by_scale[task] = {_scale(rho): tau for rho, tau in given.items()} if isinstance(given, Mapping) else given
         if isinstance(given, Mapping) and len(by_scale[task]) < len(given):
             scales = ", ".join(map(repr, given))

@@ -296,3 +296,12 @@ def test_one_name_with_two_endings_is_two_recordings(tmp_path):
     found = check(tmp_path, decode=False)
     assert [fault.name for fault in found.faults] == ["a.flac"] and "one recording's name" in found.faults[0].problem
     assert len(found.recordings) == 1 and not any("separated" in line for line in found.notes.lines())
+
+
+def test_a_file_is_one_recording_s(tmp_path):
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio/a.wav", np.zeros(800), 16_000)
+    (tmp_path / "recordings.csv").write_text("id,file,split\na,a.wav,train\nb,a.wav,test\n")
+    found = check(tmp_path, decode=False)
+    assert [item.id for item in found.recordings] == ["a"]
+    assert [fault.problem for fault in found.faults] == ["audio/a.wav is the recording of a and of b"]

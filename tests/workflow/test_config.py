@@ -101,6 +101,8 @@ CROSS_CHECKS = [
         },
         ["thresholds.absolute.asr", "rho 0.76"],
     ),
+    ({"thresholds": {"absolute": {"foo": 1.0}}}, ["thresholds.absolute.foo", "no such task", "asr"]),
+    ({"seeds": [1e30]}, ["seeds", "4294967295"]),
     ({"thresholds": {"absolute": {"asr": "low"}}}, ["thresholds.absolute.asr", "'low'"]),
     ({"thresholds": {"floor": 13}}, ["thresholds.floor", "13", "1 to 12"]),
     ({"downstream": {"methods": ["daisy"]}}, ["full"]),
