@@ -105,11 +105,16 @@ def look(folder: Path) -> Own:
             taken.add(name)
             found.notes.add("ids end as their files do, and are taken without that", item.id)
         found.recordings.append(_read(dataclasses.replace(item, id=name, file=file), found.notes))
+    _tell_strange(found)
+    return found
+
+
+def _tell_strange(found: Own) -> None:
+    """Note the characters of all texts that are no letters."""
     if strange := sorted(set().union(*(_strange(item.text) for item in found.recordings))):
         more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
         letters = f"{' '.join(strange[:_SHOWN])}{more}"
         found.notes.add(f"such characters are: {letters} (--letters-only of the import drops them)")
-    return found
 
 
 def _listing(audio: Path) -> dict[str, str]:
