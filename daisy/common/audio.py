@@ -130,11 +130,16 @@ def opened(path: Path) -> soundfile.SoundFile:
             file.close()
             raise _cut(path, f"{promised} bytes, the file has {held}")
     # libsndfile takes the length of these from the file's alone.
-    counted = _SPHERE.search(path.read_bytes()[:1024]) if file.format == "NIST" else None
+    counted = _SPHERE.search(_beginning(path)) if file.format == "NIST" else None
     if counted and int(counted[1]) > file.frames:
         file.close()
         raise _cut(path, f"{int(counted[1])} samples, the file has {file.frames}")
     return file
+
+
+def _beginning(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(1024)
 
 
 def _sized(path: Path) -> bytes:

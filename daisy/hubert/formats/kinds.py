@@ -10,30 +10,33 @@ from pathlib import Path
 
 from daisy.errors import DaisyError
 
-_RESTORE = "Restore the file from its source"
+_UNPACK = "Unpack it, and give the checkpoint that is in it"
+_SAVED = "Give the model as torch or transformers save it"
+_SOURCE = "Give the model that it was exported from"
+_CHECKPOINT = "Give a checkpoint"
 
 _BEGINNINGS = (
-    (b"\x1f\x8b", "a gzip archive", "Unpack it, and give the checkpoint that is in it"),
-    (b"BZh", "a bzip2 archive", "Unpack it, and give the checkpoint that is in it"),
-    (b"\xfd7zXZ\0", "an xz archive", "Unpack it, and give the checkpoint that is in it"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it, and give the checkpoint that is in it"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it, and give the checkpoint that is in it"),
-    (b"Rar!", "a RAR archive", "Unpack it, and give the checkpoint that is in it"),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (b"BZh", "a bzip2 archive", _UNPACK),
+    (b"\xfd7zXZ\0", "an xz archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"Rar!", "a RAR archive", _UNPACK),
     (
         b"\x89HDF\r\n",
         "an HDF5 file, as TensorFlow and Keras write it",
-        "Give the model as torch or transformers save it",
+        _SAVED,
     ),
-    (b"GGUF", "a GGUF file, whose weights are quantised", "Give the model as torch or transformers save it"),
-    (b"\x93NUMPY", "a numpy array", "Give the model as torch or transformers save it"),
-    (b"\x08\x07\x12", "an ONNX model, a program", "Give the model that it was exported from"),
-    (b"\x08\x08\x12", "an ONNX model, a program", "Give the model that it was exported from"),
-    (b"\x08\x09\x12", "an ONNX model, a program", "Give the model that it was exported from"),
-    (b"\x08\x0a\x12", "an ONNX model, a program", "Give the model that it was exported from"),
-    (b"RIFF", "a recording", "Give a checkpoint"),
-    (b"fLaC", "a recording", "Give a checkpoint"),
-    (b"\x89PNG", "a picture", "Give a checkpoint"),
-    (b"%PDF", "a PDF document", "Give a checkpoint"),
+    (b"GGUF", "a GGUF file, whose weights are quantised", _SAVED),
+    (b"\x93NUMPY", "a numpy array", _SAVED),
+    (b"\x08\x07\x12", "an ONNX model, a program", _SOURCE),
+    (b"\x08\x08\x12", "an ONNX model, a program", _SOURCE),
+    (b"\x08\x09\x12", "an ONNX model, a program", _SOURCE),
+    (b"\x08\x0a\x12", "an ONNX model, a program", _SOURCE),
+    (b"RIFF", "a recording", _CHECKPOINT),
+    (b"fLaC", "a recording", _CHECKPOINT),
+    (b"\x89PNG", "a picture", _CHECKPOINT),
+    (b"%PDF", "a PDF document", _CHECKPOINT),
 )
 """How files of other kinds begin, what they are, and what to do."""
 
@@ -64,7 +67,7 @@ def _by_beginning(head: bytes) -> tuple[str, str]:
         if head.startswith(beginning):
             return what, fix
     if head[257:262] == b"ustar":
-        return "a tar archive (as NeMo's .nemo is)", "Unpack it, and give the checkpoint that is in it"
+        return "a tar archive (as NeMo's .nemo is)", _UNPACK
     if text and _is_text(head):
         return (
             "JSON" if text[:1] in b"{[" else "a text"
@@ -94,12 +97,12 @@ def _by_zip(path: Path) -> tuple[str, str]:
             "Save its weights: torch.save(torch.jit.load(FILE).state_dict(), 'model.pt'), and give that",
         )
     if any(name.endswith(".npy") for name in names):
-        return "a numpy archive (.npz)", "Give the model as torch or transformers save it"
+        return "a numpy archive (.npz)", _SAVED
     if any(name.endswith("data.pkl") for name in names):
         return "", ""
     if any(name.startswith("archive/models/") or name.endswith("models/model.json") for name in names):
         return "an archive of torch.export (.pt2), a program", "Save the model's state_dict, and give that"
-    return f"a zip archive ({', '.join(names[:3])})", "Unpack it, and give the checkpoint that is in it"
+    return f"a zip archive ({', '.join(names[:3])})", _UNPACK
 
 
 _MODELS = (
