@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -85,3 +87,29 @@ def header_of(shape: HubertConfig, path: Path) -> Path:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + end)
     return path
+
+
+def drawn(config: HubertConfig) -> Hubert:
+    """An encoder with random weights, the same every time."""
+    torch.manual_seed(0)
+    encoder = Hubert(config).eval().requires_grad_(False)
+    for parameter in encoder.parameters():  # biases and norms start at 0 and 1, where a mix-up would not show
+        if parameter.ndim == 1:
+            parameter += 0.1 * torch.randn_like(parameter)
+    return encoder
+
+
+def assert_as_near_as_torch(
+    encoder: Hubert, waves: Sequence[torch.Tensor], way: str, by_torch: contextlib.AbstractContextManager[object]
+) -> None:
+    """Products in bfloat16, by autocast or by weights, come as near to float32 as torch's modules within `by_torch`."""
+    exact = encoder.output(waves, 1).states
+    if way == "weights":
+        encoder.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
+        ours = encoder.output(waves, 1).states
+        with by_torch:
+            theirs = encoder.output(waves, 1).states
+    assert ours.dtype == (torch.float32 if way == "autocast" else torch.bfloat16)
+    error, their_error = ((x.float() - exact).square().mean().sqrt() for x in (ours, theirs))
+    assert 0 < error < 1.5 * their_error < 0.1 * exact.square().mean().sqrt()

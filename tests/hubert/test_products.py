@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 
 import pytest
 import torch
+from models import assert_as_near_as_torch, drawn
 
 from daisy.hubert import branches as branch_module
 from daisy.hubert import encoder as encoders
@@ -43,12 +45,7 @@ def no_gradients():
 
 
 def model(shape: str) -> Hubert:
-    torch.manual_seed(0)
-    encoder = Hubert(dataclasses.replace(SMALL, **SHAPES[shape])).eval().requires_grad_(False)
-    for parameter in encoder.parameters():  # biases and norms start at 0 and 1, where a mix-up would not show
-        if parameter.ndim == 1:
-            parameter += 0.1 * torch.randn_like(parameter)
-    return encoder
+    return drawn(dataclasses.replace(SMALL, **SHAPES[shape]))
 
 
 def both(encoder: Hubert, waves: list[torch.Tensor], monkeypatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -164,17 +161,14 @@ def test_only_where_they_serve():
 def test_bfloat16(shape, way, monkeypatch):
     """As near to float32 as torch's own modules come."""
     encoder, waves = model(shape), [0.1 * torch.randn(length) for length in (20_000, 9000, 20_000)]
-    exact = encoder.output(waves, 1).states
-    if way == "weights":
-        encoder.to(torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
-        ours = encoder.output(waves, 1).states
+
+    @contextlib.contextmanager
+    def by_torch():
         for module in (encoders, products):
             monkeypatch.setattr(module, "precision", lambda weight: None)
-        theirs = encoder.output(waves, 1).states
-    assert ours.dtype == (torch.float32 if way == "autocast" else torch.bfloat16)
-    error, their_error = ((x.float() - exact).square().mean().sqrt() for x in (ours, theirs))
-    assert 0 < error < 1.5 * their_error < 0.1 * exact.square().mean().sqrt()
+        yield
+
+    assert_as_near_as_torch(encoder, waves, way, by_torch())
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
