@@ -1,7 +1,7 @@
 """Target ablation: what the branches are trained on, and what it does to entropies, exits and results.
 
-Run by `snakemake ablation`. Every variant is the pipeline's own rules with other targets; the frozen HuBERT's
-states are shared, and so are the models of `full`, which no branch touches.
+Run by `snakemake ablation`. Every variant is the pipeline's own rules with other targets; the store shares what is
+equal: the frozen HuBERT's states, the models of `full`, which no branch touches, and what is as in the run itself.
 """
 
 
@@ -24,42 +24,11 @@ use rule links as ablation_links with:
         code=flow.links(flow.ablation.links).code,
 
 
-use rule calibration as ablation_calibration with:
-    output:
-        results("ablation/{variant}/calibration/{task}/{rho}.json"),
-    log:
-        results("logs/ablation_calibration-{variant}-{task}-{rho}.log"),
-    benchmark:
-        results("benchmarks/ablation_calibration-{variant}-{task}-{rho}.tsv")
-
-
-use rule downstream as ablation_downstream with:
-    output:
-        downstream=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/model.safetensors"),
-        exits=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/exits.json"),
-        history=results("ablation/{variant}/downstream/{task}/seed{seed}/{method}/history.csv"),
-    log:
-        results("logs/ablation_downstream-{variant}-{task}-{method}-seed{seed}.log"),
-    benchmark:
-        results("benchmarks/ablation_downstream-{variant}-{task}-{method}-seed{seed}.tsv")
-
-
-use rule evaluation as ablation_evaluation with:
-    output:
-        results("ablation/{variant}/evaluation/{task}/seed{seed}/{method}.json"),
-    log:
-        results("logs/ablation_evaluation-{variant}-{task}-{method}-seed{seed}.log"),
-    benchmark:
-        results("benchmarks/ablation_evaluation-{variant}-{task}-{method}-seed{seed}.tsv")
-
-
 rule ablation_table:
     input:
-        evaluations=flow.ablation.files("evaluation"),
-        calibrations=flow.ablation.files("calibration"),
-        topline_evaluations=expand(
-            results("evaluation/{task}/seed{seed}/full.json"), task=flow.ablation.tasks, seed=flow.context.first_seed
-        ),
+        evaluations=flow.ablation.evaluation_files,
+        calibrations=flow.ablation.threshold_files,
+        topline_evaluations=flow.toplines(flow.ablation.tasks),
     output:
         report(
             results("tables/ablation.csv"),

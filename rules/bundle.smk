@@ -4,8 +4,8 @@
 rule bundle:
     input:
         upstream=flow.upstream.file,
-        calibrations=flow.rho_cells("calibration/{task}/{rho}.json"),
-        exits=flow.rho_cells("downstream/{task}/seed{seed}/{method}/exits.json"),
+        calibrations=[flow.models.threshold_file(task, method.rho) for task, method, _ in flow.bundled],
+        exits=[flow.models.exits_file(*cell) for cell in flow.bundled],
     output:
         results("model/daisy.safetensors"),
     log:

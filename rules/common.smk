@@ -8,7 +8,6 @@ from pathlib import Path
 
 from daisy.workflow import slurm_status as status_checks, slurm_submissions as submissions
 from daisy.errors import DaisyError
-from daisy.exits.method import TASK_EXITS
 from daisy.workflow.slurm_orphans import end_orphans
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
@@ -42,13 +41,12 @@ wildcard_constraints:
     task="|".join(TASKS),
     part="|".join(PARTS),
     seed=r"\d+",
-    variant="|".join(flow.ablation.models),
     rho="|".join(item.scale for item in flow.methods.values() if item.scale).replace(".", r"\."),
     method="|".join(flow.methods).replace(".", r"\."),
 
 
-def of(name, path):
-    """Input function: a file in the folder of the stage that this one knows as `name`; none if it has no such stage."""
+def of(name, path=""):
+    """Input function: a file in the folder that a stage knows as `name`, or `name` itself; none if it reads no such."""
     return lambda wildcards: flow.context.store[wildcards.key].file(name, path)
 
 
@@ -62,50 +60,9 @@ def stored_code(wildcards):
     return flow.context.store[wildcards.key].code
 
 
-def models(wildcards):
-    """The stages with the run's own branches, or of a variant's."""
-    return flow.models_of(wildcards.get("variant", ""))
-
-
-def states_of(part):
-    """Input function: the states of a part that a path's method reads; none if they are not kept."""
-    return lambda wildcards: flow.frozen.states(wildcards.task, part, method(wildcards))
-
-
-def entropies_of(part):
-    """Input function: the entropies of a part; none if a path's method exits by no entropy."""
-    return lambda wildcards: models(wildcards).upstream.entropies(wildcards.task, part, method(wildcards))
-
-
-def running(wildcards):
-    """Input function: the model that runs when a path's method is timed; the frozen one is old, whatever its time."""
-    path = models(wildcards).runs(method(wildcards))
-    return ancient(path) if path == flow.context.checkpoint else path
-
-
-def method(wildcards):
-    """The method that a path names."""
-    return flow.methods[wildcards.method]
-
-
-def model_folder(wildcards):
-    """The folder of a path's downstream model."""
-    return models(wildcards).folder(wildcards.task, wildcards.seed, wildcards.method)
-
-
-def trained(wildcards):
-    """The training of a path's downstream model."""
-    return models(wildcards).downstream(wildcards.task, method(wildcards), int(wildcards.seed))
-
-
-def topline_evaluation(wildcards):
-    """The evaluation of the full model, where the path's own wants an oracle; none elsewhere."""
-    return models(wildcards).topline_evaluation(wildcards.task, method(wildcards), wildcards.seed)
-
-
-def evaluated(wildcards):
-    """The evaluation of a path's downstream model."""
-    return models(wildcards).evaluation(wildcards.task, method(wildcards), int(wildcards.seed))
+def hubert(wildcards):
+    """Input function: the frozen model, where a stage reads it itself; it is old, whatever its time."""
+    return ancient(of("hubert")(wildcards))
 
 
 def output_folder(wildcards, output):
@@ -121,11 +78,6 @@ def folder(name):
 def option(name):
     """Parameter function: `--name` with the stage's input of that name, or nothing where it has none."""
     return lambda wildcards, input: f"--{name.replace('_', '-')} {shlex.quote(str(input[name]))}" if input[name] else ""
-
-
-def curves(wildcards, output):
-    """Parameter function: where TensorBoard finds an unfinished training of the run."""
-    return results(f"tensorboard/{os.path.relpath(os.path.dirname(output.downstream), flow.context.home)}")
 
 
 def stage(module, arguments, launcher="python"):

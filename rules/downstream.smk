@@ -3,42 +3,38 @@
 The heads of a task's own exits (task-ee) take none while they are trained: their thresholds come after them.
 """
 
-TRAINED_ON_EXITS = "|".join(name for name, item in flow.methods.items() if item != TASK_EXITS).replace(".", r"\.")
-
 
 rule downstream:
     input:
-        train_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "train"),
-        train_states=states_of("train"),
-        train_entropies=entropies_of("train"),
-        dev_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "dev"),
-        dev_states=states_of("dev"),
-        dev_entropies=entropies_of("dev"),
-        calibration=lambda wildcards: models(wildcards).threshold(wildcards.task, method(wildcards)),
-        checkpoint=lambda wildcards: ancient(flow.frozen.model(wildcards.task, "train", "dev")),
+        train_manifest=of("manifest", "train.tsv"),
+        train_states=of("train_states", "states.npy"),
+        train_entropies=of("train_entropies", "entropies.npz"),
+        dev_manifest=of("manifest", "dev.tsv"),
+        dev_states=of("dev_states", "states.npy"),
+        dev_entropies=of("dev_entropies", "entropies.npz"),
+        calibration=of("calibration", "threshold.json"),
+        checkpoint=hubert,
     output:
-        downstream=results("downstream/{task}/seed{seed}/{method}/model.safetensors"),
-        exits=results("downstream/{task}/seed{seed}/{method}/exits.json"),
-        history=results("downstream/{task}/seed{seed}/{method}/history.csv"),
+        downstream=store_path("downstream-{task}-{method}-seed{seed}-{key}/model.safetensors"),
+        exits=store_path("downstream-{task}-{method}-seed{seed}-{key}/exits.json"),
+        history=store_path("downstream-{task}-{method}-seed{seed}-{key}/history.csv"),
     log:
-        results("logs/downstream-{task}-{method}-seed{seed}.log"),
+        store_path("logs/downstream-{task}-{method}-seed{seed}-{key}.log"),
     benchmark:
-        results("benchmarks/downstream-{task}-{method}-seed{seed}.tsv")
-    wildcard_constraints:
-        method=TRAINED_ON_EXITS,
+        store_path("benchmarks/downstream-{task}-{method}-seed{seed}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: trained(wildcards).settings,
-        code=lambda wildcards: trained(wildcards).code,
-        state=lambda wildcards: models(wildcards).state(wildcards.task, method(wildcards), int(wildcards.seed)),
+        settings=stored_settings,
+        code=stored_code,
+        state=store_path("state/downstream-{task}-{method}-seed{seed}-{key}"),
+        curves=store_path("tensorboard/downstream-{task}-{method}-seed{seed}-{key}"),
         train_states=option("train_states"),
         train_entropies=option("train_entropies"),
         dev_states=option("dev_states"),
         dev_entropies=option("dev_entropies"),
         calibration=option("calibration"),
         checkpoint=option("checkpoint"),
-        curves=curves,
     shell:
         training(
             "downstream.train",
@@ -51,29 +47,29 @@ rule downstream:
 
 rule task_exits:
     input:
-        train_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "train"),
-        train_states=lambda wildcards: flow.frozen.states(wildcards.task, "train", TASK_EXITS),
-        dev_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "dev"),
-        dev_states=lambda wildcards: flow.frozen.states(wildcards.task, "dev", TASK_EXITS),
-        checkpoint=lambda wildcards: ancient(flow.frozen.model(wildcards.task, "train", "dev")),
+        train_manifest=of("manifest", "train.tsv"),
+        train_states=of("train_states", "states.npy"),
+        dev_manifest=of("manifest", "dev.tsv"),
+        dev_states=of("dev_states", "states.npy"),
+        checkpoint=hubert,
     output:
-        downstream=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/model.safetensors"),
-        entropies=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/entropies.npz"),
-        history=results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/history.csv"),
+        downstream=store_path("task_exits-{task}-seed{seed}-{key}/model.safetensors"),
+        entropies=store_path("task_exits-{task}-seed{seed}-{key}/entropies.npz"),
+        history=store_path("task_exits-{task}-seed{seed}-{key}/history.csv"),
     log:
-        results("logs/task_exits-{task}-seed{seed}.log"),
+        store_path("logs/task_exits-{task}-seed{seed}-{key}.log"),
     benchmark:
-        results("benchmarks/task_exits-{task}-seed{seed}.tsv")
+        store_path("benchmarks/task_exits-{task}-seed{seed}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: flow.models.task_exits(wildcards.task, int(wildcards.seed)).settings,
-        code=lambda wildcards: flow.models.task_exits(wildcards.task, int(wildcards.seed)).code,
-        state=lambda wildcards: flow.models.state(wildcards.task, TASK_EXITS, int(wildcards.seed)),
+        settings=stored_settings,
+        code=stored_code,
+        state=store_path("state/task_exits-{task}-seed{seed}-{key}"),
+        curves=store_path("tensorboard/task_exits-{task}-seed{seed}-{key}"),
         train_states=option("train_states"),
         dev_states=option("dev_states"),
         checkpoint=option("checkpoint"),
-        curves=curves,
     shell:
         training(
             "downstream.train_task_exits",
@@ -86,17 +82,17 @@ rule task_exits:
 
 rule task_thresholds:
     input:
-        rules.task_exits.output.entropies,
+        of("task_exits", "entropies.npz"),
     output:
-        results(f"downstream/{{task}}/seed{{seed}}/{TASK_EXITS.name}/exits.json"),
+        store_path("task_thresholds-{task}-seed{seed}-{key}/exits.json"),
     log:
-        results("logs/task_thresholds-{task}-seed{seed}.log"),
+        store_path("logs/task_thresholds-{task}-seed{seed}-{key}.log"),
     benchmark:
-        results("benchmarks/task_thresholds-{task}-seed{seed}.tsv")
+        store_path("benchmarks/task_thresholds-{task}-seed{seed}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: flow.models.task_thresholds(wildcards.task).settings,
-        code=lambda wildcards: flow.models.task_thresholds(wildcards.task).code,
+        settings=stored_settings,
+        code=stored_code,
     shell:
         stage("downstream.task_thresholds", "--entropies {input} --out {output}")

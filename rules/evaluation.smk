@@ -1,23 +1,28 @@
 """Evaluation: every trained method on its test set, one cell per strategy, with speed against the full model."""
 
 
+def running(wildcards):
+    """Input function: the model that runs when a method is timed; the frozen one is old, whatever its time."""
+    return of("upstream", "daisy.pt")(wildcards) or hubert(wildcards)
+
+
 rule evaluation:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
         upstream=running,
-        manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
-        states=states_of("test"),
-        entropies=entropies_of("test"),
-        downstream=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
-        exits=lambda wildcards: f"{model_folder(wildcards)}/exits.json",
-        topline=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
-        topline_evaluation=topline_evaluation,
+        manifest=of("manifest", "test.tsv"),
+        states=of("states", "states.npy"),
+        entropies=of("entropies", "entropies.npz"),
+        downstream=of("downstream", "model.safetensors"),
+        exits=of("exits", "exits.json"),
+        topline=of("topline", "model.safetensors"),
+        topline_evaluation=of("topline_evaluation", "evaluation.json"),
     output:
-        results("evaluation/{task}/seed{seed}/{method}.json"),
+        store_path("evaluation-{task}-{method}-seed{seed}-{key}/evaluation.json"),
     log:
-        results("logs/evaluation-{task}-{method}-seed{seed}.log"),
+        store_path("logs/evaluation-{task}-{method}-seed{seed}-{key}.log"),
     benchmark:
-        results("benchmarks/evaluation-{task}-{method}-seed{seed}.tsv")
+        store_path("benchmarks/evaluation-{task}-{method}-seed{seed}-{key}.tsv")
     # It measures time, so it takes the machine for itself; what it times computes on one core.
     conda:
         "../envs/daisy.yaml"
@@ -26,8 +31,8 @@ rule evaluation:
         states=option("states"),
         entropies=option("entropies"),
         topline_evaluation=option("topline_evaluation"),
-        settings=lambda wildcards: evaluated(wildcards).settings,
-        code=lambda wildcards: evaluated(wildcards).code,
+        settings=stored_settings,
+        code=stored_code,
     shell:
         stage(
             "evaluation.evaluate",

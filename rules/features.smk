@@ -52,17 +52,17 @@ rule entropies:
 
 rule calibration:
     input:
-        entropies=lambda wildcards: f"{models(wildcards).upstream.measured[wildcards.task, 'train']}/entropies.npz",
+        entropies=of("entropies", "entropies.npz"),
     output:
-        results("calibration/{task}/{rho}.json"),
+        store_path("calibration-{task}-{rho}-{key}/threshold.json"),
     log:
-        results("logs/calibration-{task}-{rho}.log"),
+        store_path("logs/calibration-{task}-{rho}-{key}.log"),
     benchmark:
-        results("benchmarks/calibration-{task}-{rho}.tsv")
+        store_path("benchmarks/calibration-{task}-{rho}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).settings,
-        code=lambda wildcards: models(wildcards).calibration(wildcards.task, flow.rho(wildcards.rho)).code,
+        settings=stored_settings,
+        code=stored_code,
     shell:
         stage("features.calibrate", "--entropies {input.entropies} --out {output}")

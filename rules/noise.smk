@@ -80,24 +80,24 @@ rule noise_entropies:
 
 rule noise_evaluation:
     input:
-        manifest=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/noisy.tsv",
-        conditions=lambda wildcards: f"{flow.noise.recordings[wildcards.task]}/conditions.csv",
-        states=lambda wildcards: flow.noise.states_of(wildcards.task, method(wildcards)),
-        entropies=lambda wildcards: flow.noise.entropies(wildcards.task, method(wildcards)),
-        exits=results(f"downstream/{{task}}/seed{flow.context.first_seed}/{{method}}/exits.json"),
-        downstream=lambda wildcards: flow.noise.downstream(wildcards.task, wildcards.method),
-        checkpoint=lambda wildcards: ancient(flow.noise.model(wildcards.task)),
+        manifest=of("recordings", "noisy.tsv"),
+        conditions=of("recordings", "conditions.csv"),
+        states=of("states", "states.npy"),
+        entropies=of("entropies", "entropies.npz"),
+        exits=of("exits", "exits.json"),
+        downstream=of("downstream", "model.safetensors"),
+        checkpoint=hubert,
     output:
-        expand(results("noise/{{task}}/{{method}}/{name}.csv"), name=NOISE_RESULTS),
+        expand(store_path("noise_evaluation-{{task}}-{{method}}-{{key}}/{name}.csv"), name=NOISE_RESULTS),
     log:
-        results("logs/noise_evaluation-{task}-{method}.log"),
+        store_path("logs/noise_evaluation-{task}-{method}-{key}.log"),
     benchmark:
-        results("benchmarks/noise_evaluation-{task}-{method}.tsv")
+        store_path("benchmarks/noise_evaluation-{task}-{method}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
     params:
-        settings=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).settings,
-        code=lambda wildcards: flow.noise.evaluation(wildcards.task, method(wildcards)).code,
+        settings=stored_settings,
+        code=stored_code,
         downstream=option("downstream"),
         states=option("states"),
         entropies=option("entropies"),
@@ -115,7 +115,7 @@ if flow.noise.tasks:
 
     rule noise_tables:
         input:
-            expand("{folder}/{name}.csv", folder=flow.noise.folders, name=NOISE_RESULTS),
+            expand("{folder}/{name}.csv", folder=flow.noise.evaluations.values(), name=NOISE_RESULTS),
         output:
             flow.noise.tables,
         log:
@@ -127,10 +127,10 @@ if flow.noise.tasks:
         params:
             settings=flow.noise.gathering.settings,
             code=flow.noise.gathering.code,
-            folders=flow.noise.folders,
+            studies=[f"--study {task} {folder}" for (task, _), folder in flow.noise.evaluations.items()],
             out=output_folder,
         shell:
-            stage("noise.tables", "--folders {params.folders} --out {params.out}")
+            stage("noise.tables", "{params.studies} --out {params.out}")
 
     rule noise_figures:
         input:

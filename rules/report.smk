@@ -19,12 +19,8 @@ rule resolved_config:
 
 rule tables:
     input:
-        evaluations=[
-            results(f"evaluation/{task}/seed{seed}/{method}.json")
-            for task, method in flow.task_methods
-            for seed in flow.config.seeds
-        ],
-        calibrations=expand(results("calibration/{task}/{rho}.json"), task=flow.context.tasks, rho=flow.scales),
+        evaluations=flow.models.evaluation_files,
+        calibrations=flow.models.threshold_files,
     output:
         report(
             results("tables/grid.csv"),
@@ -76,17 +72,13 @@ rule figures:
         stage("report.figures", "--tables {params.tables} --out {params.out}")
 
 
-# Every task's models that are heard.
-HEARD = [flow.models.folder("{task}", flow.context.first_seed, name) for name in flow.heard]
-
-
 rule examples:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
         upstream=flow.upstream.file,
         manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
-        downstream=[f"{folder}/model.safetensors" for folder in HEARD],
-        exits=[f"{folder}/exits.json" for folder in HEARD],
+        downstream=lambda wildcards: [f"{folder}/model.safetensors" for folder in flow.heard_models(wildcards.task)],
+        exits=lambda wildcards: [f"{folder}/exits.json" for folder in flow.heard_models(wildcards.task)],
     output:
         examples=results("examples/{task}/examples.json"),
         audio=directory(results("examples/{task}/audio")),
@@ -120,10 +112,7 @@ rule report_page:
         history=f"{flow.upstream.branches}/history.csv",
         beside=[f"{folder}/{name}.csv" for folder in flow.beside for name in ("grid", "entropy")],
         # Exits by the branches depend on no downstream weights, so one seed shows them all.
-        exits=[
-            results(f"downstream/{task}/seed{flow.context.first_seed}/{method}/exits.json")
-            for task, method in flow.task_methods
-        ],
+        exits=[flow.models.exits_file(*cell) for cell in flow.context.cells if cell[2] == flow.context.first_seed],
     output:
         report(
             results("report.html"),

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     counts = exits.counts(itertools.islice(trainer.batches(), settings.steps))
     stages.write(trainer, arguments)
-    write_json(arguments.exits, {"task": settings.task, "tau": tau, "counts": counts})
+    write_json(arguments.exits, {"task": settings.task, "method": settings.method.name, "tau": tau, "counts": counts})
     saved.finish()
     print(f"{settings.task}: best dev {task.metrics[0].name} {trainer.best_value:.2f}, exits {json.dumps(counts)}")
 

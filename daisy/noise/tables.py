@@ -14,16 +14,18 @@ from daisy.noise.settings import NoiseTasks
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--folders", type=Path, nargs="+", required=True, help="<task>/<method> of the study")
+    parser.add_argument(
+        "--study", nargs=2, action="append", required=True, metavar=("TASK", "FOLDER"), help="of one task and method"
+    )
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
     settings = stage.settings(NoiseTasks, arguments.settings)
+    studies = [(task, Path(folder)) for task, folder in arguments.study]
     for task in settings.tasks:
-        folders = [folder for folder in arguments.folders if folder.parent.name == task]
-        exits = [row for folder in folders for row in read_table(NoiseExitRow, folder / "exits.csv")]
+        exits = [row for of, folder in studies if of == task for row in read_table(NoiseExitRow, folder / "exits.csv")]
         write_table(NoiseExitRow, arguments.out / f"{exits_name(task)}.csv", sorted(exits, key=exit_order))
-    wer = [row for folder in arguments.folders for row in read_table(NoiseWerRow, folder / "wer.csv")]
-    guard = [row for folder in arguments.folders for row in read_table(NoiseGuardRow, folder / "guard.csv")]
+    wer = [row for _, folder in studies for row in read_table(NoiseWerRow, folder / "wer.csv")]
+    guard = [row for _, folder in studies for row in read_table(NoiseGuardRow, folder / "guard.csv")]
     write_table(NoiseWerRow, arguments.out / "noise_wer.csv", sorted(wer, key=wer_order))
     write_table(NoiseGuardRow, arguments.out / "noise_guard.csv", sorted(guard, key=guard_order))
 

@@ -11,7 +11,7 @@ from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, ThresholdRow
 from daisy.exits.candidates import mean_exit
 from daisy.exits.cell import GridCell
-from daisy.exits.method import TASK_EXITS, Method
+from daisy.exits.method import Method
 from daisy.report import html
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.sections import exit_label
@@ -73,10 +73,9 @@ def published_section(rows: Sequence[AgainstPublishedRow]) -> dict[str, Any]:
 def _read_histograms(path: Path) -> list[tuple[str, Method, list[int], float | None]]:
     """Task, method, exits and threshold: of one model, or of a task's own exits at every scale."""
     value = read_json(path)
-    method = Method.parse(path.parent.name)
     try:
-        if method != TASK_EXITS:
-            return [(value["task"], method, _counts(value), value.get("tau"))]
+        if "scales" not in value:
+            return [(value["task"], Method.parse(value["method"]), _counts(value), value.get("tau"))]
         scales = [(Method("task-ee", float(item["rho"])), item) for item in value["scales"]]
         return [(value["task"], scaled, _counts(item), float(item["tau"])) for scaled, item in scales]
     except (KeyError, TypeError, ValueError, AttributeError):

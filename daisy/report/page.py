@@ -252,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--dropped", type=Path, nargs="*", default=[], help="recordings left out, and why")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracies of the branches")
-    parser.add_argument("--exits", type=Path, nargs="*", default=[], help="<task>/<method>/exits.json of training")
+    parser.add_argument("--exits", type=Path, nargs="*", default=[], help="exits.json of every training")
     parser.add_argument("--examples", type=Path, nargs="*", default=[], help="<task>/examples.json")
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="folders of other runs' tables")
     parser.add_argument("--card", type=Path, help="model card of the frozen model (.md)")

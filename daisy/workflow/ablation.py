@@ -35,8 +35,9 @@ class Ablation:
         self.method = Method("daisy", chosen.rho)
         self.targets = self._variants()
         upstreams = {name: Upstream(context, corpora, targets, self.tasks) for name, targets in self.targets.items()}
+        cells = [(task, self.method, context.first_seed) for task in self.tasks]
         self.models = {
-            name: Models(context, frozen, upstream, context.results(f"ablation/{name}"))
+            name: Models(context, corpora, frozen, upstream, cells, [chosen.rho])
             for name, upstream in upstreams.items()
         }
 
@@ -53,11 +54,15 @@ class Ablation:
         # Settings are compared, and read, with sorted keys.
         return dict(sorted(variants.items()))
 
-    def files(self, kind: str) -> list[str]:
-        """A file per variant and task, of one kind: an evaluation or a calibration, variant by variant."""
-        seed, method = self._context.first_seed, self.method
-        tails = {"evaluation": f"seed{seed}/{method.name}.json", "calibration": f"{method.scale}.json"}
-        return [f"{models.home}/{kind}/{task}/{tails[kind]}" for models in self.models.values() for task in self.tasks]
+    @property
+    def evaluation_files(self) -> list[str]:
+        """An evaluation per variant and task, variant by variant."""
+        return [file for models in self.models.values() for file in models.evaluation_files]
+
+    @property
+    def threshold_files(self) -> list[str]:
+        """A threshold per variant and task, in the same order."""
+        return [file for models in self.models.values() for file in models.threshold_files]
 
     @property
     def table(self) -> Job:
@@ -71,7 +76,7 @@ class Ablation:
     @property
     def links(self) -> dict[str, str]:
         """What the folder of the ablation links to."""
-        every = {name: models.upstream.links for name, models in self.models.items()}
+        every = {name: models.upstream.links | models.links for name, models in self.models.items()}
         return {f"{name}/{link}": folder for name, links in every.items() for link, folder in links.items()}
 
 

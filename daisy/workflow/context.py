@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,14 @@ from daisy.exits.method import DAISY, TASK_EXITS, Method
 from daisy.hubert.shape import Shape, shape_of
 from daisy.tasks.registry import TASKS
 from daisy.workflow.config import check_layers, resolve
-from daisy.workflow.digests import code_digests
 from daisy.workflow.sections import Config
-from daisy.workflow.store import Store
+from daisy.workflow.store import Store, code_of
+
+Cell = tuple[str, Method, int]
+"""Task, method and seed of a downstream model."""
+
+OLDER = ("branches", "calibration/*/*", "downstream/*/*/*/*", "evaluation/*/*/*", "noise/*/*/*")
+"""What is in a run's folder by links, and was there itself in older versions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +48,7 @@ def job(module: str, settings: Any, tasks: Sequence[str] = ()) -> Job:
     Raises:
         DaisyError: if a module imports what no digest can tell.
     """
-    return Job(stage.text(settings), _code(module, tuple(tasks)))
-
-
-@functools.cache
-def _code(module: str, tasks: tuple[str, ...]) -> dict[str, str]:
-    """Asked for once per job and more, and always the same while a process lives."""
-    return code_digests(module, tasks=tasks)
+    return Job(stage.text(settings), code_of((module,), tuple(tasks)))
 
 
 class Context:
@@ -97,12 +95,18 @@ class Context:
             raise DaisyError(f"upstream.checkpoint: {self.checkpoint} does not exist", fix="Correct the path")
         shape = shape_of(Path(self.checkpoint), head=self.config.targets.kind == "head")
         check_layers(self.values, shape.layers)
-        older = Path(self.home, "branches")
-        if older.is_dir() and not older.is_symlink():
+        if older := self._older():
             raise DaisyError(
-                f"{self.home} was made by an older version", fix="Move it away, or give the run another name"
+                f"{self.home} was made by an older version: {older} is no link to the store",
+                fix="Move the folder away, or give the run another name",
             )
         return shape
+
+    def _older(self) -> Path | None:
+        """A file in the run's folder, or in a variant's, where there should be a link, or a folder that is one."""
+        home = Path(self.home)
+        found = (path for top in (home, *home.glob("ablation/*")) for name in OLDER for path in top.glob(name))
+        return next((path for path in found if not path.is_symlink() and not path.parent.is_symlink()), None)
 
     @property
     def tasks(self) -> list[str]:
@@ -118,6 +122,16 @@ class Context:
         """The methods of a task: exits of its own are for tasks that can have them."""
         able = TASKS[task].exits is not None
         return [method for method in self.methods.values() if able or method != TASK_EXITS]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every downstream model of the run."""
+        return [
+            (task, method, seed)
+            for task in self.tasks
+            for method in self.methods_of(task)
+            for seed in self.config.seeds
+        ]
 
     @property
     def first_seed(self) -> int:

@@ -75,9 +75,9 @@ def measured_jobs(run: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 def _benchmarks(run: Path) -> Iterator[Path]:
     yield from sorted(run.glob("benchmarks/*.tsv"))
     table = run / "store.csv"
-    for row in read_csv(table, columns=("link",)) if table.exists() else []:
-        folder = (run / row["link"]).resolve()
-        # A folder holds one stage, in several jobs where it is in shards; its name ends with its key.
+    links = [(run / row["link"]).resolve() for row in read_csv(table, columns=("link",))] if table.exists() else []
+    # A folder holds one stage, in several jobs where it is in shards; its name ends with its key.
+    for folder in dict.fromkeys(path if path.is_dir() else path.parent for path in links):
         yield from sorted(folder.parent.glob(f"benchmarks/*-{folder.name.rpartition('-')[2]}*.tsv"))
 
 

@@ -8,7 +8,7 @@ from daisy.features.view import view_of
 from daisy.hubert.config import States
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import Corpora
-from daisy.workflow.sections import PARTS
+from daisy.workflow.sections import PARTS, Part
 
 
 class Frozen:
@@ -56,14 +56,13 @@ class Frozen:
             name, "daisy.features.states", settings=settings, manifest=manifest, hubert=self._context.checkpoint
         )
 
-    def states(self, task: str, part: str, method: Method) -> list[str]:
-        """The states that a method reads of a part; none if they are not kept."""
-        key = (self.kind(method), task, part)
-        return [f"{self.folders[key]}/states.npy"] if key in self.folders else []
+    def states(self, task: str, part: Part, method: Method) -> str:
+        """Folder of the states that a method reads of a part; empty if they are not kept."""
+        return self.folders.get((self.kind(method), task, part), "")
 
-    def model(self, task: str, *parts: str) -> list[str]:
-        """The model that makes the states of some parts while they are used; none if all of them are kept."""
-        return [] if all(self.keeps(task, part) for part in parts) else [self._context.checkpoint]
+    def model(self, task: str, *parts: str) -> str:
+        """The model that makes the states of some parts while they are used; empty if all of them are kept."""
+        return "" if all(self.keeps(task, part) for part in parts) else self._context.checkpoint
 
     @property
     def links(self) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Show in a run's folder, as links, which stages of the store it uses."""
+"""Show in a run's folder, as links, which stages of the store it uses: their folders, or single files."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,23 +12,29 @@ from daisy.common.files import write_csv
 from daisy.errors import DaisyError
 from daisy.workflow.settings import LinksSettings
 
+KEY = re.compile(r"-[0-9a-f]{12}$")
+"""The end of the name of a store's folder."""
+
 
 def link(run: Path, links: Mapping[str, str]) -> None:
-    """Make `links` under the folder `run`, and remove those to the store that are not among them.
+    """Make `links` under the folder `run`, and remove those that are not among them.
 
     Raises:
         DaisyError: if something other than a link is in the way.
     """
     tops = {run / name.split("/")[0] for name in links}
-    for path in [item for top in tops for item in (top, *top.rglob("*"))]:
+    # What is deepest comes first, so that a folder is empty when its turn comes.
+    for path in sorted((item for top in tops for item in (top, *top.rglob("*"))), reverse=True):
         if path.is_symlink():
             path.unlink()
-    for name, folder in links.items():
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    for name, target in links.items():
         path = run / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             raise DaisyError("this is not a link to the store", file=path, fix="Move it away: an older version made it")
-        path.symlink_to(os.path.relpath(folder, path.parent), target_is_directory=True)
+        path.symlink_to(os.path.relpath(target, path.parent))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     links = stage.settings(LinksSettings, arguments.settings).links
     link(arguments.out.parent, links)
-    write_csv(arguments.out, ("link", "folder"), [{"link": key, "folder": value} for key, value in links.items()])
+    folders = {name: target if KEY.search(target) else os.path.dirname(target) for name, target in links.items()}
+    write_csv(arguments.out, ("link", "folder"), [{"link": key, "folder": value} for key, value in folders.items()])
 
 
 if __name__ == "__main__":

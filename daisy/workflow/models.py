@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.evaluation.settings import EvaluationSettings
-from daisy.exits.method import FULL, TASK_EXITS, Method
+from daisy.exits.method import FULL, TASK_EXITS, Method, rho_name
 from daisy.features.settings import CalibrationSettings
 from daisy.tasks.registry import TASKS
-from daisy.workflow.context import Context, Job, job
+from daisy.workflow.context import Cell, Context
+from daisy.workflow.corpora import Corpora
 from daisy.workflow.frozen import Frozen
 from daisy.workflow.upstream import Upstream
 
 
 class Models:
-    """Stages of a run's folder, or of one part of it.
+    """Stages of the store, from thresholds to evaluations.
+
+    A stage is registered, with those before it, by asking for its folder; what is equal is one folder, whoever asks.
 
     Args:
         context: The run.
+        corpora: Its corpora.
         frozen: Its hidden states.
         upstream: Whose exits they learn with.
-        home: The folder in which they are.
+        cells: Every model.
+        rho: The scales of every task's threshold.
+        oracle: The tasks whose DAISY an oracle stands beside.
+
+    Attributes:
+        frozen: The hidden states.
+        upstream: Whose exits they learn with.
+        calibrations: Folder of the threshold of every task and scale.
+        evaluations: Folder of the evaluation of every model.
     """
 
-    def __init__(self, context: Context, frozen: Frozen, upstream: Upstream, home: str) -> None:
-        self._context, self.frozen, self.upstream, self.home = context, frozen, upstream, home
+    def __init__(
+        self,
+        context: Context,
+        corpora: Corpora,
+        frozen: Frozen,
+        upstream: Upstream,
+        cells: Sequence[Cell],
+        rho: Sequence[float],
+        oracle: Collection[str] = (),
+    ) -> None:
+        self._context, self._manifests, self._oracle = context, corpora.manifests, oracle
+        self.frozen, self.upstream = frozen, upstream
+        tasks = dict.fromkeys(task for task, _, _ in cells)
+        self.calibrations = {(task, scale): self.calibration(task, scale) for task in tasks for scale in rho}
+        self.evaluations = {cell: self.evaluation(*cell) for cell in cells}
 
-    def calibration(self, task: str, rho: float) -> Job:
+    def calibration(self, task: str, rho: float) -> str:
         """The threshold of a task at one scale."""
         chosen = self._context.config.thresholds
-        settings = CalibrationSettings(task, chosen.rule, rho, chosen.absolute_at(task, rho))
-        return job("daisy.features.calibrate", settings)
+        return self._context.store.add(
+            f"calibration-{task}-{rho_name(rho)}",
+            "daisy.features.calibrate",
+            settings=CalibrationSettings(task, chosen.rule, rho, chosen.absolute_at(task, rho)),
+            entropies=self.upstream.measured[task, "train"],
+        )
 
-    def threshold(self, task: str, method: Method) -> list[str]:
-        """The file of the threshold that a method exits by; none for a fixed exit."""
-        return [f"{self.home}/calibration/{task}/{method.scale}.json"] if method.by_entropy else []
-
-    def folder(self, task: str, seed: int | str, method: str) -> str:
-        """The folder of a downstream model."""
-        return f"{self.home}/downstream/{task}/seed{seed}/{method}"
-
-    def downstream(self, task: str, method: Method, seed: int) -> Job:
-        """The training of a downstream model."""
+    def downstream(self, task: str, method: Method, seed: int) -> str:
+        """The training of a downstream model, a task's own exits among them."""
+        if method == TASK_EXITS:
+            return self._task_exits(task, seed)
         config, chosen = self._context.config, self._context.config.tasks[task]
         settings = DownstreamSettings(
             **self._shared(task, seed),
@@ -58,7 +80,25 @@ class Models:
             # A floor concerns exits by entropy alone.
             floor=config.thresholds.floor if method.by_entropy else 1,
         )
-        return job("daisy.downstream.train", settings, [task])
+        return self._context.store.add(
+            f"downstream-{task}-{method.name}-seed{seed}",
+            "daisy.downstream.train",
+            settings=settings,
+            tasks=[task],
+            train_entropies=self.upstream.entropies(task, "train", method),
+            dev_entropies=self.upstream.entropies(task, "dev", method),
+            calibration="" if method.rho is None else self.calibration(task, method.rho),
+            **self._learns_from(task, method),
+        )
+
+    def _learns_from(self, task: str, method: Method) -> dict[str, str]:
+        """The recordings that the trainings of all models of a task read."""
+        return {
+            "manifest": self._manifests[task],
+            "train_states": self.frozen.states(task, "train", method),
+            "dev_states": self.frozen.states(task, "dev", method),
+            "hubert": self.frozen.model(task, "train", "dev"),
+        }
 
     def _options(self, task: str) -> dict[str, Any]:
         """The task's part of the config; a task that makes signals also asks how far the model's frames are apart."""
@@ -82,7 +122,7 @@ class Models:
             "compute": self._context.compute,
         }
 
-    def task_exits(self, task: str, seed: int) -> Job:
+    def _task_exits(self, task: str, seed: int) -> str:
         """The training of a task's own exits, which no scale takes part in."""
         chosen = self._context.config.tasks[task]
         assert chosen.task_exits is not None
@@ -93,20 +133,28 @@ class Models:
             steps=chosen.task_exits.steps,
             learning_rate=chosen.task_exits.learning_rate,
         )
-        return job("daisy.downstream.train_task_exits", settings, [task])
+        return self._context.store.add(
+            f"task_exits-{task}-seed{seed}",
+            "daisy.downstream.train_task_exits",
+            settings=settings,
+            tasks=[task],
+            **self._learns_from(task, TASK_EXITS),
+        )
 
-    def task_thresholds(self, task: str) -> Job:
-        """The thresholds of a task's own exits, at every scale."""
+    def exits(self, task: str, method: Method, seed: int) -> str:
+        """Where training exits and thresholds are: beside the model, or at every scale for a task's own exits."""
+        made = self.downstream(task, method, seed)
+        if method != TASK_EXITS:
+            return made
         chosen = self._context.config.thresholds
-        return job("daisy.downstream.task_thresholds", TaskThresholdsSettings(task, chosen.rho, chosen.floor))
+        return self._context.store.add(
+            f"task_thresholds-{task}-seed{seed}",
+            "daisy.downstream.task_thresholds",
+            settings=TaskThresholdsSettings(task, chosen.rho, chosen.floor),
+            task_exits=made,
+        )
 
-    def state(self, task: str, method: Method, seed: int) -> str:
-        """Folder for the state of an unfinished training, of just these settings and this code."""
-        this = self.task_exits(task, seed) if method == TASK_EXITS else self.downstream(task, method, seed)
-        parts = json.dumps([this.settings, this.code], sort_keys=True)
-        return f"{self.home}/state/{task}-{method.name}-seed{seed}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
-
-    def evaluation(self, task: str, method: Method, seed: int) -> Job:
+    def evaluation(self, task: str, method: Method, seed: int) -> str:
         """The evaluation of a downstream model: a cell per strategy (and scale), or one for a fixed exit."""
         chosen, q = self._context.config.evaluation, self._context.config.tasks[task].q
         settings = EvaluationSettings(
@@ -119,18 +167,58 @@ class Models:
             training_seed=seed,
             compute=self._context.exact,
         )
-        return job("daisy.evaluation.evaluate", settings, [task])
+        judged = method.by_entropy and task in self._oracle
+        return self._context.store.add(
+            f"evaluation-{task}-{method.name}-seed{seed}",
+            "daisy.evaluation.evaluate",
+            settings=settings,
+            tasks=[task],
+            manifest=self._manifests[task],
+            states=self.frozen.states(task, "test", method),
+            entropies=self.upstream.entropies(task, "test", method),
+            # What really runs when it is timed: the model with branches, if the method asks any.
+            **({"upstream": self.upstream.branches} if method.by_entropy else {"hubert": self._context.checkpoint}),
+            downstream=self.downstream(task, method, seed),
+            exits=self.exits(task, method, seed),
+            topline=self.downstream(task, FULL, seed),
+            # An oracle compares DAISY's predictions with the full model's.
+            topline_evaluation=self.evaluation(task, FULL, seed) if judged else "",
+        )
 
-    def runs(self, method: Method) -> str:
-        """The model that really runs when a method is timed: with branches, if it asks any."""
-        return self.upstream.file if method.by_entropy else self._context.checkpoint
+    # Files
 
-    def topline_evaluation(self, task: str, method: Method, seed: int | str) -> list[str]:
-        """What an oracle compares DAISY's predictions with, where the run wants one; variants of targets have none."""
-        wanted = task in self._context.config.evaluation.oracle and method.by_entropy
-        own = self.home == self._context.home
-        return [f"{self.home}/evaluation/{task}/seed{seed}/{FULL.name}.json"] if wanted and own else []
+    def threshold_file(self, task: str, rho: float) -> str:
+        """The threshold of a task at one scale."""
+        return f"{self.calibration(task, rho)}/threshold.json"
 
-    def topline(self, task: str, seed: int | str) -> str:
-        """The folder of the full model's downstream model, which no branch touches: the run's own."""
-        return f"{self._context.home}/downstream/{task}/seed{seed}/{FULL.name}"
+    def exits_file(self, task: str, method: Method, seed: int) -> str:
+        """The training exits of a downstream model."""
+        return f"{self.exits(task, method, seed)}/exits.json"
+
+    @property
+    def threshold_files(self) -> list[str]:
+        """Every threshold."""
+        return [self.threshold_file(task, rho) for task, rho in self.calibrations]
+
+    @property
+    def evaluation_files(self) -> list[str]:
+        """Every evaluation."""
+        return [f"{folder}/evaluation.json" for folder in self.evaluations.values()]
+
+    @property
+    def links(self) -> dict[str, str]:
+        """What the run's folder links to."""
+        found = {
+            f"calibration/{task}/{rho_name(rho)}.json": self.threshold_file(task, rho)
+            for task, rho in self.calibrations
+        }
+        for (task, method, seed), folder in self.evaluations.items():
+            found[f"evaluation/{task}/seed{seed}/{method.name}.json"] = f"{folder}/evaluation.json"
+            place, made = f"downstream/{task}/seed{seed}/{method.name}", self.downstream(task, method, seed)
+            if method == TASK_EXITS:
+                names = ("model.safetensors", "entropies.npz", "history.csv")
+                found |= {f"{place}/{name}": f"{made}/{name}" for name in names}
+                found[f"{place}/exits.json"] = self.exits_file(task, method, seed)
+            else:
+                found[place] = made
+        return found

@@ -29,6 +29,7 @@ class NoiseStudy:
         recordings: Folder of a task's noisy test recordings.
         states: Folder of the states of every kind that error rates need; none if they are made while they are used.
         measured: Folder of a task's entropies.
+        evaluations: Folder of what every task and method makes of the recordings.
     """
 
     def __init__(self, context: Context, corpora: Corpora, models: Models) -> None:
@@ -40,6 +41,9 @@ class NoiseStudy:
         self.states = {kind: self._states(kind) for kind in models.frozen.kinds} if studied else {}
         self.measured = {
             task: models.upstream.measure(f"noise_entropies-{task}", folder) for task, folder in self.recordings.items()
+        }
+        self.evaluations = {
+            (task, method.name): self.evaluation(task, method) for task in self.tasks for method in self.methods(task)
         }
 
     def _recordings(self, task: str) -> str:
@@ -59,7 +63,7 @@ class NoiseStudy:
         every = [method for method in self._context.methods.values() if method != TASK_EXITS]
         return every if task == WER_TASK else self._context.daisy
 
-    def evaluation(self, task: str, method: Method) -> Job:
+    def evaluation(self, task: str, method: Method) -> str:
         """What one method makes of a task's noisy recordings."""
         config = self._context.config
         settings = StudySettings(
@@ -71,25 +75,25 @@ class NoiseStudy:
             seed=config.seed,
             compute=self._context.exact,
         )
-        return job("daisy.noise.evaluate", settings, [task])
+        models, seed = self._models, self._context.first_seed
+        return self._context.store.add(
+            f"noise_evaluation-{task}-{method.name}",
+            "daisy.noise.evaluate",
+            settings=settings,
+            tasks=[task],
+            recordings=self.recordings[task],
+            entropies=self.measured[task] if method.by_entropy else "",
+            exits=models.exits(task, method, seed),
+            **(self._recognises(method) if task == WER_TASK else {}),
+        )
 
-    def downstream(self, task: str, method: str) -> list[str]:
-        """The downstream model that reads the noisy recordings, where error rates are studied."""
-        folder = self._models.folder(task, self._context.first_seed, method)
-        return [f"{folder}/model.safetensors"] if task == WER_TASK else []
-
-    def states_of(self, task: str, method: Method) -> list[str]:
-        """The states of the noisy recordings, where a downstream model needs them and they are kept."""
-        kind = self._models.frozen.kind(method)
-        return [f"{self.states[kind]}/states.npy"] if task == WER_TASK and kind in self.states else []
-
-    def entropies(self, task: str, method: Method) -> list[str]:
-        """The entropies of the noisy recordings, for a method that exits by them."""
-        return [f"{self.measured[task]}/entropies.npz"] if method.by_entropy else []
-
-    def model(self, task: str) -> list[str]:
-        """The model that makes states while they are used, where a downstream model needs them and none are kept."""
-        return self._models.frozen.model(task, "test") if task == WER_TASK else []
+    def _recognises(self, method: Method) -> dict[str, str]:
+        """What error rates need: a downstream model and the states that it reads, or who makes them meanwhile."""
+        return {
+            "downstream": self._models.downstream(WER_TASK, method, self._context.first_seed),
+            "states": self.states.get(self._models.frozen.kind(method), ""),
+            "hubert": self._models.frozen.model(WER_TASK, "test"),
+        }
 
     @property
     def gathering(self) -> Job:
@@ -100,12 +104,6 @@ class NoiseStudy:
     def drawing(self) -> Job:
         """The tables as figures."""
         return job("daisy.report.noise_figures", NoiseTasks(tuple(self.tasks)), self._context.tasks)
-
-    @property
-    def folders(self) -> list[str]:
-        """Where the results of every task and method are."""
-        pairs = [(task, method) for task in self.tasks for method in self.methods(task)]
-        return [self._context.results(f"noise/{task}/{method.name}") for task, method in pairs]
 
     @property
     def tables(self) -> list[str]:
@@ -128,4 +126,6 @@ class NoiseStudy:
             f"noise_states{'' if kind == own else f'-{kind}'}/{WER_TASK}": folder
             for kind, folder in self.states.items()
         }
-        return recordings | states | {f"noise_entropies/{task}": folder for task, folder in self.measured.items()}
+        measured = {f"noise_entropies/{task}": folder for task, folder in self.measured.items()}
+        evaluated = {f"noise/{task}/{method}": folder for (task, method), folder in self.evaluations.items()}
+        return recordings | states | measured | evaluated

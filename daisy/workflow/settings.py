@@ -10,7 +10,7 @@ class LinksSettings:
     """Config of `daisy.workflow.links`.
 
     Attributes:
-        links: The store's folder by the name that it has in the run's.
+        links: A folder of the store, or a file in one, by the name that it has in the run's folder.
     """
 
     links: dict[str, str]

@@ -1,4 +1,4 @@
-"""The store: upstream stages keep their outputs in folders named by all that decides their content.
+"""The store: stages from corpora to evaluations keep their outputs in folders named by all that decides their content.
 
 A folder's name ends in a key, the digest of the stage's config values, of the code it runs, and of what
 it reads: the folders of stages before it, and the content of files from outside. So a change leads to another
@@ -9,8 +9,10 @@ Standard library only: the Snakefile builds the store while parsing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,12 @@ from daisy.common.contents import Contents
 from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.workflow.digests import code_digests
+
+
+@functools.cache
+def code_of(modules: tuple[str, ...], tasks: tuple[str, ...]) -> dict[str, str]:
+    """The digests of a stage's code: asked for once per job and more, and always the same while a process lives."""
+    return code_digests(*modules, tasks=tasks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +45,9 @@ class Stored:
     code: dict[str, str]
     inputs: dict[str, str]
 
-    def file(self, name: str, path: str) -> list[str]:
-        """A file in the folder that the stage knows as `name`; none if it reads no such folder."""
-        return [f"{self.inputs[name]}/{path}"] if name in self.inputs else []
+    def file(self, name: str, path: str = "") -> list[str]:
+        """A file in the folder that the stage knows as `name`, or `name` itself; none if it reads no such thing."""
+        return [f"{self.inputs[name]}/{path}" if path else self.inputs[name]] if name in self.inputs else []
 
 
 class Store:
@@ -55,17 +63,18 @@ class Store:
         self._folders: set[str] = set()
         self._contents = Contents(Path(root) / "contents.json")
 
-    def add(self, name: str, *modules: str, settings: Any, **inputs: str) -> str:
-        """Register a stage and return its folder.
+    def add(self, name: str, *modules: str, settings: Any, tasks: Sequence[str] = (), **inputs: str) -> str:
+        """Register a stage and return its folder, the same for the same.
 
         Args:
             name: The stage's name, the beginning of its folder's.
             modules: The stage's module, and those that it loads by name.
             settings: A dataclass of exactly the config values that it uses.
+            tasks: The tasks whose modules it loads by name.
             inputs: Folders that `add` returned, or paths of outside files; empty ones are left out.
         """
         text = stage.text(settings)
-        code = code_digests(*modules)
+        code = code_of(modules, tuple(tasks))
         read = {key: path for key, path in sorted(inputs.items()) if path}
         # A folder of the store says it all by its name.
         outside = [self._contents.digest(Path(path)) for path in read.values() if path not in self._folders]
@@ -111,7 +120,7 @@ class Store:
 
 
 def unused(root: Path, results: Path) -> list[Path]:
-    """The stages under `root` that no run under `results` names in its store.csv, sorted.
+    """The stages under `root` that no run under `results` names in its store.csv, sorted; unfinished ones too.
 
     Raises:
         DaisyError: if there are no runs at all, since then nothing says what is in use.
@@ -120,4 +129,6 @@ def unused(root: Path, results: Path) -> list[Path]:
     if not tables:
         raise DaisyError("no run has a store.csv here", file=results, fix="Name the folder of the runs")
     used = {Path(row["folder"]).name for table in tables for row in read_csv(table, columns=("folder",))}
-    return sorted(path for path in root.glob("*-*") if path.is_dir() and path.name not in used)
+    # What an unfinished training keeps is named after the folder that it makes.
+    there = [path for place in ("*-*", "state/*-*", "tensorboard/*-*") for path in root.glob(place)]
+    return sorted(path for path in there if path.is_dir() and path.name not in used)

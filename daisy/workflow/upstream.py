@@ -84,9 +84,9 @@ class Upstream:
         """The file of the model with branches."""
         return f"{self.branches}/daisy.pt"
 
-    def entropies(self, task: str, part: Part, method: Method) -> list[str]:
-        """The entropies of a part, for a method that exits by them."""
-        return [f"{self.measured[task, part]}/entropies.npz"] if method.by_entropy else []
+    def entropies(self, task: str, part: Part, method: Method) -> str:
+        """Folder of the entropies of a part, for a method that exits by them; empty for others."""
+        return self.measured[task, part] if method.by_entropy else ""
 
     @property
     def links(self) -> dict[str, str]:

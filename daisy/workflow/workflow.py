@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daisy.exits.method import FULL, Method, rho_name
+from daisy.exits.method import FULL, Method
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System, TablesSettings
 from daisy.tasks.registry import TASKS
@@ -55,14 +55,18 @@ class Workflow:
         self.corpora = Corpora(self.context)
         self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
         self.frozen = Frozen(self.context, self.corpora)
-        self.models = Models(self.context, self.frozen, self.upstream, self.context.home)
+        self.models = Models(
+            self.context,
+            self.corpora,
+            self.frozen,
+            self.upstream,
+            self.context.cells,
+            self.config.thresholds.rho,
+            self.config.evaluation.oracle,
+        )
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
         self.ablation = Ablation(self.context, self.corpora, self.frozen)
         self.sizes = Sizes(self.context, self.corpora)
-
-    def models_of(self, variant: str = "") -> Models:
-        """The stages of the run itself, or of a variant of the ablation."""
-        return self.ablation.models[variant] if variant else self.models
 
     # The final files
 
@@ -99,20 +103,6 @@ class Workflow:
         """Every method by its name, that of the ablation too."""
         return {**self.context.methods, self.ablation.method.name: self.ablation.method}
 
-    def rho(self, name: str) -> float:
-        """The scale of a name."""
-        return next(method.rho for method in self.methods.values() if method.rho is not None and method.scale == name)
-
-    @property
-    def scales(self) -> list[str]:
-        """The spelling of every scale in paths."""
-        return [rho_name(rho) for rho in self.config.thresholds.rho]
-
-    @property
-    def task_methods(self) -> list[tuple[str, str]]:
-        """Every task with the name of each of its methods."""
-        return [(task, method.name) for task in self.context.tasks for method in self.context.methods_of(task)]
-
     # Stages of the run's folder
 
     @property
@@ -130,15 +120,11 @@ class Workflow:
         """The tables as figures."""
         return job("daisy.report.figures", Nothing(), self.context.tasks)
 
-    def rho_cells(self, pattern: str) -> list[str]:
-        """A file per task and scale, in one order; none without DAISY. Of several seeds the first's."""
-        return [
-            self.context.results(
-                pattern.format(task=task, rho=method.scale, method=method.name, seed=self.context.first_seed)
-            )
-            for task in sorted(self.context.tasks)
-            for method in self.context.daisy
-        ]
+    @property
+    def bundled(self) -> list[tuple[str, Method, int]]:
+        """DAISY's models, whose thresholds and histograms are bundled; of several seeds the first's."""
+        first = self.context.first_seed
+        return [(task, method, first) for task in sorted(self.context.tasks) for method in self.context.daisy]
 
     @property
     def bundle(self) -> Job:
@@ -151,17 +137,26 @@ class Workflow:
         return job("daisy.library.bundle", BundleSettings(absolute, q))
 
     @property
-    def heard(self) -> list[str]:
+    def heard(self) -> list[Method]:
         """Listeners hear the full model, and DAISY at its largest scale, which stops the earliest."""
         largest = max(self.context.daisy, key=lambda method: method.rho or 0.0, default=None)
-        return [FULL.name] + ([largest.name] if largest else [])
+        return [FULL] + ([largest] if largest else [])
+
+    def heard_models(self, task: str) -> list[str]:
+        """The folders of a task's models that are heard."""
+        return [self.models.downstream(task, method, self.context.first_seed) for method in self.heard]
+
+    def toplines(self, tasks: Sequence[str]) -> list[str]:
+        """The full model's evaluation on each of some tasks; of several seeds the first's."""
+        first = self.context.first_seed
+        return [f"{self.models.evaluation(task, FULL, first)}/evaluation.json" for task in tasks]
 
     def examples(self, task: str) -> Job:
         """What the systems that are heard make of a few recordings."""
         chosen, systems = self.config.report.examples, [System("Full model", FULL)]
         if self.context.daisy:
             strategy = self.config.evaluation.strategies[0]
-            method = self.context.methods[self.heard[-1]]
+            method = self.heard[-1]
             name = f"DAISY ρ {method.rho:g}, {strategy}"
             systems.append(System(name, method, strategy, self.config.tasks[task].q))
         settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems))
@@ -197,4 +192,5 @@ class Workflow:
     @property
     def stored(self) -> dict[str, str]:
         """What the run's folder links to."""
-        return self.corpora.links | self.frozen.links | self.upstream.links | self.noise.links
+        stages = (self.corpora, self.frozen, self.upstream, self.models, self.noise)
+        return {name: folder for part in stages for name, folder in part.links.items()}
