@@ -13,14 +13,14 @@ CONFIG = {"resolved_config", "report_page"}
 """Every config value is kept with the run, and the report shows it."""
 
 PAGES = {"tables", "figures", "noise_figures", "report_page"}
-SCORES = {"evaluation"} | PAGES
+SCORES = {"evaluation", "links"} | PAGES
 HEADS = {"downstream", "bundle"} | SCORES
 """Training of downstream models, and what follows; the models' exits go into the bundle."""
 
 OWN = {"task_exits", "task_thresholds"}
 """The exits that SID and ASR train for themselves, which no branch touches."""
 
-NOISE = {"noise_evaluation", "noise_tables", "noise_figures", "report_page"}
+NOISE = {"noise_evaluation", "links", "noise_tables", "noise_figures", "report_page"}
 """The noise study of the nano run is about ASR."""
 
 WORDS = {"figures", "noise_figures", "report_page"}
@@ -29,10 +29,10 @@ WORDS = {"figures", "noise_figures", "report_page"}
 PLAYED = {"examples"}
 """The report plays what SE and SS make of a recording."""
 
-EXITS = {"entropies", "noise_entropies", "calibration", "links"} | HEADS | NOISE | PLAYED
+EXITS = {"entropies", "noise_entropies", "calibration"} | HEADS | NOISE | PLAYED
 """What follows from branches. The states of the frozen model do not, nor does what reads them alone."""
 
-FEATURES = {"states", "entropies", "calibration", "links"} | HEADS
+FEATURES = {"states", "entropies", "calibration"} | HEADS
 """What follows from the recordings of a task."""
 
 ALL_FEATURES = {"noise_states", "noise_entropies"} | FEATURES | OWN | NOISE | PLAYED
@@ -43,6 +43,10 @@ COMMANDS = {"manifests", "noisy_speech", "noise_states", "noise_entropies"} | FE
 
 MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
 RECORDINGS = {"command_speech", "noise_recordings", "enhancement_mixtures", "dump_features"}
+
+
+OWN_FILES = CONFIG | PAGES | PLAYED | {"links", "bundle", "noise_tables"}
+"""What every run has of its own, whatever it shares: links, and what is made of evaluations in seconds."""
 
 
 ABSOLUTE = {"asr": 0.5, "sid": 0.8, "se": {0.76: 1.2, 1.0: 1.6}, "ss": 1.1}
@@ -112,6 +116,12 @@ EDITS = (
     Edit("the help of an option", set(), code=("daisy/branches/train.py", 'help="', 'help="here: ')),
     Edit("how a method is written in figures", WORDS, code=("daisy/exits/method.py", '"full model"', '"whole model"')),
     Edit("`upgrades`", CONFIG, {"upgrades": "rerun"}),
+    Edit("`run`: a run renamed", OWN_FILES, {"run": "renamed"}),
+    Edit(
+        "a second run with another report: `run`, `report.against_published`",
+        OWN_FILES,
+        {"run": "second", "report": {"against_published": True}},
+    ),
     Edit("`data.commands.train`", CONFIG | {"command_speech"} | COMMANDS, {"data": {"commands": {"train": 26}}}),
     Edit(
         "`data.commands`: dev and test swapped",
@@ -142,7 +152,7 @@ EDITS = (
     ),
     Edit(
         "`downstream.baseline_states: s3prl`",
-        CONFIG | {"states", "noise_states", "links", "downstream"} | SCORES | NOISE | PLAYED,
+        CONFIG | {"states", "noise_states", "downstream"} | SCORES | NOISE | PLAYED,
         {"downstream": {"baseline_states": "s3prl"}},
     ),
     Edit("`downstream.granularity: batch`", CONFIG | HEADS | NOISE | PLAYED, {"downstream": {"granularity": "batch"}}),
@@ -151,7 +161,7 @@ EDITS = (
         CONFIG | {"bundle", "noise_tables", "task_thresholds"} | SCORES,
         {"thresholds": {"rho": [1.0]}},
     ),
-    Edit("`downstream.methods`: task-ee left out", CONFIG | PAGES, {"downstream": {"methods": BARE}}),
+    Edit("`downstream.methods`: task-ee left out", CONFIG | PAGES | {"links"}, {"downstream": {"methods": BARE}}),
     Edit("`tasks.asr.learning_rate`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"learning_rate": 0.001}}}),
     Edit("`tasks.asr.batches`", CONFIG | HEADS | OWN | NOISE, {"tasks": {"asr": {"batches": "fixed"}}}),
     Edit(
@@ -167,7 +177,7 @@ EDITS = (
     Edit("`tasks.sid.options.projection`", CONFIG | HEADS, {"tasks": {"sid": {"options": {"projection": 64}}}}),
     Edit(
         "`tasks.sid.options.normalise`",
-        CONFIG | {"states", "links"} | HEADS | OWN,
+        CONFIG | {"states"} | HEADS | OWN,
         {"tasks": {"sid": {"options": {"normalise": "mean"}}}},
     ),
     Edit("`tasks.sid.task_exits.steps`", CONFIG | OWN | SCORES, {"tasks": {"sid": {"task_exits": {"steps": 14}}}}),
@@ -185,7 +195,7 @@ EDITS = (
     Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE, {"evaluation": {"bootstrap_draws": 60}}),
     Edit(
         "`noise.snr_db`: one more",
-        CONFIG | {"noisy_speech", "noise_states", "noise_entropies", "links"} | NOISE,
+        CONFIG | {"noisy_speech", "noise_states", "noise_entropies"} | NOISE,
         {"noise": {"snr_db": [10, 5]}},
     ),
     Edit("`report.beside`: a run that is not there yet", CONFIG, {"report": {"beside": ["other"]}}),

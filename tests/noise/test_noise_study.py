@@ -281,9 +281,9 @@ def write_study(folder, tasks=("asr", "sid")):
             ("guard", NoiseGuardRow, guard if task == "asr" else []),
         ):
             write_table(kind, folder / f"noise/{task}/daisy/{name}.csv", rows[::-1])
-    names = [str(folder / f"noise/{task}/daisy") for task in tasks]
+    studies = [word for task in tasks for word in ("--study", task, str(folder / f"noise/{task}/daisy"))]
     settings = json.dumps({"tasks": tasks})
-    noise_tables.main(["--settings", settings, "--folders", *names, "--out", str(folder / "tables")])
+    noise_tables.main(["--settings", settings, *studies, "--out", str(folder / "tables")])
     return read_noise(folder / "tables", tasks)
 
 

@@ -55,10 +55,11 @@ def test_a_variant_has_its_own_entropies_and_the_run_s_states(project, nano, abl
 
 def test_a_scale_that_is_none_of_the_run_s(project, nano, ablated):
     jobs = project.would_run("ablation", overlay={"ablation": {**CHOSEN["ablation"], "rho": 0.9}})
-    assert jobs["ablation_calibration"] == jobs["ablation_downstream"] == jobs["ablation_evaluation"] == 2
-    assert set(jobs) - {"ablation"} == {
-        "ablation_calibration",
-        "ablation_downstream",
-        "ablation_evaluation",
-        "ablation_table",
-    }
+    assert jobs["calibration"] == jobs["downstream"] == jobs["evaluation"] == 2
+    assert set(jobs) - {"ablation"} == {"calibration", "downstream", "evaluation", "ablation_links", "ablation_table"}
+
+
+def test_the_variant_of_the_run_itself_trains_nothing(project, nano):
+    own = {"ablation": {**CHOSEN["ablation"], "layers": [12], "head": False}}
+    jobs = project.would_run("ablation", overlay=own)
+    assert set(jobs) - {"ablation"} == {"evaluation", "ablation_links", "ablation_table"}, "it asks for no oracle"

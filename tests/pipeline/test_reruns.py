@@ -14,7 +14,7 @@ import pytest
 import yaml
 from project import Project, laid_over, numbers
 
-from docs.reruns import A_TASK_MORE, CONFIG, EDITS, HEADS, NOISE, OWN, Edit
+from docs.reruns import A_TASK_MORE, CONFIG, EDITS, HEADS, NOISE, Edit
 
 
 @contextlib.contextmanager
@@ -67,11 +67,17 @@ def test_another_run_shares_what_is_equal(project, nano):
     """A second run name with another learning rate does nothing upstream, and can be removed."""
     overlay = {"run": "other", "tasks": {"asr": {"learning_rate": 0.001}}}
     jobs = project.would_run(overlay=overlay)
-    assert set(jobs) == {"calibration", "links", "resolved_config", "examples"} | HEADS | OWN | NOISE
+    assert set(jobs) == {"resolved_config", "examples"} | HEADS | NOISE
+    assert jobs["downstream"] == 4 and jobs["evaluation"] == 5, "of ASR alone; task-ee is timed beside its full model"
     project.run("--", "results/other/store.csv", overlay=overlay)
     other = nano.parent / "other"
-    for name in ("branches", "targets", "states/asr/train", "entropies/asr/train", "corpora/speech"):
+    upstream = ("branches", "targets", "states/asr/train", "entropies/asr/train", "corpora/speech")
+    models = ("calibration/asr/rho1.json", "downstream/sid/seed1337/full", "evaluation/se/seed1337/full.json")
+    for name in (*upstream, *models):
         assert (other / name).is_symlink() and (other / name).samefile(nano / name)
+    assert (other / "downstream/asr/seed1337/full").is_symlink() and not (
+        other / "downstream/asr/seed1337/full"
+    ).exists()
     shutil.rmtree(other)
     assert not project.would_run()
 
@@ -80,10 +86,16 @@ def test_the_store_is_cleaned_of_what_no_run_uses(project, nano):
     unused = project.folder / ".cache/store/branches-0123456789ab"
     unused.mkdir()
     (unused / "daisy.pt").write_bytes(b"x" * 1000)
+    # A model that left the config, and the run's list with it, is no longer in use.
+    table, model = nano / "store.csv", (nano / "downstream/ss/seed1337/full").resolve()
+    before = table.read_text()
+    table.write_text("".join(line for line in before.splitlines(keepends=True) if model.name not in line))
     outcome = project.daisy("clean-store", "--dry-run")
-    assert outcome.returncode == 0 and unused.name in outcome.stdout and unused.exists()
+    table.write_text(before)
+    named = [line.partition(":")[0].rpartition("/")[2] for line in outcome.stdout.splitlines()[:-1]]
+    assert outcome.returncode == 0 and named == [unused.name, model.name] and unused.exists()
     assert project.daisy("clean-store").returncode == 0
-    assert not unused.exists() and not project.would_run()
+    assert not unused.exists() and model.exists() and not project.would_run()
     lock = project.folder / ".snakemake/locks/0.input.lock"
     lock.touch()
     outcome = project.daisy("clean-store")

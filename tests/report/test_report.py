@@ -70,7 +70,7 @@ def arguments(tmp_path, drawn):
     for method, tau in (("daisy-rho0.7", 0.84), ("full", None)):
         path = tmp_path / "downstream" / "sid" / method / "exits.json"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"task": "sid", "tau": tau, "counts": [0, 10, 30]}))
+        path.write_text(json.dumps({"task": "sid", "method": method, "tau": tau, "counts": [0, 10, 30]}))
     names = ("tables", "figures", "config.yaml", "summary.csv", "dropped.csv", "history.csv")
     options = ("--tables", "--figures", "--config", "--summaries", "--dropped", "--history")
     pairs = [text for option, name in zip(options, names, strict=True) for text in (option, str(tmp_path / name))]

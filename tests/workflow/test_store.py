@@ -11,6 +11,7 @@ import pytest
 
 from daisy.common.contents import Contents, digest
 from daisy.errors import DaisyError
+from daisy.workflow import links
 from daisy.workflow.plan import changes, estimate
 from daisy.workflow.store import Store, unused
 
@@ -97,12 +98,25 @@ def test_an_unknown_key_says_what_happened(tmp_path, outside):
 def test_what_no_run_uses(tmp_path):
     with pytest.raises(DaisyError, match="no run"):
         unused(tmp_path / "store", tmp_path / "results")
-    for name in ("a-1", "b-2", "c-3", "logs"):
+    for name in ("a-1", "b-2", "c-3", "logs", "state/b-2", "state/a-1", "tensorboard/d-4"):
         (tmp_path / "store" / name).mkdir(parents=True)
     for run, folder in (("one", "a-1"), ("two/ablation", "c-3")):
         (tmp_path / "results" / run).mkdir(parents=True)
         (tmp_path / "results" / run / "store.csv").write_text(f"link,folder\nx,{tmp_path}/store/{folder}\n")
-    assert [path.name for path in unused(tmp_path / "store", tmp_path / "results")] == ["b-2"]
+    found = [str(path.relative_to(tmp_path / "store")) for path in unused(tmp_path / "store", tmp_path / "results")]
+    assert found == ["b-2", "state/b-2", "tensorboard/d-4"], "an unfinished training that nobody goes on with is unused"
+
+
+def test_links_to_folders_and_to_files(tmp_path):
+    """They are made anew, what is no longer asked for goes with its folders, and the table names folders."""
+    model, scores = (f"{tmp_path}/store/{name}-0123456789ab" for name in ("downstream-asr-full-seed1", "evaluation"))
+    first = {"downstream/asr/full": model, "evaluation/asr/full.json": f"{scores}/evaluation.json"}
+    for given in ({**first, "downstream/ss/full": model}, first):
+        links.main(["--settings", json.dumps({"links": given}), "--out", str(tmp_path / "run/store.csv")])
+    assert os.path.realpath(tmp_path / "run/evaluation/asr/full.json") == f"{scores}/evaluation.json"
+    assert not (tmp_path / "run/downstream/ss").exists() and (tmp_path / "run/downstream/asr/full").is_symlink()
+    rows = (tmp_path / "run/store.csv").read_text().splitlines()
+    assert rows == ["link,folder", f"downstream/asr/full,{model}", f"evaluation/asr/full.json,{scores}"]
 
 
 def test_changes_name_keys_values_and_files():

@@ -45,6 +45,17 @@ def flow(tmp_path: Path, **changes: Any) -> Workflow:
     return Workflow(laid_over(config("config"), config("test"), here, changes), ROOT)
 
 
+def settings_of(run: Workflow, folder: str) -> str:
+    """The settings of the stage that makes a folder of the store."""
+    return run.context.store.at(folder).settings
+
+
+def runs(run: Workflow, method: Method) -> str:
+    """The model that runs when a method is timed."""
+    reads = run.context.store.at(run.models.evaluation("sid", method, 1)).inputs
+    return reads.get("upstream") or reads["hubert"]
+
+
 def test_jobs_follow_the_rate_of_the_model(tmp_path):
     """Heads that make signals, and the disk that states and labels take; other heads do not ask."""
     checkpoint = large_shaped()
@@ -55,7 +66,7 @@ def test_jobs_follow_the_rate_of_the_model(tmp_path):
     for changes, hop in (({}, 320), (few, 20)):
         run = flow(tmp_path, **changes)
         for task in run.context.tasks:
-            options = json.loads(run.models.downstream(task, FULL, 1).settings)["options"]
+            options = json.loads(settings_of(run, run.models.downstream(task, FULL, 1)))["options"]
             assert options.get("hop") == (hop if task in ("se", "ss") else None)
         assert run.context.shape.hop == hop
     hour = disk.Audio(600, 3600.0)
@@ -93,14 +104,14 @@ def test_settings_are_what_their_stages_read(tmp_path):
     run = flow(tmp_path, thresholds={"floor": 3})
     daisy, six = run.methods["daisy-rho0.76"], run.methods["layer6"]
     assert (daisy.rho, six.layer) == (0.76, 6)
-    trained = stage.settings(DownstreamSettings, run.models.downstream("asr", daisy, 7).settings)
+    trained = stage.settings(DownstreamSettings, settings_of(run, run.models.downstream("asr", daisy, 7)))
     assert (trained.method, trained.seed, trained.floor, trained.steps) == (daisy, 7, 3, 4)
     # A floor concerns exits by entropy alone: it trains no baseline again.
-    assert stage.settings(DownstreamSettings, run.models.downstream("asr", six, 7).settings).floor == 1
-    judged = stage.settings(EvaluationSettings, run.models.evaluation("sid", daisy, 7).settings)
+    assert stage.settings(DownstreamSettings, settings_of(run, run.models.downstream("asr", six, 7))).floor == 1
+    judged = stage.settings(EvaluationSettings, settings_of(run, run.models.evaluation("sid", daisy, 7)))
     assert judged.strategies == {"avg": 0.15, "min-max": 0.15, "threshold": 0.15}
-    assert stage.settings(EvaluationSettings, run.models.evaluation("sid", FULL, 7).settings).strategies == {}
-    study = stage.settings(StudySettings, run.noise.evaluation("asr", daisy).settings)
+    assert stage.settings(EvaluationSettings, settings_of(run, run.models.evaluation("sid", FULL, 7))).strategies == {}
+    study = stage.settings(StudySettings, settings_of(run, run.noise.evaluation("asr", daisy)))
     assert (study.floor, study.floors) == (3, (1, 6))
     heard = stage.settings(ExamplesSettings, run.examples("se").settings).systems
     assert [item.name for item in heard] == ["Full model", "DAISY ρ 1, avg"]
@@ -119,11 +130,11 @@ def test_on_a_cpu_determinism_and_tf32_are_no_settings(tmp_path):
     )
     assert plain.upstream.file == other.upstream.file and plain.frozen.folders == other.frozen.folders
     gpu = flow(tmp_path, compute={"device": "cuda", "precision": "tf32", "deterministic": True})
-    trained = stage.settings(DownstreamSettings, gpu.models.downstream("asr", FULL, 7).settings)
+    trained = stage.settings(DownstreamSettings, settings_of(gpu, gpu.models.downstream("asr", FULL, 7)))
     assert (trained.compute.precision, trained.compute.deterministic) == ("tf32", True)
     # Nothing that exits are read from is rounded; the same numbers every time are wanted there too.
     measured = gpu.context.store.at(gpu.upstream.measured["sid", "test"])
-    judged = stage.settings(EvaluationSettings, gpu.models.evaluation("sid", FULL, 7).settings)
+    judged = stage.settings(EvaluationSettings, settings_of(gpu, gpu.models.evaluation("sid", FULL, 7)))
     for exact in (stage.settings(EntropiesSettings, measured.settings), judged):
         assert (exact.compute.precision, exact.compute.deterministic) == ("float32", True)
 
@@ -136,70 +147,102 @@ def test_exits_of_a_task_are_trained_where_it_can_have_them(tmp_path):
     assert run.context.daisy == [Method("daisy", 0.76), Method("daisy", 1.0)]
     # The noise study is about the paper's methods.
     assert [method.name for method in run.noise.methods("asr")] == daisy
-    trained = stage.settings(TaskExitsSettings, run.models.task_exits("asr", 7).settings)
+    trained = stage.settings(TaskExitsSettings, settings_of(run, run.models.downstream("asr", TASK_EXITS, 7)))
     assert (trained.steps, trained.learning_rate, trained.batch_size, trained.seed) == (4, 0.005, 8, 7)
     assert set(trained.options) == {"stride", "end_marks"} and trained.states == "after-norm"
-    found = stage.settings(TaskThresholdsSettings, run.models.task_thresholds("sid").settings)
+    found = stage.settings(TaskThresholdsSettings, settings_of(run, run.models.exits("sid", TASK_EXITS, 7)))
     assert (found.rho, found.floor) == ((0.76, 1.0), 1)
-    judged = stage.settings(EvaluationSettings, run.models.evaluation("sid", TASK_EXITS, 7).settings)
+    judged = stage.settings(EvaluationSettings, settings_of(run, run.models.evaluation("sid", TASK_EXITS, 7)))
     assert judged.strategies == {"avg": 0.15, "min-max": 0.15, "threshold": 0.15}
     # They ask no branch, so that the frozen model is enough, with the states that DAISY reads.
     baselines = flow(tmp_path, downstream={"baseline_states": "s3prl"})
-    assert baselines.models.runs(TASK_EXITS) == baselines.context.checkpoint
+    assert runs(baselines, TASK_EXITS) == baselines.context.checkpoint
     assert baselines.frozen.kind(TASK_EXITS) == "after-norm" and baselines.frozen.kind(FULL) == "s3prl"
     without = flow(tmp_path, downstream={"methods": ["daisy", "full"]})
-    assert without.task_methods == [
-        (task, name) for task in without.context.tasks for name in ("daisy-rho0.76", "daisy-rho1", "full")
-    ]
+    names = [(task, method.name) for task, method, _ in without.context.cells]
+    assert names == [(task, name) for task in without.context.tasks for name in ("daisy-rho0.76", "daisy-rho1", "full")]
 
 
 def test_an_oracle_needs_the_evaluation_of_the_full_model(tmp_path):
     daisy = Method("daisy", 1.0)
     run = flow(tmp_path, evaluation={"oracle": ["asr"]}, ablation={"tasks": ["asr"]})
-    full = f"{run.context.home}/evaluation/asr/seed1337/full.json"
-    assert run.models.topline_evaluation("asr", daisy, 1337) == [full]
-    assert run.models.topline_evaluation("sid", daisy, 1337) == []
-    for method in (FULL, TASK_EXITS):
-        assert run.models.topline_evaluation("asr", method, 1337) == []
-    assert run.models_of("head").topline_evaluation("asr", daisy, 1337) == []
+    models, variant = run.models, run.ablation.models["head"]
+    full = models.evaluations["asr", FULL, 1337]
+    assert run.context.store.at(models.evaluation("asr", daisy, 1337)).inputs["topline_evaluation"] == full
+    for folder in (
+        models.evaluation("sid", daisy, 1337),
+        *(models.evaluation("asr", method, 1337) for method in (FULL, TASK_EXITS)),
+        variant.evaluation("asr", daisy, 1337),
+    ):
+        assert "topline_evaluation" not in run.context.store.at(folder).inputs
 
 
 def test_every_stage_knows_its_code(tmp_path):
     run = flow(tmp_path)
-    for job in (run.models.downstream("asr", FULL, 1), run.models.evaluation("asr", FULL, 1), run.page, run.bundle):
+    trained = run.context.store.at(run.models.downstream("asr", FULL, 1))
+    for job in (trained, run.page, run.bundle):
         assert json.loads(job.settings) is not None and len(job.code) > 3
-    assert "daisy.tasks.asr" in run.models.downstream("asr", FULL, 1).code
-    assert "daisy.tasks.se" not in run.models.downstream("asr", FULL, 1).code
+    assert "daisy.tasks.asr" in trained.code and "daisy.tasks.se" not in trained.code
 
 
 def test_thresholds_and_streams(tmp_path):
     run = flow(tmp_path, tasks={"asr": {"keep_states": ["train"]}})
-    assert run.models.threshold("asr", FULL) == []
-    assert run.models.threshold("asr", Method("daisy", 0.76)) == [f"{run.context.home}/calibration/asr/rho0.76.json"]
-    frozen, daisy = run.frozen, Method("daisy", 0.76)
-    assert frozen.model("asr", "train") == [] == frozen.model("sid", "train", "dev")
-    assert frozen.model("asr", "train", "dev") == [run.context.checkpoint] == run.noise.model("asr")
-    assert len(frozen.states("asr", "train", daisy)) == 1 and frozen.states("asr", "dev", daisy) == []
-    assert run.noise.states_of("asr", daisy) == [] and len(run.noise.entropies("asr", daisy)) == 1
-    assert run.noise.entropies("asr", FULL) == run.upstream.entropies("asr", "train", FULL) == []
-    assert run.noise.downstream("asr", "full")[0].endswith("downstream/asr/seed1337/full/model.safetensors")
+    frozen, daisy, models = run.frozen, Method("daisy", 0.76), run.models
+    assert frozen.model("asr", "train") == "" == frozen.model("sid", "train", "dev")
+    assert frozen.model("asr", "train", "dev") == run.context.checkpoint
+    reads = {
+        (kind, method.name): run.context.store.at(folder).inputs
+        for method in (daisy, FULL)
+        for kind, folder in (
+            ("downstream", models.downstream("asr", method, 1337)),
+            ("noise", run.noise.evaluation("asr", method)),
+        )
+    }
+    trained = {"manifest", "train_states", "hubert"}
+    assert reads["downstream", "full"].keys() == trained
+    assert reads["downstream", daisy.name].keys() == trained | {"train_entropies", "dev_entropies", "calibration"}
+    assert reads["downstream", daisy.name]["calibration"] == models.calibrations["asr", 0.76]
+    assert reads["noise", "full"].keys() == {"recordings", "exits", "downstream", "hubert"}
+    assert reads["noise", "full"]["downstream"] == models.downstream("asr", FULL, 1337)
+    assert reads["noise", daisy.name].keys() == reads["noise", "full"].keys() | {"entropies"}
 
 
 def test_a_variant_has_branches_and_entropies_of_its_own(tmp_path):
     run = flow(tmp_path, ablation={"layers": [9, 12], "clusters": [16, 20], "head": True, "tasks": ["sid"], "rho": 0.9})
     assert list(run.ablation.models) == ["head", "layer12-c16", "layer12-c20", "layer9-c16"]
-    same, other = run.models_of("layer12-c16").upstream, run.models_of("layer9-c16").upstream
+    same, other = run.ablation.models["layer12-c16"].upstream, run.ablation.models["layer9-c16"].upstream
     # The variant of the run's own targets is the run's own model.
     assert same.branches == run.upstream.branches != other.branches
     assert same.measured == {key: run.upstream.measured[key] for key in same.measured}
     assert not set(other.measured.values()) & set(run.upstream.measured.values())
-    assert list(run.methods)[-1] == "daisy-rho0.9" and run.rho("rho0.9") == 0.9
-    assert "daisy-rho0.9" not in run.context.methods
+    assert list(run.methods)[-1] == "daisy-rho0.9" and "daisy-rho0.9" not in run.context.methods
     table = stage.settings(AblationSettings, run.ablation.table.settings)
     assert (table.default, table.tasks, sorted(table.variants)) == ("layer12-c16", ("sid",), list(table.variants))
-    evaluations = run.ablation.files("evaluation")
-    assert [path.split("/")[-5] for path in evaluations] == list(run.ablation.models)
-    assert run.models_of("head").topline("sid", 1337) == run.models.topline("sid", 1337)
+    cell = ("sid", Method("daisy", 0.9), 1337)
+    each = [models.evaluations[cell] for models in run.ablation.models.values()]
+    assert [f"{folder}/evaluation.json" for folder in each] == run.ablation.evaluation_files
+    # What no branch touches is the run's own, and so is what the run would train itself.
+    assert {run.context.store.at(folder).inputs["topline"] for folder in each} == {
+        run.models.downstream("sid", FULL, 1337)
+    }
+    trained = [models.downstream(*cell) for models in run.ablation.models.values()]
+    assert len(set(trained)) == 4 and trained[1] == run.models.downstream(*cell)
+
+
+def test_runs_share_what_is_equal(tmp_path):
+    """Whatever they are called and report; their folders link to the same."""
+    one, other = flow(tmp_path), flow(tmp_path, run="other", report={"against_published": True})
+    slower = flow(tmp_path, run="slower", tasks={"asr": {"learning_rate": 0.001}})
+    assert one.stored == other.stored and one.stored.keys() == slower.stored.keys()
+    named = {"calibration/asr/rho1.json", "evaluation/asr/seed1337/full.json", "downstream/asr/seed1337/full"}
+    assert named | {"downstream/sid/seed1337/task-ee/exits.json", "noise/asr/full"} <= one.stored.keys()
+    differ = {name for name, folder in one.stored.items() if slower.stored[name] != folder}
+    heads = {f"downstream/asr/seed1337/{name}" for name in ("daisy-rho0.76", "daisy-rho1", "full", "layer6")}
+    assert {name for name in differ if name.startswith("downstream")} == heads
+    # All speed is measured against the full model.
+    scores = {name.replace("downstream", "evaluation") + ".json" for name in heads}
+    noise = {f"noise/asr/{name.rpartition('/')[2]}" for name in heads}
+    assert differ == heads | scores | noise | {"evaluation/asr/seed1337/task-ee.json"}
 
 
 def test_final_files(tmp_path):
@@ -207,8 +250,8 @@ def test_final_files(tmp_path):
     assert {path.rpartition("/")[2] for path in run.outputs} >= {"report.html", "grid.csv", "noise.csv", "store.csv"}
     quiet = flow(tmp_path, noise={"tasks": []}, downstream={"methods": ["full"]})
     names = {path.rpartition("/")[2] for path in quiet.outputs}
-    assert not any("noise" in name for name in names) and quiet.rho_cells("calibration/{task}/{rho}.json") == []
-    assert quiet.heard == ["full"] and len(stage.settings(ExamplesSettings, quiet.examples("se").settings).systems) == 1
+    assert not any("noise" in name for name in names) and quiet.bundled == []
+    assert quiet.heard == [FULL] and len(stage.settings(ExamplesSettings, quiet.examples("se").settings).systems) == 1
 
 
 @pytest.mark.parametrize(
@@ -273,7 +316,7 @@ def test_the_authors_run_shares_the_states_of_the_frozen_model(tmp_path):
 def test_shipped_thresholds_stand_as_they_are(tmp_path):
     run = published(tmp_path, "paper", "authors")
     given = {
-        (task, rho): stage.settings(CalibrationSettings, run.models.calibration(task, rho).settings)
+        (task, rho): stage.settings(CalibrationSettings, settings_of(run, run.models.calibration(task, rho)))
         for task in run.context.tasks
         for rho in (0.7, 0.76, 1.0)
     }
@@ -292,11 +335,11 @@ def test_who_reads_which_states(tmp_path):
     daisy, six = run.methods["daisy-rho0.7"], run.methods["layer6"]
     assert run.frozen.kinds == ["before-norm", "s3prl"]
     for method, states, granularity in ((daisy, "before-norm", "batch"), (six, "s3prl", "utterance")):
-        trained = stage.settings(DownstreamSettings, run.models.downstream("sid", method, 1).settings)
+        trained = stage.settings(DownstreamSettings, settings_of(run, run.models.downstream("sid", method, 1)))
         assert (trained.states, trained.granularity) == (states, granularity)
     assert trained.accumulate == 4 and trained.options["normalise"] == "frames"
     assert {"states/sid/train", "states-s3prl/sid/train"} <= run.frozen.links.keys()
-    assert run.models.runs(six) == run.context.checkpoint != run.models.runs(daisy) == run.upstream.file
+    assert (runs(run, six), runs(run, daisy)) == (run.context.checkpoint, run.upstream.branches)
 
 
 def test_another_run_stands_beside_as_soon_as_it_is_there(tmp_path):
