@@ -19,7 +19,10 @@ import psutil
 import pytest
 import yaml
 from cluster import CannotInstall, Cluster, cluster
-from project import Project, tables
+from project import Project, laid_over, tables
+
+from daisy.exits.method import FULL
+from daisy.workflow.workflow import Workflow
 
 NANO = "config/test.yaml"
 TABLES = ["results/short/tables/grid.csv"]
@@ -62,6 +65,9 @@ class Site:
         self.project, self.slurm, self.folder = project, slurm, project.folder
         self._started: list[Running] = []
         (self.folder / "short.yaml").write_text(yaml.safe_dump(SHORT))
+        configs = [yaml.safe_load((self.folder / name).read_text()) for name in ("config/config.yaml", NANO)]
+        with contextlib.chdir(self.folder):
+            self._models = Workflow(laid_over(*configs, SHORT), self.folder).models
 
     def start(self, *arguments: str, configs: Sequence[str] = (NANO,), within: Sequence[str] = ()) -> Running:
         """Start `snakemake --profile slurm`, or a command that is given it as its last word."""
@@ -96,9 +102,22 @@ class Site:
                 found[job["JobId"]] = job
         return found
 
+    @property
+    def first_model(self) -> str:
+        """What the first training of the short run makes; asked for by itself, it is a Slurm job by itself."""
+        return f"{self._models.downstream('sid', FULL, 1337)}/model.safetensors"
+
+    @property
+    def _trained(self) -> list[Path]:
+        """The folders of the short run's models."""
+        return [self.folder / self._models.downstream(*cell) for cell in self._models.evaluations]
+
     def again(self, *options: str, targets: Sequence[str] = TABLES) -> Running:
-        """Remove the short run, and start it."""
+        """Remove the short run, its models and all that was made of them, and start it."""
         shutil.rmtree(self.folder / "results/short", ignore_errors=True)
+        for made in [*self._trained, *(self.folder / folder for folder in self._models.evaluations.values())]:
+            for path in [made, *made.parent.glob(f"*/{made.name}*")]:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         return self.start_short(*options, targets=targets)
 
     def stopped_training(self, *options: str, targets: Sequence[str] = TABLES) -> tuple[Running, Training]:
@@ -107,7 +126,7 @@ class Site:
         So that it is there for what befalls it, however fast the machine.
         """
         running = self.again(*options, targets=targets)
-        running.wait_for(lambda: list(self.folder.glob("results/short/state/*/state.pt")))
+        running.wait_for(lambda: list(self.folder.glob(".cache/store/state/downstream-*/state.pt")))
         return running, Training(self)
 
     def processes(self, *words: str) -> list[psutil.Process]:
@@ -133,15 +152,14 @@ class Site:
     @property
     def resumed(self) -> bool:
         """Whether a training of the short run went on from its saved state."""
-        return any("resumed at step" in log.read_text() for log in self.folder.glob("results/short/logs/downstream-*"))
+        logs = [path for made in self._trained for path in made.parent.glob(f"logs/{made.name}*")]
+        return any("resumed at step" in log.read_text() for log in logs)
 
     @property
     def numbers(self) -> dict[str, object]:
         """The tables and the trained models of the short run."""
-        run = self.folder / "results/short"
-        models = {str(path): path.read_bytes() for path in sorted(run.glob("downstream/**/model.safetensors"))}
-        assert models
-        return tables(run, ("grid", "entropy", "exits", "thresholds")) | models
+        models: dict[str, object] = {str(made): (made / "model.safetensors").read_bytes() for made in self._trained}
+        return tables(self.folder / "results/short", ("grid", "entropy", "exits", "thresholds")) | models
 
 
 class Training:

@@ -10,9 +10,6 @@ from cluster import GPU
 
 from daisy.workflow.efficiency import efficiency
 
-MODEL = "results/short/downstream/sid/seed1337/full/model.safetensors"
-"""What the first training makes; asked for by itself, it is a Slurm job by itself."""
-
 
 def test_the_nano_run(site, nano):
     """The profile as it stands runs everything, its small jobs together, and a second time there is nothing to do."""
@@ -54,7 +51,7 @@ def test_over_its_time(site, undisturbed):
     Slurm looks every 30 s, and tells at the last look but one before the end: 30 s before it, at least.
     """
     limits = ["runtime=attempt", "mem_mb=4000", "in_turn=1", "slurm_extra='--signal=TERM@1'"]
-    running, training = site.stopped_training("--default-resources", *limits, targets=[MODEL])
+    running, training = site.stopped_training("--default-resources", *limits, targets=[site.first_model])
     running.wait_for(lambda: training.told_to_end)
     training.go_on()
     assert "exit status 75" in running.end(), "what a training says that was told to end and has saved its state"
@@ -99,7 +96,7 @@ def test_snakemake_killed(site, undisturbed):
 
 def test_the_controller_restarted(site, undisturbed):
     """Once while a training goes on and Snakemake asks after it in vain; once more, and the job ends meanwhile."""
-    running, training = site.stopped_training(targets=[MODEL])
+    running, training = site.stopped_training(targets=[site.first_model])
     site.slurm.kill("slurmctld")
     running.wait_for(lambda: "Slurm did not say" in running.said)
     site.slurm.start_controller()

@@ -30,6 +30,7 @@ from daisy.noise.settings import StudySettings
 from daisy.report.settings import AblationSettings, ExamplesSettings
 from daisy.workflow import disk
 from daisy.workflow.config import SCHEMA
+from daisy.workflow.links import link
 from daisy.workflow.sections import Config
 from daisy.workflow.upgrades import outdated, summary
 from daisy.workflow.workflow import Workflow
@@ -243,6 +244,26 @@ def test_runs_share_what_is_equal(tmp_path):
     scores = {name.replace("downstream", "evaluation") + ".json" for name in heads}
     noise = {f"noise/asr/{name.rpartition('/')[2]}" for name in heads}
     assert differ == heads | scores | noise | {"evaluation/asr/seed1337/task-ee.json"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["evaluation/asr/seed1337/full.json", "downstream/asr/seed1337/full/exits.json", "ablation/head/calibration/x/y"],
+)
+def test_a_run_with_models_of_its_own_is_an_older_version_s(tmp_path, made):
+    """Links to the same are not, be their stages made or yet to come."""
+    run = flow(tmp_path)
+    link(tmp_path / "results/nano", run.stored)
+    link(tmp_path / "results/nano/ablation", run.ablation.links)
+    flow(tmp_path)
+    path = tmp_path / "results/nano" / made
+    for link_in_the_way in (path, path.parent):
+        if link_in_the_way.is_symlink():
+            link_in_the_way.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with pytest.raises(DaisyError, match=rf"older version: .*{made} is no link to the store. Move the folder away"):
+        flow(tmp_path)
 
 
 def test_final_files(tmp_path):
