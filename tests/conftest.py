@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import warm
 from project import GOLDEN, Project
 
 from daisy.common import audio
 from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.targets.km import write_labels
+
+warm.use()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +76,6 @@ def project(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="session")
 def nano(project) -> Path:
-    """The results folder of the finished nano run: a few dozen recordings through every stage."""
-    project.run()
+    """The results folder of the finished nano run: a few dozen recordings through every stage, run as users run it."""
+    project.run(warm=False)
     return project.results
