@@ -32,11 +32,8 @@ from typing import Any
 
 IMPORTED = {
     "snakemake": (
-        "snakemake.cli",
-        "snakemake_executor_plugin_slurm",
-        "jsonschema",
-        "yaml",
-        "multiprocessing.connection",
+        *("snakemake.cli", "snakemake.report.html_reporter", "snakemake_executor_plugin_slurm", "smart_open"),
+        *("jsonschema", "yaml", "multiprocessing.connection"),
     ),
     "stages": ("torch", "safetensors.torch", "soundfile", "sklearn.cluster", "matplotlib.figure", "yaml"),
 }
