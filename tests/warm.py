@@ -168,7 +168,23 @@ def _become(folder: str, environment: dict[str, str], program: str) -> None:
         threadpool_limits(int(environment["OMP_NUM_THREADS"]))
 
 
+def _run(module: str) -> None:
+    """Run the program to its end, but spare it the taking apart of all that was imported."""
+    status: Any = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     sys.path.pop(0)
-    module = _serve(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    _run(_serve(sys.argv[1], socket.socket(fileno=int(sys.argv[2]))))
