@@ -62,7 +62,8 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, sig
 said = server.recv(4)
 status = os.waitstatus_to_exitcode(int.from_bytes(said, "little")) if said else 1
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if status != -signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 os._exit(status)
 """
