@@ -29,7 +29,7 @@ efficiency: $(VENV)/.ready  ## Time, memory and cores that the jobs of a run (RE
 
 test: $(VENV)/.ready-dev  ## Linters, types, unit tests and a nano run of the pipeline
 	@$(MAKE) --no-print-directory lint
-	@$(RUN) python -m pytest
+	@$(RUN) python -m pytest --numprocesses $(CORES) --no-loadscope-reorder
 
 test-peers: $(VENV)-peers/.ready  ## Hidden states against fairseq, torchaudio and transformers, in an environment of its own
 	@$(VENV)-peers/bin/python -m pytest tests/peers

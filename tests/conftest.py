@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from project import GOLDEN, Project
+import warm
+from project import GOLDEN, ROOT, Project
 
 from daisy.common import audio
 from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.targets.km import write_labels
 
+warm.use()
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that leave another nano run behind come last."""
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that leave another nano run behind come last; of processes side by side, each begins with what is long."""
+    side_by_side = hasattr(config, "workerinput")
+    items.sort(key=lambda item: side_by_side and item.path.parent.name != "pipeline")
     items.sort(key=lambda item: item.get_closest_marker("changes_nano") is not None)
+
+
+@functools.cache
+def _together(file: str) -> str:
+    """What a file's tests share with those of others that one process must run: the nano run, or nothing."""
+    asks = re.search(r"^def \w+\([^)]*\bnano\b", (ROOT / file).read_text(encoding="utf-8"), re.M)
+    return "nano" if asks else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes test side by side: a file is one's, and so are all that look at the nano run."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(nodeid.partition("::")[0])
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,6 +100,6 @@ def project(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="session")
 def nano(project) -> Path:
-    """The results folder of the finished nano run: a few dozen recordings through every stage."""
-    project.run()
+    """The results folder of the finished nano run: a few dozen recordings through every stage, run as users run it."""
+    project.run(warm=False)
     return project.results

@@ -78,8 +78,17 @@ class Project:
         overlay: Mapping[str, Any] | None = None,
         check: bool = True,
         config: str = "config/test.yaml",
+        warm: bool = True,
     ) -> Outcome:
-        """Run `snakemake` on the nano config, or another one, with `overlay` laid over it."""
+        """Run `snakemake` on the nano config, or another one, with `overlay` laid over it.
+
+        Args:
+            arguments: On its command line.
+            overlay: Laid over the config.
+            check: Whether it must succeed.
+            config: The config file.
+            warm: Whether it and its stages start by the stand-in for Python (see `warm`), and not as users have it.
+        """
         configs = [config]
         if overlay:
             configs.append("overlay.yaml")
@@ -87,26 +96,23 @@ class Project:
         command = [sys.executable, "-m", "snakemake", "--configfile", *configs]
         if "--cores" not in arguments:
             command += ["--cores", "2"]
-        outcome = self._start([*command, *arguments])
+        outcome = ended([*command, *arguments], self.folder, self.environment, warm=warm)
         assert not check or outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-6000:]
         return outcome
 
     def daisy(self, *arguments: str) -> Outcome:
         """Run the command `daisy`."""
-        return self._start([sys.executable, "-m", "daisy.cli.main", *arguments])
+        return ended([sys.executable, "-m", "daisy.cli.main", *arguments], self.folder, self.environment)
 
     def python(self, *arguments: str) -> Outcome:
         """Run Python."""
-        return self._start([sys.executable, *arguments])
+        return ended([sys.executable, *arguments], self.folder, self.environment)
 
     @property
     def environment(self) -> dict[str, str]:
         """An environment in which the folder's own package comes before the one that is installed."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)}
-
-    def _start(self, command: list[str]) -> Outcome:
-        return ended(command, self.folder, self.environment)
 
     def would_run(self, *options: str, **given: Any) -> dict[str, int]:
         """The jobs per rule of a dry run, by the arguments of `run`; none if there is nothing to do."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warm import warmed
+
 from daisy.common import stage as stages
 
 Outcome = subprocess.CompletedProcess[str]
@@ -30,7 +32,10 @@ def stage(module: str, settings: Any, *launcher: str, **options: object) -> list
 
 
 def ended(
-    command: Sequence[str | Path], folder: Path | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    warm: bool = True,
 ) -> Outcome:
     """Run a command to its end, whatever that is.
 
@@ -38,8 +43,10 @@ def ended(
         command: The program and its arguments.
         folder: Where it runs; by default here.
         environment: Variables on top of this process's own.
+        warm: Whether Python starts by its stand-in (see `warm`).
     """
     everything = {**os.environ, **(environment or {})}
+    command = warmed(command) if warm else command
     return subprocess.run(command, cwd=folder, env=everything, capture_output=True, text=True, check=False)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import json
 import sys
 import types
@@ -151,6 +152,9 @@ def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     known.add_argument("--record", nargs="+", default=[])
     own, rest = known.parse_known_args()
+    # torch's half a million objects stay to the end: no collection need look through them, least of all the last ones,
+    # which cost a short stage more than many of its computations.
+    gc.freeze()
     try:
         main(rest)
         if own.record:

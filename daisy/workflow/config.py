@@ -16,6 +16,7 @@ import yaml
 from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
 from daisy.tasks.registry import TASKS
+from daisy.workflow.beside import kept
 from daisy.workflow.values import NUMBER, meant
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
@@ -40,7 +41,8 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _schema_file() -> dict[str, Any]:
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    text = SCHEMA.read_bytes()
+    schema = kept(SCHEMA, text, __file__, lambda: yaml.safe_load(text))
     assert isinstance(schema, dict)
     return schema
 

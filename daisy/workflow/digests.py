@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
+from daisy.workflow.beside import kept
 
 PACKAGE = Path(__file__).parent.parent
 UNCOUNTED = {
@@ -130,7 +131,14 @@ def _digest(text: str) -> str:
 def _parsed(name: str) -> _Module:
     file = module_file(name)
     assert file is not None
-    text = file.read_text(encoding="utf-8")
+    text = file.read_bytes()
+    counted, shown, imports = kept(file, text, __file__, lambda: _read(name, file, text))
+    own = (item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item) and counts(item))
+    return _Module(counted, shown, frozenset(own))
+
+
+def _read(name: str, file: Path, text: bytes) -> tuple[str, str, list[str]]:
+    """The digests of a module's text, and all that it imports."""
     tree = ast.parse(text)
     imports: set[str] = set()
     for node in ast.walk(tree):
@@ -146,10 +154,9 @@ def _parsed(name: str) -> _Module:
                 file=file,
                 fix="Import by name, or load tasks with daisy.tasks.loading",
             )
-    own = frozenset(item for item in imports if item.split(".")[0] == PACKAGE.name and module_file(item))
     counted = _digest(ast.dump(_Counted().visit(tree)))
-    shown = _digest(ast.dump(_Shown().visit(ast.parse(text)))) if "for_people" in text else counted
-    return _Module(counted, shown, frozenset(item for item in own if counts(item)))
+    shown = _digest(ast.dump(_Shown().visit(ast.parse(text)))) if b"for_people" in text else counted
+    return counted, shown, sorted(imports)
 
 
 def _called(node: ast.Call) -> str:

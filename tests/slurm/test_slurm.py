@@ -20,7 +20,7 @@ def test_the_nano_run(site, nano):
     assert (site.folder / "results/nano/report.html").exists()
     uses = efficiency(site.folder / "results/nano")
     assert {(use.minutes_asked, use.memory_mb_asked) for use in uses} == {(15, 4000)}, "as the profile says"
-    assert "Nothing to be done" in site.start().end()
+    assert "Nothing to be done" in site.start_few().end()
 
 
 def test_a_second_snakemake_is_refused_and_told_what_to_do(site, undisturbed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from project import ROOT
 from runners import finished
 
 from daisy.errors import DaisyError
+from daisy.workflow import beside
 from daisy.workflow import digests as code_digest
 
 
@@ -67,6 +69,43 @@ def test_digest_sees_code_and_nothing_else(tmp_path, monkeypatch, before, after,
     assert {name for name in digests[0] if digests[0][name] != digests[1][name]} == (
         {"daisy.part"} if changes else set()
     )
+
+
+def test_a_text_is_parsed_once(tmp_path, monkeypatch):
+    """The next process reads what this one found, for the same text; where it cannot, it parses again."""
+    package = small_package(tmp_path, monkeypatch)
+    (package / "part.py").write_text("x = 1\n")
+
+    def found() -> tuple[dict[str, str], list[bytes]]:
+        parsed: list[bytes] = []
+        code_digest._parsed.cache_clear()
+        with monkeypatch.context() as within:
+            within.setattr(ast, "parse", lambda text, parse=ast.parse: parsed.append(text) or parse(text))
+            digests = code_digest.code_digests("daisy.stage")
+        code_digest._parsed.cache_clear()
+        return digests, parsed
+
+    first, parsed = found()
+    assert len(parsed) == len(first) == 3
+    assert found() == (first, [])
+    (package / "part.py").write_text("x = 2\n")
+    second, parsed = found()
+    assert parsed == [b"x = 2\n"] and second != first
+    (kept,) = (package / "__pycache__").glob("part.*.json")
+    for content in ("", "[1", "{}", "[1]"):
+        kept.write_text(content)
+        assert found() == (second, [b"x = 2\n"])
+    kept.unlink()
+    kept.mkdir()
+    assert found() == (second, [b"x = 2\n"])
+
+
+def test_what_is_kept_is_of_the_code_that_found_it(tmp_path):
+    source, maker = tmp_path / "source.py", tmp_path / "maker.py"
+    for content in ("one", "two"):
+        maker.write_text(content)
+        beside._version.cache_clear()
+        assert beside.kept(source, b"", str(maker), lambda content=content: content) == content
 
 
 @pytest.mark.parametrize(
