@@ -28,6 +28,8 @@ rule downstream:
         method=TRAINED_ON_EXITS,
     conda:
         "../envs/daisy.yaml"
+    resources:
+        gpu=gpus(flow.config.workers),
     params:
         settings=lambda wildcards: trained(wildcards).settings,
         code=lambda wildcards: trained(wildcards).code,
@@ -66,6 +68,8 @@ rule task_exits:
         results("benchmarks/task_exits-{task}-seed{seed}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        gpu=gpus(flow.config.workers),
     params:
         settings=lambda wildcards: flow.models.task_exits(wildcards.task, int(wildcards.seed)).settings,
         code=lambda wildcards: flow.models.task_exits(wildcards.task, int(wildcards.seed)).code,

@@ -91,7 +91,7 @@ def test_two_gpus_give_what_one_gives(given: Run) -> None:
     """Up to the order of sums."""
     one = trained(given, "branches", "one-gpu")
     arguments, out = command(given, "branches", "two-gpus")
-    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    together = ["-m", "daisy.training.launch", "--workers", "2"]
     finished([arguments[0], *together, *arguments[1:]], ROOT)
     weights = [load(folder / "daisy.pt").branches for folder in (one, out)]
     for own, other in zip(weights[0].parameters(), weights[1].parameters(), strict=True):
