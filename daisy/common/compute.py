@@ -58,7 +58,7 @@ class Compute:
         """
         import torch
 
-        if self.device != "cpu" and torch.backends.cuda.is_built():
+        if self.device != "cpu" and torch.backends.cuda.is_built() and not torch.cuda.is_initialized():
             gpus.take()
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:

@@ -11,7 +11,6 @@ from torch import Tensor
 from daisy.common.ahead import ahead
 from daisy.common.batches import groups
 from daisy.common.forked import forked
-from daisy.common.transfer import reading
 from daisy.downstream.model import TaskModel
 from daisy.downstream.split import Read, Split
 from daisy.tasks.base import Score, Task
@@ -89,7 +88,7 @@ def judge(
     if count > 1:
         found = forked(lambda group: score(read(group)), parts, count)
     else:
-        with contextlib.closing(ahead(parts, read, *reading(device))) as ready:
+        with contextlib.closing(ahead(parts, read, *split.reading(device))) as ready:
             found = [score(given) for given in ready]
     for group, scored in zip(parts, found, strict=True):
         judged |= {missing[place]: value for place, value in zip(group, scored, strict=True)}

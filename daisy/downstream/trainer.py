@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from daisy.common.seeds import generator
-from daisy.common.transfer import reading
 from daisy.downstream.exits import TrainingExits
 from daisy.downstream.model import TaskModel
 from daisy.downstream.scoring import scores
@@ -161,5 +160,5 @@ class Trainer:
         def to_save() -> dict[str, Any]:
             return {name: getattr(self, name) for name in names}
 
-        loop.run(self.batches(), self.read, update, to_save, done, reading(self.device))
+        loop.run(self.batches(), self.read, update, to_save, done, self.train.reading(self.device))
         self.model.load_state_dict(self.best)
