@@ -42,7 +42,7 @@ print(torch.__version__, platform.python_version(), os.cpu_count(), "cores")
 print(torch.cuda.get_device_name() if torch.cuda.is_available() else "NO GPU")'
 cat "$out/machine.log"
 # Whether the numbers are right, then the targets that matter most, and last what takes long and is known from elsewhere.
-for name in ${PARTS:-test-model stages forward exits batches training start test-stages test-again downstream dump grid}; do
+for name in ${PARTS:-test-model stages forward exits batches training start test-waits test-stages test-again downstream dump grid}; do
   case $name in
     test-*) tests "${name#test-}" ;;
     # What every job on a GPU begins with.

@@ -97,7 +97,7 @@ def take(count: int = 1) -> None:
     Raises:
         DaisyError: if fewer are visible.
     """
-    if HELD in os.environ:
+    if os.environ.get(HELD):
         return
     known = visible()
     if not known:
@@ -127,8 +127,8 @@ def part(place: int) -> None:
 
     Several processes that nobody took GPUs for divide what is visible. It must come before CUDA is asked for anything.
     """
-    held = os.environ.get(HELD, SHARED)
-    names = list(visible()) if held == SHARED else held.split(",")
+    held = os.environ.get(HELD)
+    names = held.split(",") if held and held != SHARED else list(visible())
     if names:
         os.environ[VISIBLE] = os.environ[HELD] = names[place % len(names)]
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from daisy.common.seeds import generator
+from daisy.common.transfer import handed
 from daisy.downstream.exits import TrainingExits
 from daisy.downstream.model import TaskModel
 from daisy.downstream.scoring import scores
@@ -121,7 +122,7 @@ class Trainer:
         """The mean loss of some utterances."""
         states = self.train.states(part).to(self.device)
         with self.settings.compute.autocast():
-            output = self.model(states, part.layers.to(self.device), part.frames)
+            output = self.model(states, handed(part.layers, self.device), part.frames)
         return self.model.task.loss(output.float(), part.frames, part.examples)
 
     def dev_value(self) -> float:
