@@ -53,8 +53,8 @@ gpu-kit:  ## Wheels for a GPU machine without a network, which runs `bash tests/
 bench: $(VENV)-peers/.ready  ## How fast it is on this machine, beside other implementations: BENCHMARKS.md
 	@$(VENV)-peers/bin/python -m benchmarks --threads $(CORES) $(BENCH)
 
-bench-gpu:  ## All that is to be measured on a GPU, in a quarter of an hour, into OUT (default: results/gpu)
-	@bash benchmarks/gpu.sh
+bench-gpu:  ## All that is to be measured on a GPU, in at most SECONDS=900, into OUT (default: results/gpu)
+	@bash benchmarks/gpu.sh $(SECONDS)
 
 bench-slurm: $(VENV)/.ready-dev  ## The nano run with and without Slurm, timed
 	@$(RUN) python -m pytest tests/slurm/cost.py -rs

@@ -49,16 +49,19 @@ RUN = Path("results/mini")
 
 
 def measure(part: str, options: Options, folder: Path) -> None:
-    """Measure a part, saying each row, and write its table; a part that finds nothing to measure leaves none."""
+    """Measure a part, saying each row, and write its table; a part that finds nothing to measure leaves none.
+
+    The table is written with every row, so that a part that takes too long leaves what it had.
+    """
     begin = time.perf_counter()
     module = importlib.import_module(PARTS[part])
     rows = []
     for row in module.measure(options):
         rows.append(row)
         print(f"{part}: {table.line(row)}", flush=True)
-    if rows:
         table.write(folder, part, module.COLUMNS, rows)
-        table.note_machine(folder, part, describe(options, part))
+        if len(rows) == 1:
+            table.note_machine(folder, part, describe(options, part))
     print(f"{part}: {time.perf_counter() - begin:.0f} s", flush=True)
 
 

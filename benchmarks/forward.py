@@ -7,7 +7,8 @@ Table `forward`: a row per system and yardstick (`daisy float32`, `daisy bfloat1
 - `precision`: of the products; `int8` is weights and activations in 8 bits, convolutions in float32.
 - `how`: what bfloat16 means: `weights` in that format, or `autocast`; of a peer's two ways the faster one is shown.
 - `difference`: of the last layer from `daisy float32`, relative (norm of the difference over the norm).
-- `compile_s`: seconds that compiling took, outside the other columns.
+- `compile_s`: seconds that compiling took, outside the other columns. `daisy ... compiled`, on a GPU, is a call of the
+  library after `model.compile()`, with all states; what compiles is its first call.
 
 A system named `limit` is no run: the operations of the pass at the rate of a plain matrix product in the same round.
 """
@@ -33,9 +34,11 @@ from benchmarks.limit import add_limit, products
 from benchmarks.model import in_precision, noise, outputs, random_model
 from benchmarks.options import Options
 from benchmarks.table import Row
+from daisy.common.compute import Precision
 from daisy.common.speed import take_turns
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.library.model import Daisy
 
 COLUMNS = ("batch", *SPREAD, "precision", "how", "difference", "compile_s")
 OURS = ("daisy float32", "daisy bfloat16")
@@ -93,7 +96,19 @@ def ours(model: Checkpoint, waves: list[Tensor], options: Options) -> list[Syste
         work = in_precision(options, precision, functools.partial(last_output, model, waves))
         found.append(System(f"daisy {precision}", precision, work, "autocast" if precision == "bfloat16" else ""))
     found.append(System("daisy float32, all states kept", "float32", states))
+    if len(waves) == 1 and options.device == "cuda":
+        found += [recorded(model, waves[0], precision, options) for precision in options.precisions]
     return found
+
+
+def recorded(model: Checkpoint, wave: Tensor, precision: Precision, options: Options) -> System:
+    """The library's call with one recording after `model.compile()`; on a CPU that changes nothing."""
+    library = Daisy(model).compile()
+    work = in_precision(options, precision, lambda: library([wave]).features[0][-1])
+    begin = time.perf_counter()
+    work()
+    how = "autocast" if precision == "bfloat16" else ""
+    return System(f"daisy {precision} compiled", precision, work, how, time.perf_counter() - begin)
 
 
 def last_output(model: Checkpoint, waves: list[Tensor]) -> Tensor:

@@ -1,40 +1,58 @@
 #!/usr/bin/env bash
-# All that is to be measured on a GPU, in a quarter of an hour, from a copy of this tree: bash benchmarks/gpu.sh
+# All that is to be measured on a GPU, in a quarter of an hour, from a copy of this tree: bash benchmarks/gpu.sh [SECONDS]
 #
-# Logs and tables go into OUT (results/gpu by default); a part that fails or takes too long leaves the others alone. What
-# is missing beside the machine's own torch comes from the kit (`make gpu-kit`). To keep the tables, and write the page:
+# It ends after SECONDS at the latest (900 by default): what is most wanted comes first, and what was not begun is named
+# with the command that does it. Logs and tables go into OUT (results/gpu by default) as they come; a part that fails or
+# takes too long (LIMIT seconds, 150 by default) leaves the others alone, and a table with the rows that it had. What is
+# missing beside the machine's own torch comes from the kit (`make gpu-kit`). To keep the tables, and write the page:
 #   cp OUT/measured/*.csv benchmarks/measured/gpu/ && python -m benchmarks.page
 set -uo pipefail
 cd "$(dirname "$0")/.."
+end=$((SECONDS + ${1:-900}))
 out=$(mkdir -p "${OUT:-results/gpu}" && cd "${OUT:-results/gpu}" && pwd)
 source tests/gpu/kit.sh
 "$python" -c 'import pesq' 2>/dev/null || export PYTHONPATH="$PYTHONPATH:$PWD/tests/gpu/standins"
 threads=${CORES:-$(nproc)}
+least=20    # Seconds under which a part is not begun: a GPU alone takes some 8 to start.
+not_begun=()
 
-part() {  # part NAME SECONDS COMMAND ...: its output into a log, its seconds into times.csv
-  local name=$1 limit=$2 begin=$SECONDS
-  shift 2
+part() {  # part NAME COMMAND ...: its output into a log, its seconds into times.csv
+  local name=$1 limit=${LIMIT:-150} begin=$SECONDS
+  shift
+  if ((end - begin < least)); then
+    not_begun+=("$name")
+    return
+  fi
   echo "== $name"
-  timeout --kill-after=10 "$limit" "$@" >"$out/$name.log" 2>&1
+  timeout --kill-after=10 "$((limit < end - begin ? limit : end - begin))" "$@" >"$out/$name.log" 2>&1
   local status=$?
   echo "$name,$((SECONDS - begin)),$status" | tee -a "$out/times.csv"
   [ $status -eq 0 ] || tail -n 5 "$out/$name.log"
 }
 
-echo "part,seconds,status" >"$out/times.csv"
-part machine 60 "$python" -c '
+tests() {  # tests NAME: a file of the tests, what they found on the way, and how they ended
+  part "test-$1" bash tests/gpu/run.sh --junit-xml="$out/test-$1.xml" --durations=5 -k "test_gpu_$1"
+  [ -f "$out/test-$1.log" ] && sed -n '/^=* on /,$p' "$out/test-$1.log"
+}
+
+[ -f "$out/times.csv" ] || echo "part,seconds,status" >"$out/times.csv"
+part machine "$python" -c '
 import os, platform, torch
 print(torch.__version__, platform.python_version(), os.cpu_count(), "cores")
 print(torch.cuda.get_device_name() if torch.cuda.is_available() else "NO GPU")'
 cat "$out/machine.log"
-# What every job on a GPU begins with.
-part start 60 "$python" -c 'import torch; torch.zeros(1, device="cuda") @ torch.zeros(1, device="cuda")'
-part test-gpu 360 bash tests/gpu/run.sh --junit-xml="$out/test-gpu.xml" --durations=15
-tail -n 40 "$out/test-gpu.log"
-# The most wanted first, so that a time that is short costs the least wanted.
-for name in ${PARTS:-stages training forward exits batches downstream dump grid}; do
-  part "bench-$name" "${LIMIT:-150}" "$python" -m benchmarks --device cuda --only "$name" --repeat "${REPEAT:-3}" \
-    --threads "$threads" --out "$out/measured"
-  grep "^$name: \|NOT MEASURED" "$out/bench-$name.log"
+# Whether the numbers are right, then the targets that matter most, and last what takes long and is known from elsewhere.
+for name in ${PARTS:-test-model stages forward exits batches training start test-waits test-stages test-again downstream dump grid}; do
+  case $name in
+    test-*) tests "${name#test-}" ;;
+    # What every job on a GPU begins with.
+    start) part start "$python" -c 'import torch; torch.zeros(1, device="cuda") @ torch.zeros(1, device="cuda")' ;;
+    *)
+      part "$name" "$python" -m benchmarks --device cuda --only "$name" --repeat "${REPEAT:-3}" --threads "$threads" \
+        --out "$out/measured"
+      [ -f "$out/$name.log" ] && grep "^$name: \|NOT MEASURED" "$out/$name.log"
+      ;;
+  esac
 done
+((${#not_begun[@]} == 0)) || echo "not begun, for lack of time: PARTS='${not_begun[*]}' bash benchmarks/gpu.sh ${1:-900}"
 echo "tables: $out/measured; logs: $out; ${SECONDS} s in all"

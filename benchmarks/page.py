@@ -21,6 +21,9 @@ MEASURED = Path("benchmarks/measured")
 FOLDERS = {"cpu": "cpu", "cuda": "gpu"}
 """The folders below it, by device."""
 
+BEFORE = "before the pass was products"
+"""In the date of what was measured on a GPU before its pass was built anew."""
+
 PAGE, FIGURE = Path("BENCHMARKS.md"), Path("docs/figures/bench.png")
 Column = tuple[str, Callable[[Row], str]]
 
@@ -220,7 +223,7 @@ def page(folder: Path, figure_name: str | None) -> str:
     """The page, from a folder with those of the devices' tables, and the figure's name if there is one."""
     folders = {device: folder / name for device, name in FOLDERS.items()}
     tables = {device: read_all(place) for device, place in folders.items()}
-    text = render(tables, figure_name)
+    text = render(tables, figure_name, table.read(folders["cuda"], table.MACHINES))
     for device, prefix in (("cpu", ""), ("cuda", "On a GPU: ")):
         if tables[device]:
             text += "\n" + section(tables[device], table.read(folders[device], table.MACHINES), prefix)
@@ -233,8 +236,22 @@ def read_all(folder: Path) -> dict[str, list[Row]]:
     return {part: rows for part, rows in tables.items() if rows}
 
 
-def render(tables: Mapping[str, Tables], figure_name: str | None) -> str:
-    """What comes before the tables of each device."""
+def outdated(machines: Sequence[Row]) -> list[str]:
+    """A paragraph on parts that were measured before the pass was what it is now; nothing if there is none."""
+    parts = [row["part"] for row in machines if BEFORE in str(row.get("date"))]
+    cards = sorted({f"{row['processor']}, {row['date']}" for row in machines if row["part"] in parts})
+    if not parts:
+        return []
+    text = (
+        f"These figures of {', '.join(parts)} are from before the pass on a GPU was built anew ({'; '.join(cards)}), "
+        "so that a target that they miss tells where the work began. No GPU has measured what there is now: "
+        "`bash benchmarks/gpu.sh` does, and replaces them."
+    )
+    return [*textwrap.wrap(text, 118), ""]
+
+
+def render(tables: Mapping[str, Tables], figure_name: str | None, machines: Sequence[Row] = ()) -> str:
+    """What comes before the tables of each device; `machines` are those of the GPU's tables."""
     lines = [
         "# How fast it is",
         "",
@@ -257,7 +274,7 @@ def render(tables: Mapping[str, Tables], figure_name: str | None) -> str:
         for target, found, met in verdicts:
             verdict = "met" if met else "**missed**"
             lines.append(f"| {target.part} | {target.what} | {target.wanted} | {found} | {verdict} |")
-        lines += [""] if verdicts else []
+        lines += ["", *(outdated(machines) if device == "cuda" else [])] if verdicts else []
     if tables["cpu"] and tables["cuda"]:
         lines += ["## CPU and GPU side by side", "", *markdown(SIDES, side_by_side(tables["cpu"], tables["cuda"])), ""]
     needed = hours.table(tables["cuda"].get("stages", ()))
@@ -273,6 +290,7 @@ HOURS = (
 )
 SIDES: tuple[Column, ...] = tuple((name, text(name)) for name in ("what", "CPU", "GPU"))
 PASSES = [f"{name} {precision}" for name in ("daisy", *PACKAGES, "limit") for precision in ("float32", "bfloat16")]
+PASSES[2:2] = [f"daisy {precision} compiled" for precision in ("float32", "bfloat16")]
 COMPARED: tuple[tuple[str, str, Mapping[str, object], Callable[[Row], str]], ...] = (
     *(
         (f"full forward of {batch} × 10 s, {name}, ms", "forward", {"batch": batch, "system": name}, milliseconds)

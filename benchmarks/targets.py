@@ -216,6 +216,7 @@ TARGETS: tuple[Target, ...] = (
 ON_GPU = (
     ("forward", "Full forward of 32 × 10 s, bfloat16", 18.0, {"batch": 32, "system": "daisy bfloat16"}),
     ("forward", "Full forward of 10 s, bfloat16", 2.5, {"batch": 1, "system": "daisy bfloat16"}),
+    ("forward", "The same by `model.compile()`", 2.5, {"batch": 1, "system": "daisy bfloat16 compiled"}),
     ("batches", "A mixed batch of 16, own exits, bfloat16", 10.0, {"system": "batch, bfloat16"}),
     ("stages", "A step of branches, 160 s, bfloat16, new shapes", 15.0, {"system": "branches bfloat16, first epoch"}),
     ("stages", "The same with known shapes", 12.0, {"system": "branches bfloat16, later"}),

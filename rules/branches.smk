@@ -23,6 +23,8 @@ rule branches:
     conda:
         "../envs/daisy.yaml"
     threads: 2
+    resources:
+        gpu=gpus(flow.config.workers),
     params:
         settings=stored_settings,
         code=stored_code,

@@ -80,6 +80,17 @@ def option(name):
     return lambda wildcards, input: f"--{name.replace('_', '-')} {shlex.quote(str(input[name]))}" if input[name] else ""
 
 
+def gpus(workers=1):
+    """The resource `gpu` of a job that runs the model or trains; the processes of a training have one each.
+
+    With `device: auto` it counts where somebody says how many there are (`--resources gpu=8`); elsewhere it would ask a
+    cluster for what it may not have.
+    """
+    device = flow.config.compute.device
+    asked = device == "cuda" or (device == "auto" and "gpu" in workflow.resource_settings.resources)
+    return workers if asked else 0
+
+
 def stage(module, arguments, launcher="python"):
     """The command of a stage; what it says goes to the terminal and to the rule's log.
 
@@ -92,10 +103,10 @@ def stage(module, arguments, launcher="python"):
 
 
 def training(module, arguments):
-    """The command of a training, by torch's launcher where several processes train together.
+    """The command of a training, by a launcher where several processes train together.
 
     The shell that runs it must outlive a notice too, or nobody would wait for the state to be saved.
     """
-    workers = flow.config.workers
-    launcher = f"python -m torch.distributed.run --standalone --nproc-per-node {workers}" if workers > 1 else "python"
+    workers, device = flow.config.workers, flow.config.compute.device
+    launcher = f"python -m daisy.training.launch --workers {workers} --device {device}" if workers > 1 else "python"
     return f"trap : TERM USR1; {stage(module, arguments, launcher)}"

@@ -24,6 +24,8 @@ rule downstream:
         store_path("benchmarks/downstream-{task}-{method}-seed{seed}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        gpu=gpus(flow.config.workers),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -62,6 +64,8 @@ rule task_exits:
         store_path("benchmarks/task_exits-{task}-seed{seed}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        gpu=gpus(flow.config.workers),
     params:
         settings=stored_settings,
         code=stored_code,

@@ -27,6 +27,8 @@ rule evaluation:
     conda:
         "../envs/daisy.yaml"
     threads: workflow.resource_settings.cores or 1
+    resources:
+        gpu=gpus(),
     params:
         states=option("states"),
         entropies=option("entropies"),

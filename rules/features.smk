@@ -16,6 +16,7 @@ rule states:
     conda:
         "../envs/daisy.yaml"
     resources:
+        gpu=gpus(),
         disk_mb=lambda wildcards: flow.sizes.states(wildcards.key, wildcards.task, wildcards.part),
     params:
         settings=stored_settings,
@@ -40,6 +41,8 @@ rule entropies:
         store_path("benchmarks/entropies-{task}-{part}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        gpu=gpus(),
     params:
         settings=stored_settings,
         code=stored_code,

@@ -43,6 +43,7 @@ rule noise_states:
         "../envs/daisy.yaml"
     threads: 2
     resources:
+        gpu=gpus(),
         disk_mb=lambda wildcards: flow.sizes.states(wildcards.key, wildcards.task),
     params:
         settings=stored_settings,
@@ -68,6 +69,8 @@ rule noise_entropies:
     conda:
         "../envs/daisy.yaml"
     threads: 2
+    resources:
+        gpu=gpus(),
     params:
         settings=stored_settings,
         code=stored_code,
@@ -95,6 +98,8 @@ rule noise_evaluation:
         store_path("benchmarks/noise_evaluation-{task}-{method}-{key}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        gpu=gpus(),
     params:
         settings=stored_settings,
         code=stored_code,

@@ -20,6 +20,7 @@ rule dump_features:
     conda:
         "../envs/daisy.yaml"
     resources:
+        gpu=gpus(),
         disk_mb=lambda wildcards: flow.sizes.drawn(),
     params:
         settings=stored_settings,
@@ -75,6 +76,7 @@ rule labels:
     conda:
         "../envs/daisy.yaml"
     resources:
+        gpu=gpus(),
         disk_mb=lambda wildcards: flow.sizes.labels(SHARDS),
     params:
         settings=stored_settings,

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from daisy.common import gpus
 from daisy.errors import DaisyError
 
 if TYPE_CHECKING:
@@ -47,15 +48,18 @@ class Compute:
     deterministic: bool = False
 
     def place(self) -> torch.device:
-        """The device, made ready; of several processes on one machine each has its own GPU.
+        """The device, made ready; of several processes on one machine each has its own GPU, see `daisy.common.gpus`.
 
-        On a GPU this decides how torch computes in the whole process, so it comes before anything is computed there.
+        It waits until a GPU is free, and decides how torch computes there in the whole process, so it comes before CUDA
+        is asked for anything.
 
         Raises:
             DaisyError: if a GPU is asked for and there is none.
         """
         import torch
 
+        if self.device != "cpu" and torch.backends.cuda.is_built() and not torch.cuda.is_initialized():
+            gpus.take()
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
             raise DaisyError("compute.device is cuda, but torch finds no GPU", fix="Set it to auto, or run elsewhere")

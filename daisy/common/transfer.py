@@ -41,6 +41,16 @@ def _stream(device: torch.device, name: str) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
+def handed(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device, for what is too little to be worth reading ahead: a GPU gets it while it computes.
+
+    A copy that is not from pinned memory would make the CPU wait until the GPU has done all that it was given before.
+    """
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 class Sent:
     """Tensors of one kind on their way from the CPU to a device, in one copy. Any thread may send and receive.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from daisy.common.ahead import ahead
 from daisy.common.batches import groups
 from daisy.common.forked import forked
-from daisy.common.transfer import reading
+from daisy.common.transfer import handed
 from daisy.downstream.model import TaskModel
 from daisy.downstream.split import Read, Split
 from daisy.tasks.base import Score, Task
@@ -81,7 +81,7 @@ def judge(
     @torch.inference_mode()
     def score(given: tuple[Read, list[Tensor]]) -> list[Score]:
         batch, waves = given
-        output = model(split.states(batch).to(device), batch.layers.to(device), batch.frames)
+        output = model(split.states(batch).to(device), handed(batch.layers, device), batch.frames)
         predictions = model.task.predict(output, batch.frames, waves)
         return [model.task.score(*pair) for pair in zip(predictions, batch.examples, strict=True)]
 
@@ -89,7 +89,7 @@ def judge(
     if count > 1:
         found = forked(lambda group: score(read(group)), parts, count)
     else:
-        with contextlib.closing(ahead(parts, read, *reading(device))) as ready:
+        with contextlib.closing(ahead(parts, read, *split.reading(device))) as ready:
             found = [score(given) for given in ready]
     for group, scored in zip(parts, found, strict=True):
         judged |= {missing[place]: value for place, value in zip(group, scored, strict=True)}

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from daisy.common.ahead import ahead
 from daisy.common.batches import groups
-from daisy.common.transfer import reading
 from daisy.downstream.model import TaskModel, load_model
 from daisy.downstream.scoring import BATCH_FRAMES, WASTE
 from daisy.downstream.split import Read, Split
@@ -93,7 +92,7 @@ def _outputs(model: TaskExits, split: Split) -> Iterator[tuple[list[int], Tensor
         return split.read(indices, [model.layers] * len(indices), device)
 
     parts = groups(split.features.frames.tolist(), BATCH_FRAMES, WASTE)
-    with contextlib.closing(ahead(parts, read, *reading(device))) as ready:
+    with contextlib.closing(ahead(parts, read, *split.reading(device))) as ready:
         for batch in ready:
             yield batch.indices, batch.frames, model.every_layer(split.states(batch).to(device), batch.frames)
 

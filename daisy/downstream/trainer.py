@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from daisy.common.seeds import generator
-from daisy.common.transfer import reading
+from daisy.common.transfer import handed
 from daisy.downstream.exits import TrainingExits
 from daisy.downstream.model import TaskModel
 from daisy.downstream.scoring import scores
@@ -122,7 +122,7 @@ class Trainer:
         """The mean loss of some utterances."""
         states = self.train.states(part).to(self.device)
         with self.settings.compute.autocast():
-            output = self.model(states, part.layers.to(self.device), part.frames)
+            output = self.model(states, handed(part.layers, self.device), part.frames)
         return self.model.task.loss(output.float(), part.frames, part.examples)
 
     def dev_value(self) -> float:
@@ -161,5 +161,5 @@ class Trainer:
         def to_save() -> dict[str, Any]:
             return {name: getattr(self, name) for name in names}
 
-        loop.run(self.batches(), self.read, update, to_save, done, reading(self.device))
+        loop.run(self.batches(), self.read, update, to_save, done, self.train.reading(self.device))
         self.model.load_state_dict(self.best)

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from daisy.common.transfer import handed
 from daisy.hubert.attention import attention, packed_kernel
 from daisy.hubert.products import as_a_whole
 
 
 def sent(values: np.ndarray | Sequence[int], device: torch.device, kind: torch.dtype = torch.int64) -> Tensor:
     """Whole numbers on a device. A GPU gets them while it computes, and nobody waits for it."""
-    numbers = torch.as_tensor(values, dtype=kind)
-    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
+    return handed(torch.as_tensor(values, dtype=kind), device)
 
 
 class Packing:

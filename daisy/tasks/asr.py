@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from daisy.common.compute import deterministic_gpu
 from daisy.common.torchaudio_shim import torchaudio
+from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.hubert.branches import frame_entropy
@@ -93,7 +94,7 @@ def masked(features: Tensor, lengths: Tensor | None, axis: int, count: int, long
         starts = (torch.rand(batch, count) * (own - widths + 1)).long()
     place = torch.arange(size)
     hidden = ((starts[..., None] <= place) & (place < (starts + widths)[..., None])).any(1)
-    return features.masked_fill(hidden.unsqueeze(3 - axis).to(features.device), 0.0)
+    return features.masked_fill(handed(hidden.unsqueeze(3 - axis), features.device), 0.0)
 
 
 def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
@@ -101,7 +102,7 @@ def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return features
     batch, total, dim = features.shape
-    valid = torch.arange(total, device=features.device) < lengths.to(features.device)[:, None]
+    valid = torch.arange(total, device=features.device) < handed(lengths, features.device)[:, None]
     features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % stride))
     return features.reshape(batch, -1, stride * dim)
 
@@ -190,7 +191,7 @@ class SpeechRecognition(Task):
 
     def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
         """The entropy over characters and the blank, the mean over an utterance's steps (B,)."""
-        count = steps(lengths, self.options["stride"]).to(output.device)
+        count = handed(steps(lengths, self.options["stride"]), output.device)
         valid = torch.arange(output.shape[1], device=output.device) < count[:, None]
         # Log-probabilities are logits of the same posterior.
         return torch.where(valid, frame_entropy(output), 0).sum(1) / count
@@ -230,7 +231,7 @@ class SpeechRecognition(Task):
         # CTC's gradient has no kernel on a GPU that gives the same numbers every time.
         output = output.cpu() if deterministic_gpu(output) else output
         return F.ctc_loss(
-            output.transpose(0, 1), torch.cat(targets).to(output.device), reduced, sizes, BLANK, zero_infinity=True
+            output.transpose(0, 1), handed(torch.cat(targets), output.device), reduced, sizes, BLANK, zero_infinity=True
         )
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[str]:

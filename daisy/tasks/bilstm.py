@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.common.transfer import handed
+
 
 class BiLSTM(nn.Module):
     """Bidirectional LSTM layers; every utterance gets what it gets alone.
@@ -32,7 +34,7 @@ class BiLSTM(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, dim) with (B,) valid frames to (B, T, 2 * hidden); what lies behind the valid frames is undefined."""
         place = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
-        last = lengths.to(x.device)[:, None] - 1
+        last = handed(lengths, x.device)[:, None] - 1
         mirror = torch.where(place <= last, last - place, place)[..., None]
         for number, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             if number:

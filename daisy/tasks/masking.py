@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from daisy.common.cached import KEPT_SECONDS, Cached
+from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
@@ -235,13 +236,12 @@ class MaskingTask(Task):
         samples = [len(example.mixture) for example in examples]
         counts = [self.stft.frames(count) for count in samples]
         masks = self._stretched(output, lengths, max(counts))
-        frames = torch.tensor(counts, device=output.device)
-        mixtures = nn.utils.rnn.pad_sequence([example.mixture for example in examples], batch_first=True).to(
-            output.device
-        )
+        frames = handed(torch.tensor(counts), output.device)
+        mixtures = nn.utils.rnn.pad_sequence([example.mixture for example in examples], batch_first=True)
         parts = [example.references.T for example in examples]
-        references = nn.utils.rnn.pad_sequence(parts, batch_first=True).transpose(1, 2).to(output.device)
-        mixture, wanted = self.stft(mixtures)[:, None], self.stft(references)
+        references = nn.utils.rnn.pad_sequence(parts, batch_first=True).transpose(1, 2)
+        mixture = self.stft(handed(mixtures, output.device))[:, None]
+        wanted = self.stft(handed(references, output.device))
         target = torch.log1p(self.targets(wanted, mixture))
         estimate = masks.transpose(1, 2) * torch.log1p(mixture.abs())
         valid = torch.arange(masks.shape[1], device=output.device) < frames[:, None]
@@ -253,7 +253,7 @@ class MaskingTask(Task):
         """The estimated signals (S, samples) of every utterance."""
         results = []
         for place, wave in enumerate(waves):
-            spectrum = self.stft(wave.to(output.device))
+            spectrum = self.stft(handed(wave, output.device))
             masks = self._stretched(output[place : place + 1], lengths[place : place + 1], len(spectrum))[0]
             results.append(self.stft.inverse(apply(masks.transpose(0, 1), spectrum), len(wave)).cpu())
         return results

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.hubert.branches import frame_entropy
@@ -16,7 +17,7 @@ from daisy.tasks.base import Head, Metric, Score, Task
 
 def pooled(features: Tensor, lengths: Tensor) -> Tensor:
     """(B, T, D) features to (B, D): the mean over each utterance's valid frames."""
-    lengths = lengths.to(features.device)
+    lengths = handed(lengths, features.device)
     valid = (torch.arange(features.shape[1], device=features.device) < lengths[:, None]).unsqueeze(-1)
     return torch.where(valid, features, 0).sum(1) / lengths[:, None]
 
@@ -93,7 +94,7 @@ class SpeakerIdentification(Task):
 
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[int]) -> Tensor:
         """Cross-entropy."""
-        return F.cross_entropy(output, torch.tensor(examples, device=output.device))
+        return F.cross_entropy(output, handed(torch.tensor(examples), output.device))
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[int]:
         """The best class of every utterance."""

@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
+from daisy.common import gpus
+
 Part = TypeVar("Part")
 
 
@@ -126,9 +128,11 @@ def start_workers() -> Workers:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Workers()
-    rank = int(os.environ["RANK"])
+    rank, place = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    # One GPU is all that each of them sees, so that none of its threads can mean another's.
+    gpus.part(place)
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(place % torch.cuda.device_count())
     # Objects and flags travel by gloo, gradients on a GPU by nccl.
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return Workers(rank, size)

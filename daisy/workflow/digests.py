@@ -23,6 +23,7 @@ from daisy.workflow.beside import kept
 PACKAGE = Path(__file__).parent.parent
 UNCOUNTED = {
     "daisy.errors": "it words and carries errors",
+    "daisy.common.gpus": "it chooses between GPUs, which no config tells apart",
     "daisy.common.progress": "it prints how far a stage is",
     "daisy.training.notice": "it ends a training early, which then goes on from its saved state bit for bit",
     "daisy.training.curves": "it writes what TensorBoard shows of an unfinished training",

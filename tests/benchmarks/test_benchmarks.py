@@ -18,7 +18,7 @@ from project import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import agreement, figure, graph, growth, hours, memory, mixed, page, peers, stages, table
+from benchmarks import agreement, figure, forward, graph, growth, hours, memory, mixed, page, peers, stages, table
 from benchmarks.__main__ import PARTS, measure, parse
 from benchmarks.clock import ratio, row, total
 from benchmarks.model import fairseq_config, mixed_recordings, noise, outputs, random_model
@@ -131,6 +131,16 @@ def test_peers_have_our_weights():
     wave = noise(0.5, TINY)
     theirs = peers.forward_of("torchaudio", peers.torchaudio_model(model))(wave[None])[0]
     assert (theirs - outputs(model.encoder, [wave], SHAPE.layers)[0]).abs().max() < 1e-4
+
+
+def test_a_call_after_compile_is_timed():
+    """What a GPU does for a recording by itself; on a CPU it is the plain pass."""
+    model, wave = random_model(TINY), noise(0.5, TINY)
+    system = forward.recorded(model, wave, "float32", TINY)
+    own = outputs(model.encoder, [wave], SHAPE.layers)[0]
+    found = system.work()
+    assert isinstance(found, torch.Tensor) and (found - own).abs().max() < 1e-5
+    assert system.name == "daisy float32 compiled" and system.compile_s is not None
 
 
 def test_fairseq_config_is_read_back():
@@ -282,6 +292,10 @@ def test_page_follows_from_the_tables(tmp_path):
     second = (tmp_path / "page.md").read_text()
     assert "| at least 1.15× | 1.14× (0.90 to 2.00) (torchaudio float32) | **missed** |" in second
     assert "## On a GPU: one full forward pass" in second and "3.00×" in second
+    assert "from before" not in second
+    table.note_machine(tmp_path / "t/gpu", "exits", {"processor": "a card", "date": f"2026, {page.BEFORE}"})
+    page.main(arguments)
+    assert "These figures of exits are from before" in (tmp_path / "page.md").read_text()
     assert "| exit at layer 6 over the full pass | 0.70× (0.90 to 2.00) | 0.70× (0.90 to 2.00) |" in second
     assert "| An exit at layer 6 over the full pass, batch 1 | at most 0.55× | 0.70× (0.90 to 2.00) |" in second
 

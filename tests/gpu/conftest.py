@@ -23,6 +23,8 @@ TOLD = pytest.StashKey[list[str]]()
 sys.path[:0] = [str(ROOT), str(HERE.parent)]
 PATHS = [str(ROOT), *([] if importlib.util.find_spec("pesq") else [str(HERE / "standins")])]
 sys.path += PATHS[1:]
+# They share the first GPU with these tests, so that stages that are started at once need not wait for one another.
+os.environ.setdefault("DAISY_GPUS", "shared")
 os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 

@@ -91,8 +91,8 @@ def test_two_gpus_give_what_one_gives(given: Run) -> None:
     """Up to the order of sums."""
     one = trained(given, "branches", "one-gpu")
     arguments, out = command(given, "branches", "two-gpus")
-    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    finished([arguments[0], *together, *arguments[1:]], ROOT)
+    together = ["-m", "daisy.training.launch", "--workers", "2"]
+    finished([arguments[0], *together, *arguments[1:]], ROOT, {"DAISY_GPUS": ""})
     weights = [load(folder / "daisy.pt").branches for folder in (one, out)]
     for own, other in zip(weights[0].parameters(), weights[1].parameters(), strict=True):
         torch.testing.assert_close(other, own, rtol=1e-3, atol=1e-4)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
-from pieces import GOLDEN, MODEL
+from pieces import GOLDEN, MODEL, ROOT
+from runners import finished
 from torch import Tensor
 
 from daisy.common import audio
@@ -180,3 +182,14 @@ def test_too_little_memory_names_the_setting(tmp_path) -> None:
             walk(read_manifest(tmp_path / "long.tsv"), 600.0, compute.place(), progress, run, lambda *_: None)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.only_gpu
+def test_a_job_sees_the_gpu_that_it_holds_and_no_other() -> None:
+    """Of what `nvidia-smi` lists and CUDA_VISIBLE_DEVICES leaves; a second job would have to wait for it."""
+    code = (
+        "import os, torch; from daisy.common.compute import Compute; place = Compute('cuda').place();"
+        "print(torch.empty(1, device=place).device, torch.cuda.device_count(), os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
+    given = finished([sys.executable, "-c", code], ROOT, {"DAISY_GPUS": ""}).stdout.split()
+    assert given[:2] == ["cuda:0", "1"] and "," not in given[2]

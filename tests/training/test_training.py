@@ -25,7 +25,7 @@ from daisy.training.curves import Curves
 from daisy.training.notice import RESUBMIT
 from daisy.training.workers import Workers
 
-LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+LAUNCHER = ("-m", "daisy.training.launch", "--workers", "2", "--device", "cpu")
 BRANCHES = {"position": "after-norm", "steps": 6, "batch_seconds": 8, "learning_rate": 0.01, "seed": 7, "save_every": 2}
 
 

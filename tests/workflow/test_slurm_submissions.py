@@ -237,6 +237,17 @@ def test_rules_of_a_group_ask_for_the_same(scale, gpus_as):
     assert all(len(each) == 1 for each in asked.values()), dict(asked)
 
 
+@pytest.mark.parametrize(("gpus_as", "asked"), [("gpu", ("gpu", [2, 1])), ("gres", ("gres", ["'gpu:2'", "'gpu:1'"]))])
+def test_trainings_have_all_gpus_and_others_one(gpus_as, asked):
+    """By one of the two names alone, whatever the rules themselves ask for; and none where the site names none."""
+    name, counts = asked
+    wanted = profile(gpus=2, gpus_as=gpus_as, scale="paper")["set-resources"]
+    assert [wanted[rule][name] for rule in ("branches", "states")] == counts
+    assert gpus_as == "gpu" or wanted["branches"]["gpu"] == 0
+    none = profile(scale="paper", gpus_as=gpus_as)["set-resources"]
+    assert all(none[rule]["gpu"] == 0 and "gres" not in none[rule] for rule in ("branches", "states", "evaluation"))
+
+
 @pytest.mark.parametrize("name", ["a100-sxm4", "h100_80gb", "1g.10gb", "4090", "1e5"])
 def test_names_reach_snakemake_as_text(name):
     """Which takes what it can for a number or a calculation."""
