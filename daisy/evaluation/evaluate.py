@@ -227,7 +227,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     result = {"task": model.task.name, "method": settings.method.row, "rho": settings.method.rho, "exits": exits}
     if settings.method == FULL:
-        grid += input_rows(model.task, split, settings, arguments.processes)
+        with spent.part("test frames, as they are", float(features.frames.sum())):
+            grid += input_rows(model.task, split, settings, arguments.processes)
         result |= kept_scores(model.task, outcomes[GridCell(FULL)].scores)
     write_json(arguments.out, {**result, "rows": [{**row, "seed": settings.training_seed} for row in grid]})
 
