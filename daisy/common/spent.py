@@ -40,10 +40,21 @@ def cpu_seconds() -> float:
 
 
 _parts: dict[str, Spent] = {}
+_first: dict[str, Spent] = {}
+"""What was counted first of each unit: it also loads and warms up what the others find ready."""
+
 _inner = Spent()
 """What all `part`s took, for a count that they lie in."""
 
 _notes: dict[str, Any] = {}
+
+
+def _spend(unit: str, more: Spent) -> None:
+    _first.setdefault(unit, more)
+    spent = _parts.setdefault(unit, Spent())
+    spent.amount += more.amount
+    spent.seconds += more.seconds
+    spent.cpu += more.cpu
 
 
 class Count:
@@ -55,10 +66,8 @@ class Count:
 
     def add(self, amount: float) -> None:
         """Count `amount`, with the time since the last was counted."""
-        now, spent = self._now(), _parts.setdefault(self._unit, Spent())
-        spent.amount += amount
-        spent.seconds += now.seconds - self._last.seconds
-        spent.cpu += now.cpu - self._last.cpu
+        now = self._now()
+        _spend(self._unit, Spent(amount, now.seconds - self._last.seconds, now.cpu - self._last.cpu))
         self._last = now
 
     @staticmethod
@@ -77,10 +86,8 @@ def part(unit: str, amount: float) -> Iterator[None]:
     before, seconds, cpu = dataclasses.replace(_inner), time.monotonic(), cpu_seconds()
     yield
     taken, used = time.monotonic() - seconds, cpu_seconds() - cpu
-    spent = _parts.setdefault(unit, Spent())
-    spent.amount += amount
-    spent.seconds += taken - (_inner.seconds - before.seconds)
-    spent.cpu += used - (_inner.cpu - before.cpu)
+    inside = Spent(0.0, _inner.seconds - before.seconds, _inner.cpu - before.cpu)
+    _spend(unit, Spent(amount, taken - inside.seconds, used - inside.cpu))
     _inner.seconds, _inner.cpu = before.seconds + taken, before.cpu + used
 
 
@@ -100,5 +107,8 @@ def age() -> float:
 
 def told() -> dict[str, Any]:
     """All of it, for a record: seconds and processor seconds in all, of every part by unit, and what was noted."""
-    parts = {unit: dataclasses.asdict(spent) for unit, spent in sorted(_parts.items())}
+    parts = {
+        unit: {**dataclasses.asdict(spent), "first": dataclasses.asdict(_first[unit])}
+        for unit, spent in sorted(_parts.items())
+    }
     return {"seconds": age(), "cpu": cpu_seconds(), "parts": parts, **_notes}

@@ -25,6 +25,9 @@ Clock = Literal["seconds", "cpu"]
 
 _STAGE = re.compile(r"-m daisy\.([\w.]+)")
 
+CLUSTERED = "frames times clusters"
+"""The unit of k-means."""
+
 _SPREAD = 3
 """From what range of amounts on a start and a rate can be told apart."""
 
@@ -186,7 +189,9 @@ def _measured(row: Mapping[str, str], stage: str, wildcards: dict[str, str], spe
         heavy = weight(job, unit, spent)
         if heavy is None:
             raise ValueError(f"no weight for {unit}")
-        parts[unit] = (taken["amount"] * heavy, float(taken[clock]))
+        first = taken["first"] if taken["first"]["amount"] < taken["amount"] else {"amount": 0.0, clock: 0.0}
+        # What was done first also warmed up, which no further work does: it counts as a part of the start.
+        parts[unit] = ((taken["amount"] - first["amount"]) * heavy, float(taken[clock]) - first[clock])
     seconds = float(spent["cpu"] if clock == "cpu" else row["s"])
     fixed = max(0.0, seconds - sum(taken for _, taken in parts.values()))
     model = spent.get("model")
@@ -232,7 +237,13 @@ class Estimates:
             and item.job.precision == job.precision
             and item.model in (None, self._model)
             and set(item.parts) == set(amounts)
+            and all(_near(unit, item.parts[unit][0], amount) for unit, amount in amounts.items())
         )
+
+
+def _near(unit: str, measured: float, wanted: float) -> bool:
+    """Whether one amount tells about another: k-means at another scale stops after another number of steps."""
+    return unit != CLUSTERED or wanted / _SPREAD <= measured <= wanted * _SPREAD
 
 
 def line(points: Sequence[tuple[float, float]], amount: float) -> float:

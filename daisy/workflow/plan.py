@@ -309,7 +309,9 @@ def _totals(jobs: Sequence[Planned], cores: int) -> list[str]:
     on = f"on {cores} core{'s' * (cores != 1)}"
     disk = f"{_disk(jobs)} of disk" if _disk(jobs) else "hardly any disk"
     known = f"{time} {on}" if not unknown else f"{time} {on} and what is unknown"
-    lines = [f"{len(jobs)} job{'s' * (len(jobs) != 1)}, {'time unknown' if len(unknown) == len(jobs) else known}, {disk}"]
+    lines = [
+        f"{len(jobs)} job{'s' * (len(jobs) != 1)}, {'time unknown' if len(unknown) == len(jobs) else known}, {disk}"
+    ]
     if unknown:
         counts = ", ".join(f"{count} {rule}" for rule, count in sorted(collections.Counter(unknown).items()))
         lines.append(f"Unknown, since nothing like it was measured with this model, device and precision: {counts}.")

@@ -71,7 +71,9 @@ class Work:
             return None
         try:
             facts = self._facts(job)
-            return {unit: size * (weight(job, unit, facts) or 0.0) for unit, size in self._stages[job.stage](job).items()}
+            return {
+                unit: size * (weight(job, unit, facts) or 0.0) for unit, size in self._stages[job.stage](job).items()
+            }
         except _Unknown:
             return None
 
