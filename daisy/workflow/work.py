@@ -1,4 +1,4 @@
-"""How much work a job would do, by unit, from the config and the manifests, or by what is expected before they are made.
+"""How much work a job would do, by unit: from the config and the manifests, or what is expected before they are made.
 
 The units are those that the stages count (`daisy.common.spent`).
 """
