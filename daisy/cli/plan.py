@@ -21,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: one object per job")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Print the plan."""
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan; 1 if a fault keeps the run from working."""
     import dataclasses
+    import sys
 
     from daisy.workflow.plan import plan, render
 
@@ -35,5 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     planned = plan(arguments.snakefile, arguments.configfile, arguments.targets, arguments.cores)
     if arguments.json:
         print(json.dumps([dataclasses.asdict(job) for job in planned.jobs], indent=2))
+        print("".join(f"{fault}\n" for fault in planned.faults), end="", file=sys.stderr)
     else:
         print(render(planned, arguments.cores))
+    return int(any(fault.fatal for fault in planned.faults))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from daisy.common import gpus
+from daisy.common.spent import note
 from daisy.errors import DaisyError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Compute:
         if self.device == "cuda" and not there:
             raise DaisyError("compute.device is cuda, but torch finds no GPU", fix="Set it to auto, or run elsewhere")
         if not there or self.device == "cpu":
+            note("device", "cpu")
             return torch.device("cpu")
+        note("device", torch.cuda.get_device_name())
         allow_tf32(self.precision == "tf32")
         if self.deterministic:
             be_deterministic()

@@ -6,6 +6,8 @@ import re
 import sys
 import time
 
+from daisy.common.spent import Count
+
 
 class Progress:
     """Counts work done and reports it on standard error.
@@ -23,6 +25,7 @@ class Progress:
         self.done = 0.0
         self._start = self._last = time.monotonic()
         self._initial = 0.0
+        self._count = Count(unit)
 
     def resume_at(self, done: float) -> None:
         """Say how much an earlier run had done, so that the estimate counts only this run."""
@@ -31,6 +34,7 @@ class Progress:
     def add(self, amount: float = 1, note: str = "") -> None:
         """Count `amount` more, and report if the last line is old enough or the work is finished."""
         self.done += amount
+        self._count.add(amount)
         now = time.monotonic()
         finished = self.done >= self.total
         if now - self._last < self.every and not finished:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from daisy.common.files import write_json
+from daisy.common.spent import told
 
 LIBRARIES = {
     "torch": "torch",
@@ -39,6 +41,11 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
 
 
 def record(path: Path, outputs: Iterable[str]) -> None:
-    """Write which versions of the libraries that this process has loaded made `outputs`."""
+    """Write which versions of the libraries that this process has loaded made `outputs`, and what drove its time.
+
+    Of the processes of one training the first alone writes it.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
     loaded = [package for module, package in LIBRARIES.items() if module in sys.modules]
-    write_json(path, {"outputs": sorted(outputs), "versions": installed(loaded)})
+    write_json(path, {"outputs": sorted(outputs), "versions": installed(loaded), "spent": told()})

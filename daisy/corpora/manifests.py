@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from daisy.common import stage
+from daisy.common import spent, stage
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import write_csv
 from daisy.corpora.choice import choose, left_out, told
@@ -43,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--summary", type=Path, required=True, help="output: recordings, speakers, minutes per split")
     arguments = parser.parse_args(argv)
     settings = stage.settings(ManifestsSettings, arguments.settings)
+    counted = spent.Count("recordings")
     try:
-        parts = partition(read_table(arguments.corpus), settings.splits)
+        recordings = read_table(arguments.corpus)
+        parts = partition(recordings, settings.splits)
         chosen = choose(parts, settings)
     except DaisyError as error:
         raise DaisyError(error.problem, file=error.file or arguments.corpus, fix=error.fix) from None
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{settings.task} {part}: {len(chosen[part])} recordings{told(unused[part])}")
     write_csv(arguments.summary.with_name("left_out.csv"), ("id", "speaker", "split", "reason"), listed)
     write_csv(arguments.summary, list(rows[0]), rows)
+    counted.add(len(recordings))
 
 
 if __name__ == "__main__":

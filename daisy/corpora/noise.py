@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy.common import audio, stage
+from daisy.common import audio, spent, stage
 from daisy.common.seeds import generator
 from daisy.corpora.mixing import babble
 from daisy.corpora.settings import NoiseSettings
@@ -103,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = stage.settings(NoiseSettings, arguments.settings)
     embedded = read_table(arguments.speech)
     source = arguments.speech.parent / "audio"
-    made = [item for kind in settings.kinds for item in MAKERS[kind](embedded, settings, source, arguments.audio)]
+    with spent.part("s of audio", len(settings.kinds) * settings.tracks * settings.seconds):
+        made = [item for kind in settings.kinds for item in MAKERS[kind](embedded, settings, source, arguments.audio)]
     write_table(arguments.table, made)
     minutes = sum(item.samples for item in made) / audio.SAMPLE_RATE / 60
     print(f"noise: {len(made)} recordings of {', '.join(settings.kinds)}, {minutes:.1f} minutes")

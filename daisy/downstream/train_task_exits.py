@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daisy.common import stage
+from daisy.common import spent, stage
 from daisy.downstream import stages
 from daisy.downstream.exits import EachItsOwn
 from daisy.downstream.settings import TaskExitsSettings
@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     saved = stages.run(trainer, arguments, "exits", [arguments.train_manifest], workers, {})
     if not workers.first:
         return
-    measured = Measured(entropies(model, train).numpy(), train.features.frames)
+    with spent.part("train frames", float(train.features.frames.sum())):
+        measured = Measured(entropies(model, train).numpy(), train.features.frames)
     stages.write(trainer, arguments)
     save_measured(arguments.entropies, measured)
     saved.finish()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from daisy.common import spent
 from daisy.common.seeds import generator
 from daisy.common.transfer import handed
 from daisy.downstream.exits import TrainingExits
@@ -131,7 +132,8 @@ class Trainer:
 
     def look_at_dev(self, step: int) -> None:
         """Score the dev set, and keep the model if it is the best so far."""
-        metric, value = self.model.task.metrics[0], self.dev_value()
+        with spent.part("dev frames", float(self.dev.features.frames.sum())):
+            metric, value = self.model.task.metrics[0], self.dev_value()
         mean = sum(self.losses) / max(1, len(self.losses))
         self.history.append({"step": step, "loss": mean, f"dev_{metric.name}": value})
         self.losses = []
@@ -143,6 +145,7 @@ class Trainer:
         """Train to the last step, from where an earlier run stopped; the best model is loaded at the end."""
         settings, metric = self.settings, self.model.task.metrics[0].name
         done, extra = loop.saved.restore()
+        spent.note("frames_per_recording", float(self.train.features.frames.mean()))
         for name, value in extra.items():
             setattr(self, name, value)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daisy.common import stage
+from daisy.common import spent, stage
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import read_json, write_json
 from daisy.common.seeds import generator
@@ -207,14 +207,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained = read_json(arguments.exits)
     features = open_features(arguments.states, manifest, checkpoint.encoder, model.view)
     split = load_split(model.task, manifest, features, np.full(len(manifest), model.layers))
-    measured = measured_by(model, split, arguments.entropies)
-    outcomes = outcomes_of(model, split, measured, trained, settings, arguments.topline_evaluation, arguments.processes)
+    with spent.part("test frames", float(features.frames.sum())):
+        measured = measured_by(model, split, arguments.entropies)
+        outcomes = outcomes_of(
+            model, split, measured, trained, settings, arguments.topline_evaluation, arguments.processes
+        )
     indices = sample(manifest, settings.timed, settings.seed)
-    for outcome in outcomes.values():
-        check_equal(upstream, outcome, manifest, indices)
     waves = {index: manifest.wave(index) for index in indices}
-    seconds, full_seconds = timed(upstream, outcomes, topline, waves, settings.rounds)
     audio = sum(map(len, waves.values())) / SAMPLE_RATE
+    with spent.part("s of audio, checked", audio):
+        for outcome in outcomes.values():
+            check_equal(upstream, outcome, manifest, indices)
+    with spent.part("s of audio, timed", audio * (settings.rounds + 1)):
+        seconds, full_seconds = timed(upstream, outcomes, topline, waves, settings.rounds)
     grid = rows(model.task.name, outcomes, manifest, upstream, seconds, full_seconds, audio)
     finish(grid, by_scale(settings.method, trained), settings)
     exits = [
@@ -222,7 +227,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     result = {"task": model.task.name, "method": settings.method.row, "rho": settings.method.rho, "exits": exits}
     if settings.method == FULL:
-        grid += input_rows(model.task, split, settings, arguments.processes)
+        with spent.part("test frames, as they are", float(features.frames.sum())):
+            grid += input_rows(model.task, split, settings, arguments.processes)
         result |= kept_scores(model.task, outcomes[GridCell(FULL)].scores)
     write_json(arguments.out, {**result, "rows": [{**row, "seed": settings.training_seed} for row in grid]})
 

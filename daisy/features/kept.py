@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from daisy.common.spent import note
 from daisy.common.transfer import CPU, Sent, buffer
 from daisy.errors import DaisyError
 
@@ -95,4 +96,6 @@ def load_features(path: Path) -> Features:
             file=path,
             fix="Delete the file and run the stage of states again",
         )
-    return Features(states, frames)
+    features = Features(states, frames)
+    note("model", list(features.shape))
+    return features

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daisy.common.spent import note
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration, from_plain
 from daisy.hubert.branches import Branches
@@ -111,7 +112,9 @@ def load(path: str | Path, heads: int | None = None) -> Checkpoint:
     path = Path(path)
     name, content = loading.read(path, heads)
     with fitting(path):
-        return dataclasses.replace(_build(content), format=name)
+        made = dataclasses.replace(_build(content), format=name)
+    note("model", [made.encoder.config.layers, made.encoder.config.dim])
+    return made
 
 
 def save(path: str | Path, checkpoint: Checkpoint, format: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from daisy.common import stage
+from daisy.common import spent, stage
 from daisy.common.columns import read_table, write_table
 from daisy.common.files import read_json
 from daisy.corpora.utterances import read_manifest
@@ -159,8 +159,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         encoder = load(arguments.checkpoint).to(device).encoder if arguments.checkpoint else None
         features = open_features(arguments.states, manifest, encoder, model.view)
         scorer = Scorer(model, load_split(model.task, manifest, features, np.full(len(manifest), model.layers)))
-        wer = wer_rows(settings, scorer, groups, exits)
-        guard = guard_rows(settings, scorer, groups, entropies, trained["tau"]) if settings.floors else []
+        with spent.part("test frames", float(features.frames.sum())):
+            wer = wer_rows(settings, scorer, groups, exits)
+            guard = guard_rows(settings, scorer, groups, entropies, trained["tau"]) if settings.floors else []
     write_table(NoiseExitRow, arguments.out / "exits.csv", exit_rows(settings, table, exits))
     write_table(NoiseWerRow, arguments.out / "wer.csv", wer)
     write_table(NoiseGuardRow, arguments.out / "guard.csv", guard)

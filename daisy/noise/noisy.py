@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy.common import audio, stage
+from daisy.common import audio, spent, stage
 from daisy.common.ahead import ahead
 from daisy.common.files import write_csv
 from daisy.common.progress import Progress
@@ -80,6 +80,7 @@ def make(manifest: Manifest, table: Path, settings: NoisySettings, out: Path) ->
     noises = noise_recordings(table, settings.kinds)
     drawn = generator(settings.seed, "noisy").permutation(len(manifest))[: settings.recordings]
     progress = Progress(out.name, len(drawn), "recordings")
+    spent.note("seconds_per_recording", manifest.seconds / len(manifest))
     rows, utterances = [], []
 
     def mixed(index: int) -> list[tuple[ConditionRow, np.ndarray]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daisy.common import stage
+from daisy.common import spent, stage
 from daisy.common.files import atomic
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.errors import DaisyError
@@ -64,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(JoinSettings, arguments.settings)
     classes = settings.classes or _of_head(arguments.checkpoint)
-    counts = join(read_manifest(arguments.manifest), arguments.labels, arguments.out, classes)
+    manifest = read_manifest(arguments.manifest)
+    with spent.part("s of audio", manifest.seconds):
+        counts = join(manifest, arguments.labels, arguments.out, classes)
     write_dictionary(arguments.dictionary, counts)
     rare = int((counts == 0).sum())
     print(f"targets: {counts.sum():,} frames of {len(counts)} classes" + (f", {rare} of them never" if rare else ""))

@@ -9,7 +9,7 @@ import numpy as np
 import sklearn
 from sklearn.cluster import MiniBatchKMeans
 
-from daisy.common import stage
+from daisy.common import spent, stage
 from daisy.errors import DaisyError
 from daisy.targets.centroids import write_centroids
 from daisy.targets.settings import KMeansSettings
@@ -89,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(KMeansSettings, arguments.settings)
     frames = read_shards(arguments.shards, arguments.memory_gib)
-    centroids, distance = cluster(frames, settings.clusters, settings.seed)
+    with spent.part("frames times clusters", float(len(frames) * settings.clusters)):
+        centroids, distance = cluster(frames, settings.clusters, settings.seed)
     print(f"k-means: {settings.clusters} clusters of {len(frames):,} frames, mean squared distance {distance:.3f}")
     write_centroids(
         arguments.out,

@@ -25,6 +25,7 @@ UNCOUNTED = {
     "daisy.errors": "it words and carries errors",
     "daisy.common.gpus": "it chooses between GPUs, which no config tells apart",
     "daisy.common.progress": "it prints how far a stage is",
+    "daisy.common.spent": "it notes how long a stage's work takes",
     "daisy.training.notice": "it ends a training early, which then goes on from its saved state bit for bit",
     "daisy.training.curves": "it writes what TensorBoard shows of an unfinished training",
     "daisy.common.versions": "it notes which libraries made an output",

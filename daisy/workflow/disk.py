@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +46,34 @@ EXPECTED: Mapping[str, Mapping[str, Audio]] = {
 }
 """Published corpora in the paper's use, by their makers' hours, before any draw; for a plan before the manifests are
 made."""
+
+PACKAGES: Mapping[str, tuple[int, int, float]] = {
+    "asterisk-core-sounds-en-g722": (1, 553, 1456),
+    "asterisk-core-sounds-es-g722": (1, 512, 1786),
+    "asterisk-core-sounds-fr-g722": (1, 546, 1487),
+    "asterisk-core-sounds-it-g722": (1, 576, 1355),
+    "asterisk-core-sounds-ru-g722": (1, 559, 1413),
+    "klettres-data": (20, 1820, 3069),
+    "ktuberling-data": (23, 1820, 1888),
+}
+"""Speakers, recordings and seconds of the embedded speech, by package."""
+
+MADE_SECONDS: Mapping[str, float] = {"asr": 2.4, "se": 2.25, "ss": 1.4}
+"""Mean length of the recordings that the project makes, with the mixtures' lengths of `config/config.yaml`."""
+
+
+def embedded(packages: Sequence[str], most: int = 0, longest: float = 0.0) -> Audio:
+    """The embedded speech.
+
+    Args:
+        packages: Where it is from; all of them if empty.
+        most: Recordings of one speaker; 0 for all.
+        longest: Seconds of a recording, at most; 0 for no such limit.
+    """
+    chosen = [PACKAGES[name] for name in packages or PACKAGES if name in PACKAGES]
+    counts = [min(count, speakers * (most or count)) for speakers, count, _ in chosen]
+    means = [min(seconds / count, longest or seconds) for _, count, seconds in chosen]
+    return Audio(sum(counts), sum(count * mean for count, mean in zip(counts, means, strict=True)))
 
 
 def expected(corpus: str, part: str, drawn: int = 0) -> Audio:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import ast
 import collections
 import dataclasses
-import glob
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.workflow.digests import module_file
+from daisy.workflow.estimates import Clock, Estimates, GpuPage, Measured, Ran, Rule, measured, stage_of, streams
+from daisy.workflow.inputs import Fault, gpu_here, inputs
 from daisy.workflow.upgrades import Outdated, outdated
+from daisy.workflow.work import Work
 
 KEY = re.compile(r'-[0-9a-f]{12}(?=[/."-]|$)')
 """The key in the name of a store's folder, and of files named after it."""
@@ -36,9 +38,14 @@ class Planned:
     Attributes:
         rule: Its rule.
         reasons: Why, each as a short phrase.
-        seconds: How long it took before, by its own benchmark or else those of its rule; None if nobody knows.
+        seconds: How long it would take; None if nobody knows.
         threads: How many cores it takes.
         disk_mb: What it writes, in MB, where that is much.
+        task: Its task, if it has one.
+        method: Its method, if it has one.
+        key: Of the folder of the store that it writes, if it writes there.
+        output: The first of its files.
+        source: Where `seconds` is from: ``measured``, or the GPU that the page of benchmarks is about.
     """
 
     rule: str
@@ -46,6 +53,11 @@ class Planned:
     seconds: float | None
     threads: int
     disk_mb: int = 0
+    task: str | None = None
+    method: str | None = None
+    key: str | None = None
+    output: str = ""
+    source: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +67,12 @@ class Plan:
     Attributes:
         jobs: In an order in which they could run.
         outdated: What other versions of the libraries made; kept, unless ``upgrades: rerun`` makes jobs of it.
+        faults: What keeps the run from working, or may.
     """
 
     jobs: list[Planned]
     outdated: list[Outdated]
+    faults: list[Fault] = dataclasses.field(default_factory=list)
 
 
 def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], cores: int) -> Plan:
@@ -88,7 +102,8 @@ def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], c
             # Snakemake's interface says what would run; only the graph behind it says why.
             records = Records(workflow._workflow)
             jobs = [records.planned(job) for level in records.dag.toposorted() for job in records.waiting(level)]
-            return Plan(jobs, records.outdated)
+            disk_mb = sum(job.disk_mb for job in jobs)
+            return Plan(jobs, records.outdated, inputs(records.flow, {job.rule for job in jobs}, disk_mb))
         except (Exception, SystemExit) as error:
             raise _first_cause(error) from None
 
@@ -108,12 +123,19 @@ class Records:
 
     def __init__(self, workflow: Any) -> None:
         self.dag, self._persistence = workflow.dag, workflow.persistence
-        context = workflow.globals["flow"].context
+        self.flow = workflow.globals["flow"]
+        context = self.flow.context
         self.outdated = outdated(context)
         self._versions = {output: str(item) for item in self.outdated for output in item.outputs}
         table = Path(context.home) / "store.csv"
         rows = read_csv(table, columns=("folder",)) if table.exists() else []
         self._folders = {KEY.sub("", f"{row['folder']}/"): row["folder"] for row in rows}
+        self._work, model = Work(context, self.flow.sizes), (context.shape.layers, context.shape.dim)
+        gpu = None if context.config.compute.device == "cpu" else gpu_here()
+        if gpu is None and context.config.compute.device == "cuda":
+            gpu = ""
+        self._page = GpuPage(context.project, model) if gpu is not None else None
+        self._estimates = Estimates(measured_jobs(workflow.rules, context.home), model, gpu)
 
     def waiting(self, jobs: Iterable[Any]) -> list[Any]:
         """Those of `jobs` that would run and make something."""
@@ -121,13 +143,33 @@ class Records:
 
     def planned(self, job: Any) -> Planned:
         """A job with its reasons."""
+        seconds, source = self._seconds(job)
+        key = KEY.search(str(job.output[0]))
         return Planned(
             job.rule.name,
             tuple(dict.fromkeys(self._reasons(job))),
-            estimate(job.benchmark, job.rule.name),
+            seconds,
             job.threads,
             int(job.resources.get("disk_mb", 0)),
+            job.wildcards_dict.get("task"),
+            job.wildcards_dict.get("method"),
+            key[0].removeprefix("-") if key else None,
+            str(job.output[0]),
+            source,
         )
+
+    def _seconds(self, job: Any) -> tuple[float | None, str]:
+        """How long a job would take, and where that is from."""
+        settings = job.params.get("settings")
+        if not isinstance(settings, str) or not settings.startswith("{"):
+            return None, ""
+        ran = Ran(stage_of(job.rule), json.loads(settings), job.wildcards_dict, job.threads, streams(job.params))
+        amounts = self._work.amounts(ran)
+        seconds = self._estimates.seconds(ran, amounts)
+        if seconds is not None:
+            return seconds, "measured"
+        seconds = self._page.seconds(ran, amounts) if self._page else None
+        return (None, "") if seconds is None or self._page is None else (seconds, self._page.gpu)
 
     def _reasons(self, job: Any) -> Iterator[str]:
         reason = self.dag.reason(job)
@@ -201,26 +243,40 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield f"{prefix}{key}", json.dumps(item, ensure_ascii=False)
 
 
-def estimate(benchmark: object, rule: str) -> float | None:
-    """Mean seconds of the benchmarks of a job, whatever the key of its folder, or else of its rule."""
-    if not benchmark:
-        return None
-    path = str(benchmark)
-    for pattern in (KEY.sub("-*", path), f"{Path(path).parent}/{rule}*.tsv"):
-        seconds = [float(line["s"]) for name in glob.glob(pattern) for line in _benchmark(name)]
-        if seconds:
-            return sum(seconds) / len(seconds)
-    return None
+def measured_jobs(rules: Iterable[Any], home: str, clock: Clock = "seconds") -> list[Measured]:
+    """The jobs that ran, of this run, of those in folders beside it, and of the store.
+
+    Args:
+        rules: Of the workflow.
+        home: The run's folder.
+        clock: See `daisy.workflow.estimates.measured`.
+    """
+    rules = [rule for rule in rules if rule.benchmark and rule.log]
+    folders = {str(Path(str(rule.benchmark)).parent) for rule in rules}
+    found = []
+    for folder in sorted(folders):
+        beside = Path(home).parent.glob("*") if folder.startswith(f"{home}/") else [Path(home)]
+        for run in sorted(beside):
+            known = {rule.name: Rule(stage_of(rule), _log_of(rule, home, str(run))) for rule in rules}
+            found += measured(Path(_moved(folder, home, str(run))), known, clock)
+    return found
 
 
-def _benchmark(path: str) -> list[dict[str, str]]:
-    header, *lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+def _log_of(rule: Any, home: str, run: str) -> Callable[[dict[str, str]], str]:
+    """What gives the log of a rule's job in a run's folder."""
+    return lambda wildcards: _moved(str(rule.log[0].apply_wildcards(wildcards)), home, run)
+
+
+def _moved(path: str, home: str, run: str) -> str:
+    """A path of the run's folder, in another run's."""
+    return f"{run}{path.removeprefix(home)}" if path.startswith(f"{home}/") else path
 
 
 def render(plan: Plan, cores: int) -> str:
     """The plan as text: rules with the number of jobs, the time they take, and why they run; then what is outdated."""
     lines = [_table(plan.jobs, cores) if plan.jobs else "Nothing to be done: every result is there and up to date."]
+    if plan.faults:
+        lines += ["", "Before the first job:", *(f"  {fault}" for fault in plan.faults)]
     if plan.outdated:
         lines += ["", "Made with other versions of libraries (`upgrades: rerun` makes it again):"]
         lines += [f"  {item}" for item in plan.outdated]
@@ -234,17 +290,36 @@ def _table(jobs: Sequence[Planned], cores: int) -> str:
     rows = [("stage", "jobs", "time", "disk", "because")]
     for (rule, reasons), members in groups.items():
         first, *others = reasons or ("its input is made anew",)
-        rows.append((rule, str(len(members)), _time(members, cores), _disk(members), first))
+        known = [job for job in members if job.seconds is not None]
+        more = "+" if 0 < len(known) < len(members) else ""
+        rows.append((rule, str(len(members)), _time(known, cores) + more, _disk(members), first))
         rows += [("", "", "", "", other) for other in others]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in (1, 2, 3)), row[4]])
         for row in rows
     ]
-    unknown = sum(job.seconds is None for job in jobs)
-    note = f" ({unknown} jobs were never timed)" if unknown else ""
-    total = f"{len(jobs)} jobs, {_time(jobs, cores)} on {cores} cores{note}, {_disk(jobs) or 'little'} of disk"
-    return "\n".join([*(line.rstrip() for line in lines), "", total])
+    return "\n".join([*(line.rstrip() for line in lines), "", *_totals(jobs, cores)])
+
+
+def _totals(jobs: Sequence[Planned], cores: int) -> list[str]:
+    """Jobs, time and disk in all, what of the time is unknown, and where the rest is from if not from jobs that ran."""
+    unknown = [job.rule for job in jobs if job.seconds is None]
+    time = _time([job for job in jobs if job.seconds is not None], cores)
+    on = f"on {cores} core{'s' * (cores != 1)}"
+    disk = f"{_disk(jobs)} of disk" if _disk(jobs) else "hardly any disk"
+    known = f"{time} {on}" if not unknown else f"{time} {on} and what is unknown"
+    lines = [
+        f"{len(jobs)} job{'s' * (len(jobs) != 1)}, {'time unknown' if len(unknown) == len(jobs) else known}, {disk}"
+    ]
+    if unknown:
+        counts = ", ".join(f"{count} {rule}" for rule, count in sorted(collections.Counter(unknown).items()))
+        lines.append(f"Unknown, since nothing like it was measured with this model, device and precision: {counts}.")
+    pages = sorted({job.source for job in jobs} - {"", "measured"})
+    for page in pages:
+        count = sum(job.source == page for job in jobs)
+        lines.append(f"The time of {count} jobs is by the project's benchmarks on {page}.")
+    return lines
 
 
 def _disk(jobs: Sequence[Planned]) -> str:

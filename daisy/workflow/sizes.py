@@ -25,11 +25,29 @@ class Sizes:
     def __init__(self, context: Context, corpora: Corpora) -> None:
         self._context, self._corpora = context, corpora
 
-    def _audio(self, task: str, part: str) -> disk.Audio:
-        """The recordings of a part, by its manifest or by what is expected."""
+    def audio(self, task: str, part: str) -> disk.Audio:
+        """The recordings of a part, by its manifest or by what is expected; none at all where neither tells."""
         summary = Path(f"{self._corpora.manifests[task]}/summary.csv")
         corpus = self._corpora.name_of(task)
+        if not corpus and not summary.is_file():
+            return self._embedded(task, part)
         return disk.audio_of(summary, corpus, part, self._drawn(corpus, part))
+
+    def _embedded(self, task: str, part: str) -> disk.Audio:
+        """What is expected of a corpus that the project makes itself."""
+        data = self._context.config.data
+        made = {"asr": data.commands, "se": data.mixtures.enhancement, "ss": data.mixtures.separation}.get(task)
+        if made is not None:
+            count = int(getattr(made, part))
+            return disk.Audio(count, count * disk.MADE_SECONDS[task])
+        splits = data.splits
+        shares = {"dev": splits.dev, "test": splits.test, "train": 1 - splits.dev - splits.test}
+        whole = disk.embedded(data.packages, splits.max_per_speaker, splits.max_seconds)
+        return disk.Audio(round(whole.recordings * shares[part]), whole.seconds * shares[part])
+
+    def published(self, name: str, part: str) -> disk.Audio:
+        """What is expected of a published corpus."""
+        return disk.expected(name, part, self._drawn(name, part))
 
     def _drawn(self, corpus: str, part: str) -> int:
         """How many recordings of a published corpus the config draws; 0 for all."""
@@ -37,9 +55,9 @@ class Sizes:
         # LibriSpeech's are named by subset.
         return wanted if isinstance(wanted, int) else 0
 
-    def _noisy(self, task: str) -> disk.Audio:
+    def noisy(self, task: str) -> disk.Audio:
         """The recordings of the noise study: each clean, and with every noise at every ratio."""
-        every, chosen = self._audio(task, "test"), self._context.config.noise
+        every, chosen = self.audio(task, "test"), self._context.config.noise
         count = min(chosen.recordings, every.recordings)
         versions = 1 + len(chosen.kinds) * len(chosen.snr_db)
         return disk.Audio(count * versions, every.seconds * count / max(1, every.recordings) * versions)
@@ -47,26 +65,26 @@ class Sizes:
     def states(self, key: str, task: str, part: str | None = None) -> int:
         """States of a task's part, or of its noisy recordings."""
         chosen = json.loads(self._context.store[key].settings)
-        audio = self._audio(task, part) if part else self._noisy(task)
+        audio = self.audio(task, part) if part else self.noisy(task)
         size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["view"]["pooled"])
         return disk.megabytes(size)
 
     def drawn(self) -> int:
         """One shard of the frames that k-means sees."""
         chosen = self._context.config.targets
-        audio = self._audio(SPEECH, "train")
+        audio = self.audio(SPEECH, "train")
         size = disk.drawn_frames(audio, self._context.shape, chosen.utterances, chosen.share, chosen.shards)
         return disk.megabytes(size)
 
     def labels(self, shards: int) -> int:
         """Labels of the speech that branches are trained on, or of one shard of it."""
-        return disk.megabytes(disk.labels(self._audio(SPEECH, "train"), self._context.shape) / shards)
+        return disk.megabytes(disk.labels(self.audio(SPEECH, "train"), self._context.shape) / shards)
 
     def made(self, published: str) -> int:
         """The audio that is made of a published corpus."""
-        parts = [disk.expected(published, part, self._drawn(published, part)) for part in PARTS]
+        parts = [self.published(published, part) for part in PARTS]
         return disk.megabytes(sum(disk.flac(audio, SIGNALS.get(published, 0)) for audio in parts))
 
     def noisy_speech(self, task: str) -> int:
         """The audio of the noise study."""
-        return disk.megabytes(disk.flac(self._noisy(task)))
+        return disk.megabytes(disk.flac(self.noisy(task)))

@@ -138,6 +138,25 @@ def test_plan_says_why(project, nano, edit, rule, reason):
         assert all(job["reasons"] for job in jobs)
         timed = [job for job in jobs if job["seconds"] is not None]
         assert timed and all(job["seconds"] >= 0 for job in timed)
+        for job in jobs:
+            if job["rule"] == "branches":
+                assert job["key"] and job["output"].startswith(f".cache/store/branches-{job['key']}/")
+            if job["rule"] == "evaluation":
+                assert job["task"] and job["method"]
+
+
+def test_plan_scales_what_a_run_measured(project, nano):
+    """From the nano run's own records: more steps take longer by their rate; k-means at another scale is unknown."""
+
+    def seconds(steps: int, clusters: int) -> dict[str, float | None]:
+        overlay = {"branches": {"steps": steps}, "targets": {"clusters": clusters}}
+        (project.folder / "edit.yaml").write_text(yaml.safe_dump(overlay))
+        told = json.loads(project.daisy("plan", "--configfile", "config/test.yaml", "edit.yaml", "--json").stdout)
+        return {job["rule"]: job["seconds"] for job in told}
+
+    few, some, many = (seconds(steps, clusters) for steps, clusters in ((60, 17), (600, 17), (6000, 170)))
+    assert many["branches"] - some["branches"] == pytest.approx(10 * (some["branches"] - few["branches"]), rel=0.01)
+    assert few["kmeans"] is not None and many["kmeans"] is None
 
 
 def test_what_other_versions_made_is_told_and_made_again_if_asked(project, nano):

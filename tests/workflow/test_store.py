@@ -12,7 +12,7 @@ import pytest
 from daisy.common.contents import Contents, digest
 from daisy.errors import DaisyError
 from daisy.workflow import links
-from daisy.workflow.plan import changes, estimate
+from daisy.workflow.plan import changes
 from daisy.workflow.store import Store, unused
 
 
@@ -131,16 +131,3 @@ def test_changes_name_keys_values_and_files():
     assert changes(old, old) == []
     moved = [repr({"daisy.errors": "1", "daisy.train_branches": "1"})]
     assert changes(moved, new[1:2]) == ["an earlier version of daisy made it"]
-
-
-def test_estimates_come_from_the_job_or_else_its_rule(tmp_path):
-    for name, seconds in (
-        ("branches-0123456789ab", 10),
-        ("states-asr-0123456789ab", 2),
-        ("states-se-0123456789ab", 4),
-    ):
-        (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\n{seconds}.0\t0:00:01\n")
-    assert estimate(tmp_path / "branches-ba9876543210.tsv", "branches") == 10
-    assert estimate(tmp_path / "states-asr-ba9876543210.tsv", "states") == 2
-    assert estimate(tmp_path / "states-ss-ba9876543210.tsv", "states") == 3
-    assert estimate(tmp_path / "kmeans-ba9876543210.tsv", "kmeans") is None and estimate(None, "all") is None
