@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("check", help="whether corpora are there and whole", allow_abbrev=False)
     check.add_argument("folders", type=Path, nargs="*", help="corpora of your own (default: those of the config)")
+    check.set_defaults(files_are="folders")
     check.add_argument("--configfile", type=Path, nargs="+", default=[], help="files laid over config/config.yaml")
     check.add_argument("--config-folder", type=Path, default=Path("config"), help="(default: config)")
     check.add_argument("--decode", action="store_true", help="decode every sample, rather than read every header")

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILES", help="WAV or FLAC, one channel, 16 kHz; folders; @list with one per line"
     )
+    parser.set_defaults(files_are="files")
     parser.add_argument("--out", type=Path, required=True, help="folder; run again with the same to go on")
     parser.add_argument(
         "--skip-bad",

@@ -20,7 +20,7 @@ from runners import ended, finished
 
 import daisy
 from daisy.cli import doctor
-from daisy.cli.main import SUBCOMMANDS, main
+from daisy.cli.main import SUBCOMMANDS, build_parser, main, parsed
 from daisy.common import audio
 from daisy.hubert.checkpoint import load
 from daisy.library import extract as extraction
@@ -46,6 +46,20 @@ def test_wrong_command_line_is_status_2():
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 2
+
+
+def test_files_stand_on_both_sides_of_an_option(capsys):
+    found = parsed(build_parser(), ["extract", MODEL, "a.wav", "--out", "d", "b.wav", "--layer", "2", "c.wav"])
+    assert (found.files, found.out, found.layer) == (["a.wav", "b.wav", "c.wav"], Path("d"), 2)
+    found = parsed(build_parser(), ["data", "check", "a", "--json", "b"])
+    assert found.folders == [Path("a"), Path("b")] and found.json
+    for line in (
+        ["extract", MODEL, "a.wav", "--out", "d", "b.wav", "--no"],
+        ["exits", MODEL, WAV, "--layer", "1", WAV],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(line)
+        assert end.value.code == 2 and "unrecognized arguments: " in capsys.readouterr().err
 
 
 def test_info(capsys):
