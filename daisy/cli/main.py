@@ -62,7 +62,7 @@ def offer_completions(parser: argparse.ArgumentParser) -> None:
 def parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; files may stand on both sides of an option, which argparse does not know of subcommands."""
     arguments, others = parser.parse_known_args(argv)
-    given = getattr(arguments, getattr(arguments, "files_are", ""), None)
+    given: list[object] = getattr(arguments, getattr(arguments, "files_are", ""), [])
     if others and (not given or any(other.startswith("-") for other in others)):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if others:

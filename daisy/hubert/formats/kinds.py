@@ -107,6 +107,10 @@ def _by_zip(path: Path) -> tuple[str, str]:
 
 _MODELS = (
     (
+        r"\._packed_params(\.|$)|\.(SCB|qweight|qzeros|weight_scale|weight\.(absmax|quant_map|quant_state\..*))$",
+        "a model whose weights were quantised",
+    ),
+    (
         r"gru_rel_pos|grep_linear|rel_attn_embed|relative_attention_bias",
         "WavLM, whose attention has relative positions",
     ),
