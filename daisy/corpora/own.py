@@ -74,7 +74,7 @@ def look(folder: Path) -> Own:
     found = Own(folder, [], list(table.faults), table.notes)
     if not table.recordings and not table.faults:
         fix = f"Write a row per recording. {IMPORT}, if it has none"
-        found.faults.append(Fault("no rows", TABLE, "the table holds no recording", fix))
+        found.faults.append(Fault("no rows", TABLE, f"{TABLE} holds a header and no recording", fix))
     if not listing and not (folder / "audio").is_dir():
         problem = f"{folder / 'audio'} is not there: the recordings are looked for in it"
         found.faults.append(Fault("no audio", "audio", problem, f"Put them there. {IMPORT}, if they lie elsewhere"))

@@ -164,7 +164,7 @@ DOUBTS = {
     "no header": (ROWS.encode(), "the header lacks the column 'id'"),
     "two texts": (b"id,sentence,transcript\nann_0,a,b\n", "the columns 'sentence', 'transcript' could all be text"),
     "nothing": (b"", "it is empty"),
-    "a header": (HEADER.encode(), "the table holds no recording"),
+    "a header": (HEADER.encode(), "recordings.csv holds a header and no recording"),
 }
 
 
