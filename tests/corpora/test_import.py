@@ -14,7 +14,7 @@ import soundfile
 from daisy.cli.main import main
 from daisy.corpora.headers import Unreadable
 from daisy.corpora.incoming.bring import Brought, Options, bring
-from daisy.corpora.incoming.convert import LOUD, OPPOSED, SILENT, convert
+from daisy.corpora.incoming.convert import EARLY, LOUD, OPPOSED, SILENT, convert
 from daisy.corpora.incoming.entries import Entry
 from daisy.corpora.own import check
 from daisy.corpora.settings import Splits
@@ -322,6 +322,12 @@ def test_what_is_odd_in_a_recording_is_told(tmp_path):
         with pytest.raises(Unreadable):
             convert(entry, tmp_path / "x.flac")
     assert OPPOSED != LOUD
+
+
+def test_a_compressed_recording_that_ends_early_is_told(tmp_path):
+    path = put(tmp_path / "mine/a.mp3", seconds=1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert any(line.startswith(EARLY) for line in brought(tmp_path / "mine").notes.lines())
 
 
 def test_folders_that_cannot_be(tmp_path):
