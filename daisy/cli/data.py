@@ -113,6 +113,12 @@ def _check(arguments: argparse.Namespace) -> int:
         from daisy.corpora.published.check import used_by
         from daisy.workflow.own import own_used_by
 
+        if not (arguments.config_folder / "config.yaml").exists():
+            raise DaisyError(
+                f"{arguments.config_folder / 'config.yaml'} is not there",
+                fix="Run this in the project's folder, or say where its config is with --config-folder; "
+                "or name the folder of a corpus of your own",
+            )
         config = read_layers(arguments.config_folder / "config.yaml", *arguments.configfile)
         names, own = used_by(config), own_used_by(config, arguments.config_folder.absolute().parent)
     if not names and not own:
@@ -172,7 +178,7 @@ def _own(
         try:
             found = check(folder, decode=arguments.decode, threads=typed.data.published["threads"] if typed else 8)
         except DaisyError as error:
-            missing.append(f"{name}: {error}")
+            missing.append(str(error) if name == str(folder) else f"{name}: {error}")
             continue
         problem = unfit(name, typed, found.recordings) if typed and not found.faults else None
         faults = [dataclasses.asdict(fault) for fault in found.faults]

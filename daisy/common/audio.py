@@ -210,7 +210,7 @@ def _unreadable(path: Path, error: Exception) -> DaisyError:
     """Why a file cannot be read, by what it is."""
     if not path.exists():
         broken = f", since it is a link to {os.readlink(path)}, which is not there" if path.is_symlink() else ""
-        fix = "Restore it, or make the manifest again" if not broken else "Restore what it links to"
+        fix = "Restore it, or correct what names it" if not broken else "Restore what it links to"
         return DaisyError(f"the recording does not exist{broken}", file=path, fix=fix)
     if path.is_dir():
         return DaisyError("a folder, not a recording", file=path, fix="Name the files in it")

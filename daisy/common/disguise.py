@@ -57,7 +57,7 @@ def disguise(path: Path) -> Disguise | None:
 def told_by(start: bytes) -> Disguise | None:
     """The same by the first 512 bytes."""
     if not start:
-        return Disguise("empty: not one byte", "Restore it, or leave it out")
+        return Disguise("an empty file, of not one byte", "Restore it, or leave it out")
     if not any(start):
         return Disguise("nothing but zeros", "It was never written, or is damaged: restore it, or leave it out")
     if start[4:8] == b"ftyp":

@@ -113,7 +113,8 @@ def _tell_strange(found: Own) -> None:
     """Note the characters of all texts that are no letters."""
     if strange := sorted(set().union(*(_strange(item.text) for item in found.recordings))):
         more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-        letters = f"{' '.join(strange[:_SHOWN])}{more}"
+        readable = (letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in strange[:_SHOWN])
+        letters = f"{' '.join(readable)}{more}"
         found.notes.add(f"such characters are: {letters} (--letters-only of the import drops them)")
 
 

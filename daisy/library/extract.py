@@ -186,15 +186,19 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
     file = out / "request.json"
     remove_remains(out, *_WRITTEN)
     if file.exists():
-        found = read_json(file)
+        fix = "Choose a new folder, or delete this one"
+        try:
+            found = read_json(file)
+        except DaisyError as error:
+            raise DaisyError(error.problem, file=file, fix=fix) from None
         before = found if isinstance(found, dict) else {}
         different = [key for key in asked if before.get(key) != asked[key]]
-        if different:
+        if different == ["recordings"]:
             raise DaisyError(
-                f"the folder holds features made with another {different[0]}",
-                file=file,
-                fix="Choose a new folder, or delete this one",
+                "the folder holds features of other recordings, or of the same by other paths", file=file, fix=fix
             )
+        if different:
+            raise DaisyError(f"the folder holds features made with another {different[0]}", file=file, fix=fix)
     elif out.exists() and not out.is_dir():
         raise DaisyError("it is a file, not a folder", file=out, fix="Choose another place")
     elif out.exists() and any(out.iterdir()):
