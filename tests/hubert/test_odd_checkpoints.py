@@ -359,3 +359,34 @@ def test_weights_that_are_none(tmp_path, weights, what):
         weights = content["model_weight"] | weights
     torch.save(content | {"model_weight": weights}, tmp_path / "x.pt")
     assert what in refusal(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"model_cfg": "base"}, "model_cfg in it is not values by their names"),
+        ({"task_cfg": 5}, "task_cfg in it is not values by their names"),
+        ({"daisy": 5}, "daisy in it is not values by their names"),
+        ({"dictionaries_symbols": 5}, "dictionaries_symbols in it is not a list of lists"),
+        ({"model_cfg": {"encoder_layers": "six"}}, "encoder_layers is 'six'. Correct the checkpoint's"),
+        ({"model_cfg": {"layer_norm_eps": None}}, "layer_norm_eps is None. Correct the checkpoint's"),
+        ({"model_weight": {5: torch.zeros(2)}}, "among its weights' names is 5, which is no text"),
+    ],
+)
+def test_a_published_file_of_other_kinds_of_values(tmp_path, changes, what):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    merged = {name: {**content[name], **value} if isinstance(value, dict) else value for name, value in changes.items()}
+    torch.save(content | merged, tmp_path / "x.pt")
+    assert what in refusal(tmp_path / "x.pt")
+
+
+def test_a_published_file_of_a_model_in_a_wrapper(tmp_path):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    wrapped = {f"_orig_mod.module.{name}": value for name, value in content["model_weight"].items()}
+    torch.save(content | {"model_weight": wrapped}, tmp_path / "x.pt")
+    assert_same(load(GOLDEN / "daisy_tiny_after_norm.pt"), load(tmp_path / "x.pt"))
+
+
+def test_a_whole_model_is_told(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pt")
+    assert "it is a whole model with its classes, as torch.save(model) writes it" in refusal(tmp_path / "x.pt")

@@ -132,7 +132,7 @@ def torch_outline(path: Path) -> Any:
             return _of_legacy(file, path.stat().st_size)
     except _NotAllowed as error:
         raise DaisyError(
-            f"refused: it wants to load {error}, which is no part of a model",
+            f"refused: {error}",
             file=path,
             fix="Do not use this file; where you trust it, save the model's state_dict and configuration alone",
         ) from None
@@ -174,7 +174,7 @@ def _of_legacy(file: BinaryIO, size: int) -> Any:
 
 
 class _NotAllowed(Exception):
-    """A name that no list has."""
+    """What is wrong with a name that no list has."""
 
 
 class _Rebuilt:
@@ -235,7 +235,7 @@ class _Unpickler(pickle._Unpickler):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
-        self.shown = 0
+        self.shown, self.program = 0, False
         self._rebuilt: dict[str, Callable[..., Any]] = {
             **{f"torch._utils._rebuild_tensor{version}": self._tensor for version in ("", "_v2", "_v3")},
             "torch._utils._rebuild_qtensor": self._tensor,
@@ -276,10 +276,13 @@ class _Unpickler(pickle._Unpickler):
             return name
         if module == "torch" and _KIND.fullmatch(name):
             return _Kind(name)
+        self.program = self.program or module.startswith("torch.nn.modules.")
         # torch's own unpickler, which comes next, knows which of torch's names are harmless.
         if full in NAMES or module.split(".")[0] == "torch":
             return Inert
-        raise _NotAllowed(full)
+        if self.program:
+            raise _NotAllowed(f"it is a whole model with its classes, as torch.save(model) writes it ({full})")
+        raise _NotAllowed(f"it wants to load {full}, which is no part of a model")
 
     def persistent_load(self, pid: Any) -> _Storage:
         """The storage that a tensor lies in."""

@@ -21,6 +21,7 @@ from daisy.hubert.formats import (
 )
 from daisy.hubert.formats.checks import fitting
 from daisy.hubert.formats.content import Content, Format
+from daisy.hubert.formats.inert import Inert
 from daisy.hubert.formats.source import OUTLINES, Opener, Source, open_source
 
 FORMATS = (
@@ -97,6 +98,8 @@ def _check_weights(state: Any) -> None:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Inert):
+        return "something else of torch or numpy"
     return f"an object of the kind {type(value).__name__}" if value else "nothing"
 
 
