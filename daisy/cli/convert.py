@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Convert."""
     from daisy.hubert.checkpoint import load, save
 
-    form = arguments.format or {".safetensors": "safetensors", ".pt": "daisy"}.get(arguments.out.suffix)
+    form = arguments.format or {".safetensors": "safetensors", ".pt": "daisy"}.get(arguments.out.suffix.lower())
     if form is None:
         raise DaisyError("its ending tells no format", file=arguments.out, fix=f"Give --format {'|'.join(FORMATS)}")
     if arguments.out.exists() and arguments.out.resolve() == arguments.checkpoint.resolve():

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("check", help="whether corpora are there and whole", allow_abbrev=False)
     check.add_argument("folders", type=Path, nargs="*", help="corpora of your own (default: those of the config)")
+    check.set_defaults(files_are="folders")
     check.add_argument("--configfile", type=Path, nargs="+", default=[], help="files laid over config/config.yaml")
     check.add_argument("--config-folder", type=Path, default=Path("config"), help="(default: config)")
     check.add_argument("--decode", action="store_true", help="decode every sample, rather than read every header")
@@ -112,6 +113,12 @@ def _check(arguments: argparse.Namespace) -> int:
         from daisy.corpora.published.check import used_by
         from daisy.workflow.own import own_used_by
 
+        if not (arguments.config_folder / "config.yaml").exists():
+            raise DaisyError(
+                f"{arguments.config_folder / 'config.yaml'} is not there",
+                fix="Run this in the project's folder, or say where its config is with --config-folder; "
+                "or name the folder of a corpus of your own",
+            )
         config = read_layers(arguments.config_folder / "config.yaml", *arguments.configfile)
         names, own = used_by(config), own_used_by(config, arguments.config_folder.absolute().parent)
     if not names and not own:
@@ -171,7 +178,7 @@ def _own(
         try:
             found = check(folder, decode=arguments.decode, threads=typed.data.published["threads"] if typed else 8)
         except DaisyError as error:
-            missing.append(f"{name}: {error}")
+            missing.append(str(error) if name == str(folder) else f"{name}: {error}")
             continue
         problem = unfit(name, typed, found.recordings) if typed and not found.faults else None
         faults = [dataclasses.asdict(fault) for fault in found.faults]

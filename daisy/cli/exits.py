@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace) -> None:
     from daisy.exits.rule import ExitRule
     from daisy.library.model import load
 
+    if arguments.png and arguments.png.suffix.lower() not in ("", ".png"):
+        raise DaisyError("the figure is a PNG", file=arguments.png, fix="Give it a name that ends in .png")
     model = load(arguments.upstream)
     if model.checkpoint.branches is None:
         raise DaisyError("the model has no exit branches", file=arguments.upstream, fix="Give a DAISY checkpoint")

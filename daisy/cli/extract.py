@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILES", help="WAV or FLAC, one channel, 16 kHz; folders; @list with one per line"
     )
+    parser.set_defaults(files_are="files")
     parser.add_argument("--out", type=Path, required=True, help="folder; run again with the same to go on")
     parser.add_argument(
         "--skip-bad",
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threshold == math.inf:
         raise DaisyError("--threshold is inf", fix="Give a number of nats; 100 stops everywhere, too")
     if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+        torch.set_num_threads(min(arguments.threads, os.cpu_count() or 1))  # OpenMP dies of many thousands
     paths = lists.recordings(arguments.files)
     asked = heads(arguments)
     model = load(arguments.checkpoint, heads=asked).to(arguments.device)

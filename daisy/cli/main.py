@@ -59,6 +59,17 @@ def offer_completions(parser: argparse.ArgumentParser) -> None:
             argcomplete.autocomplete(parser)
 
 
+def parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; files may stand on both sides of an option, which argparse does not know of subcommands."""
+    arguments, others = parser.parse_known_args(argv)
+    given: list[object] = getattr(arguments, getattr(arguments, "files_are", ""), [])
+    if others and (not given or any(other.startswith("-") for other in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        setattr(arguments, arguments.files_are, [*given, *map(type(given[0]), others)])
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -68,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     offer_completions(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parsed(parser, argv)
     try:
         return arguments.run(arguments) or 0
     except DaisyError as error:

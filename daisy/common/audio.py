@@ -36,7 +36,8 @@ _SIZE = re.compile(r"^ *(?:data|SSND|riff|Riff size|Data Size) +: (\d+) \(should
 
 _SPHERE = re.compile(rb"sample_count -i (\d+)")
 
-_FLOATING = ("FLOAT", "DOUBLE")
+_END = 1000
+"""Samples that are decoded of the end of a compressed recording, whose size does not tell whether it is whole."""
 
 
 class Header(NamedTuple):
@@ -46,23 +47,51 @@ class Header(NamedTuple):
         samples: Its length.
         rate: In hertz.
         channels: How many.
-        floating: Whether its samples are floating-point numbers, which can be any.
+        subtype: How libsndfile calls the samples, such as ``PCM_16``.
     """
 
     samples: int
     rate: int
     channels: int
-    floating: bool
+    subtype: str
+
+    @property
+    def floating(self) -> bool:
+        """Whether its samples are floating-point numbers, which can be any."""
+        return self.subtype in ("FLOAT", "DOUBLE")
 
 
-def header(path: str | Path) -> Header:
-    """What a recording's header says; its samples stay unread.
+def header(path: str | Path, *, to_end: bool = True) -> Header:
+    """What a recording's header says.
+
+    Args:
+        path: The file.
+        to_end: Whether to find out that a FLAC or MP3 file is cut short, whose header alone looks whole; its samples
+            stay unread otherwise.
 
     Raises:
         DaisyError: if the file is missing, no recording, or shorter than its header says.
     """
     with opened(Path(path)) as file:
-        return Header(file.frames, file.samplerate, file.channels, file.subtype in _FLOATING)
+        if to_end and file.format in ("FLAC", "MP3"):
+            _check_end(file, Path(path))
+        return _header(file)
+
+
+def _header(file: soundfile.SoundFile) -> Header:
+    return Header(file.frames, file.samplerate, file.channels, file.subtype)
+
+
+def _check_end(file: soundfile.SoundFile, path: Path) -> None:
+    count = min(_END, file.frames)
+    try:
+        file.seek(file.frames - count)
+        read = len(file.read(count, dtype="float32"))
+    except (soundfile.LibsndfileError, RuntimeError):
+        read = 0
+    if read < count:
+        problem = f"the recording is cut short or damaged: the last of its {file.frames} samples cannot be decoded"
+        raise DaisyError(problem, file=path, fix="Restore it")
 
 
 def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RATE) -> torch.Tensor:
@@ -82,21 +111,21 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
     """
     path = Path(path)
     with opened(path) as file:
-        frames, file_rate, floating = file.frames, file.samplerate, file.subtype in _FLOATING
+        told = _header(file)
         try:
             wave = file.read(dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise _unreadable(path, error) from None
-    if file_rate != rate:
+    if told.rate != rate:
         raise DaisyError(
-            f"the sample rate is {file_rate} Hz, not {rate}",
+            f"the sample rate is {told.rate} Hz, not {rate}",
             file=path,
             fix=f"Resample the recording to {rate / 1000:g} kHz (`daisy data import` does it for a folder)",
         )
     if wave.shape[1] != 1:
         raise DaisyError(f"{wave.shape[1]} channels, not one", file=path, fix="Mix the recording down to mono")
-    if len(wave) < frames:
-        raise _cut(path, f"{frames} samples, the file has {len(wave)}")
+    if len(wave) < told.samples:
+        raise _cut(path, f"{told.samples} samples, the file has {len(wave)}")
     if len(wave) == 0:
         raise DaisyError("the recording is empty", file=path, fix="Drop it from the manifest")
     if samples is not None and len(wave) != samples:
@@ -105,7 +134,7 @@ def read(path: str | Path, *, samples: int | None = None, rate: int = SAMPLE_RAT
             file=path,
             fix="The recording is cut short or was replaced: restore it, or make the manifest again",
         )
-    if floating:
+    if told.floating:
         _check_values(wave, path)
     import torch  # here, because it takes a second, and most stages on recordings do without
 
@@ -181,7 +210,7 @@ def _unreadable(path: Path, error: Exception) -> DaisyError:
     """Why a file cannot be read, by what it is."""
     if not path.exists():
         broken = f", since it is a link to {os.readlink(path)}, which is not there" if path.is_symlink() else ""
-        fix = "Restore it, or make the manifest again" if not broken else "Restore what it links to"
+        fix = "Restore it, or correct what names it" if not broken else "Restore what it links to"
         return DaisyError(f"the recording does not exist{broken}", file=path, fix=fix)
     if path.is_dir():
         return DaisyError("a folder, not a recording", file=path, fix="Name the files in it")

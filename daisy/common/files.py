@@ -51,6 +51,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def remove_remains(folder: Path, *names: str) -> None:
+    """Remove from a folder the temporary files that calls of `atomic` left there when they were killed.
+
+    Args:
+        folder: Where they may lie; nothing else may be writing there.
+        names: Of the files that were to be written, such as ``index.csv``; ``*`` stands for anything.
+    """
+    for name in map(Path, names):
+        for left in folder.glob(f".{name.stem}-????????{name.suffix}"):
+            left.unlink(missing_ok=True)
+
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or one's share of it, is full."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import soundfile
 
 from daisy.common import audio
+from daisy.common.audio import Header
 from daisy.corpora.faults import Fault
 from daisy.errors import DaisyError
 
@@ -18,23 +18,6 @@ SHORTEST = 400
 """Samples that HuBERT makes one frame of."""
 
 _BLOCK = 1 << 18
-
-
-@dataclasses.dataclass(frozen=True)
-class Header:
-    """What a file says of itself.
-
-    Attributes:
-        samples: Its length.
-        rate: In hertz.
-        channels: How many.
-        subtype: How libsndfile calls the samples, such as ``PCM_16``.
-    """
-
-    samples: int
-    rate: int
-    channels: int
-    subtype: str
 
 
 class Unreadable(Exception):
@@ -55,14 +38,14 @@ class Unreadable(Exception):
         return Fault(self.kind, name, f"{shown}: {self.problem}", self.fix)
 
 
-def read_header(path: Path) -> Header:
-    """The header of a recording.
+def read_header(path: Path, *, to_end: bool = True) -> Header:
+    """The header of a recording; see `daisy.common.audio.header`.
 
     Raises:
         Unreadable: if there is none, or it is shorter than it says.
     """
-    with _opened(path) as file:
-        return Header(file.frames, file.samplerate, file.channels, file.subtype)
+    with _telling(path):
+        return audio.header(path, to_end=to_end)
 
 
 @contextlib.contextmanager
@@ -72,11 +55,21 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     Raises:
         Unreadable: if that cannot read it.
     """
+    with _telling(path), audio.opened(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Tell whatever keeps a recording from being read.
+
+    Raises:
+        Unreadable: if something does.
+    """
     try:
         if not path.stat().st_size:
             raise Unreadable("empty", "an empty file", "Restore it, or leave it out")
-        with audio.opened(path) as file:
-            yield file
+        yield
     except OSError as error:
         raise Unreadable("missing", f"it cannot be opened ({error.strerror})", "Restore it, or leave it out") from None
     except DaisyError as error:
@@ -97,15 +90,15 @@ def decode(path: Path, kind: str, first: int = 0, last: int | None = None) -> np
         file.seek(first)
         promised = (file.frames if last is None else last) - first
         wave = file.read(promised, dtype=kind, always_2d=True)
-        _whole(len(wave), promised, file.subtype)
+        # The length of compressed files can be a guess, and lossless ones know it.
+        if len(wave) < promised and file.subtype.startswith(("PCM", "FLOAT", "DOUBLE")):
+            raise _cut(len(wave), promised)
     return wave
 
 
-def _whole(samples: int, promised: int, subtype: str) -> None:
-    """Check a length; that of compressed files can be a guess, and lossless ones know it."""
-    if samples < promised and subtype.startswith(("PCM", "FLOAT", "DOUBLE")):
-        problem = f"cut short: {samples} samples, but its header promises {promised}"
-        raise Unreadable("cut short", problem, "Restore it, or leave it out")
+def _cut(samples: int, promised: int) -> Unreadable:
+    problem = f"cut short: {samples} samples, but its header promises {promised}"
+    return Unreadable("cut short", problem, "Restore it, or leave it out")
 
 
 def count_samples(path: Path) -> int:
@@ -116,12 +109,13 @@ def count_samples(path: Path) -> int:
     """
     samples = 0
     with _opened(path) as file:
-        for block in file.blocks(_BLOCK, dtype="float32"):
+        while len(block := file.read(_BLOCK, dtype="float32")):  # soundfile's own blocks are whole where files are not
             samples += len(block)
             if not np.isfinite(block).all():
                 raise Unreadable("not finite", "it holds NaN or infinity", "Write it again, or leave it out")
             if np.abs(block).max(initial=0) > audio.LOUDEST:
                 problem = "its samples are far beyond 1: whole numbers, stored as others"
                 raise Unreadable("loud", problem, "Divide them by 32768, or leave it out")
-        _whole(samples, file.frames, file.subtype)
+        if samples < file.frames:
+            raise _cut(samples, file.frames)
     return samples

@@ -74,7 +74,7 @@ def look(folder: Path) -> Own:
     found = Own(folder, [], list(table.faults), table.notes)
     if not table.recordings and not table.faults:
         fix = f"Write a row per recording. {IMPORT}, if it has none"
-        found.faults.append(Fault("no rows", TABLE, "the table holds no recording", fix))
+        found.faults.append(Fault("no rows", TABLE, f"{TABLE} holds a header and no recording", fix))
     if not listing and not (folder / "audio").is_dir():
         problem = f"{folder / 'audio'} is not there: the recordings are looked for in it"
         found.faults.append(Fault("no audio", "audio", problem, f"Put them there. {IMPORT}, if they lie elsewhere"))
@@ -113,7 +113,8 @@ def _tell_strange(found: Own) -> None:
     """Note the characters of all texts that are no letters."""
     if strange := sorted(set().union(*(_strange(item.text) for item in found.recordings))):
         more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-        letters = f"{' '.join(strange[:_SHOWN])}{more}"
+        readable = (letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in strange[:_SHOWN])
+        letters = f"{' '.join(readable)}{more}"
         found.notes.add(f"such characters are: {letters} (--letters-only of the import drops them)")
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daisy.common.spent import note
-from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration, from_plain
 from daisy.hubert.branches import Branches
 from daisy.hubert.config import POSITIONS, HubertConfig, Position
@@ -170,7 +169,6 @@ def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:
 def _build(content: Content) -> Checkpoint:
     shape, state = content.shape, content.state
     encoder = Hubert(shape)
-    _check_numbers(state, encoder)
     folded = _fold(state)
     encoder.load_state_dict({name: folded[name] for name in encoder.state_dict()})
     branches = _branches(state, shape)
@@ -184,21 +182,6 @@ def _build(content: Content) -> Checkpoint:
         content.symbols,
         from_plain(content.calibrations, shape.layers),
     )
-
-
-def _check_numbers(state: Mapping[str, Tensor], encoder: Hubert) -> None:
-    """Check that no weight was quantised, since the scales to undo that with are not known.
-
-    Raises:
-        DaisyError: if one was.
-    """
-    # Every part that a weight can be of: "encoder", "feature_extractor", "mask_emb" and so on.
-    parts = {name.split(".")[0] for name in encoder.state_dict()} | {"mask_emb", "final_proj", "label_embs_concat"}
-    for name, value in state.items():
-        if name.split(".")[0] in parts and not value.is_floating_point():
-            kind = str(value.dtype).removeprefix("torch.")
-            fix = "Use a checkpoint in floating-point numbers"
-            raise DaisyError(f"the weight {name} is stored as {kind}, which has no scale", fix=fix)
 
 
 def _fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

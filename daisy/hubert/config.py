@@ -164,12 +164,12 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
         conv_layers=parse_conv_layers(str(model.get("conv_feature_layers", BASE_CONV_LAYERS))),
         conv_bias=flag(model, "conv_bias"),
         layer_norm_front_end=_known(model, "extractor_mode", "default", {"default": False, "layer_norm": True}),
-        dim=int(model.get("encoder_embed_dim", 768)),
-        ffn_dim=int(model.get("encoder_ffn_embed_dim", 3072)),
-        heads=int(model.get("encoder_attention_heads", 12)),
-        layers=int(model.get("encoder_layers", 12)),
-        pos_kernel=int(model.get("conv_pos", 128)),
-        pos_groups=int(model.get("conv_pos_groups", 16)),
+        dim=_whole(model, "encoder_embed_dim", 768),
+        ffn_dim=_whole(model, "encoder_ffn_embed_dim", 3072),
+        heads=_whole(model, "encoder_attention_heads", 12),
+        layers=_whole(model, "encoder_layers", 12),
+        pos_kernel=_whole(model, "conv_pos", 128),
+        pos_groups=_whole(model, "conv_pos_groups", 16),
         pre_norm=flag(model, "layer_norm_first"),
         normalize=normalize,
         activation=_known(model, "activation_fn", "gelu", _ACTIVATIONS),
@@ -190,15 +190,33 @@ def flag(model: Mapping[str, Any], name: str, default: bool = False) -> bool:
     return bool(value)
 
 
+def _whole(model: Mapping[str, Any], name: str, default: int) -> int:
+    """A setting that is a whole number.
+
+    Raises:
+        DaisyError: if it is none.
+    """
+    value = model.get(name, default)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        fix = "Correct the checkpoint's configuration: it is a whole number"
+        raise DaisyError(f"{name} is {value!r}", fix=fix) from None
+
+
 def _positive(model: Mapping[str, Any], name: str, default: float) -> float:
     """A setting that is a number above 0.
 
     Raises:
         DaisyError: if it is none.
     """
-    value = float(model.get(name, default))
+    given = model.get(name, default)
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = math.nan
     if not 0 < value < math.inf:
-        raise DaisyError(f"{name} is {value:g}", fix="Correct the checkpoint's configuration: it is a number above 0")
+        raise DaisyError(f"{name} is {given!r}", fix="Correct the checkpoint's configuration: it is a number above 0")
     return value
 
 

@@ -2,7 +2,8 @@
 
 A folder holds ``shard-00000.safetensors`` and so on, one tensor per recording named by its number in
 ``index.csv``; ``exits.csv``; and ``request.json``, what was asked for. A shard is written whole or not
-at all, so that an interrupted extraction goes on with the first shard that is not there.
+at all, so that an interrupted extraction goes on with the first shard that is not there. It knows what its recordings
+held, and is made again if one of them was replaced.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from daisy.common.ahead import ahead
 from daisy.common.audio import SAMPLE_RATE, header, read
 from daisy.common.batches import batches
 from daisy.common.beside import Beside
-from daisy.common.files import atomic, read_csv, read_json, write_csv, write_json
+from daisy.common.contents import digest
+from daisy.common.files import atomic, read_csv, read_json, remove_remains, write_csv, write_json
 from daisy.common.progress import Progress
 from daisy.common.transfer import Fetched, Sent, located, reading
 from daisy.errors import DaisyError
@@ -31,6 +35,15 @@ from daisy.library.model import Daisy
 
 Details = list[tuple[int, list[float | None]]]
 """Exit layer and entropies of every recording of a shard."""
+
+_WRITTEN = ("shard-*.safetensors", "request.json", "index.csv", "exits.csv", "skipped.csv")
+"""What a folder of features holds."""
+
+_TOLD = "daisy"
+"""The one key of a shard's metadata: safetensors writes several in any order."""
+
+_READERS = 8
+"""Files that are read at once for their digests."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,13 +151,14 @@ def write_shards(model: Daisy, recordings: Sequence[Recording], request: Request
     with Beside(_save, depth=1) as saving:
         for number, shard in enumerate(shards):
             file = out / f"shard-{number:05d}.safetensors"
-            finished = _finished(file, len(shard))
+            chosen = [recordings[i] for i in shard]
+            finished = _finished(file, chosen)
             if finished is None:
-                tensors, finished = _extract(model, [recordings[i] for i in shard], shard, request, progress)
-                saving.put((file, tensors, finished))
+                tensors, finished = _extract(model, chosen, shard, request, progress)
+                saving.put((file, tensors, finished, chosen))
                 del tensors
             else:
-                progress.resume_at(progress.done + sum(recordings[i].samples for i in shard) / SAMPLE_RATE)
+                progress.resume_at(progress.done + sum(item.samples for item in chosen) / SAMPLE_RATE)
             details[file.name] = finished
     return _write_tables(model, recordings, details, out)
 
@@ -170,16 +184,21 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
     listing = "\n".join(f"{item.path} {item.samples}" for item in recordings)
     asked = {**dataclasses.asdict(request), "recordings": hashlib.sha256(listing.encode()).hexdigest()}
     file = out / "request.json"
+    remove_remains(out, *_WRITTEN)
     if file.exists():
-        found = read_json(file)
+        fix = "Choose a new folder, or delete this one"
+        try:
+            found = read_json(file)
+        except DaisyError as error:
+            raise DaisyError(error.problem, file=file, fix=fix) from None
         before = found if isinstance(found, dict) else {}
         different = [key for key in asked if before.get(key) != asked[key]]
-        if different:
+        if different == ["recordings"]:
             raise DaisyError(
-                f"the folder holds features made with another {different[0]}",
-                file=file,
-                fix="Choose a new folder, or delete this one",
+                "the folder holds features of other recordings, or of the same by other paths", file=file, fix=fix
             )
+        if different:
+            raise DaisyError(f"the folder holds features made with another {different[0]}", file=file, fix=fix)
     elif out.exists() and not out.is_dir():
         raise DaisyError("it is a file, not a folder", file=out, fix="Choose another place")
     elif out.exists() and any(out.iterdir()):
@@ -188,15 +207,25 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
         write_json(file, asked)
 
 
-def _finished(file: Path, count: int) -> Details | None:
-    """Exits and entropies of a shard that is there; None if it is not, or is damaged."""
+def _finished(file: Path, recordings: Sequence[Recording]) -> Details | None:
+    """Exits and entropies of a shard that is there; None if it is not, is damaged, or is of what files held before."""
     try:
         with safetensors.safe_open(file, framework="pt") as content:
-            details = json.loads((content.metadata() or {})["exits"])
-            whole = len(list(content.keys())) == len(details) == count
+            told = json.loads((content.metadata() or {})[_TOLD])
+            details, made_of = told["exits"], told["recordings"]
+            whole = len(list(content.keys())) == len(details) == len(recordings)
     except (OSError, safetensors.SafetensorError, KeyError, json.JSONDecodeError):
         return None
+    if whole and made_of != _digests(recordings):
+        print(f"{file}: its recordings were replaced since, and it is made again", file=sys.stderr, flush=True)
+        return None
     return [(layer, entropies) for layer, entropies in details] if whole else None
+
+
+def _digests(recordings: Sequence[Recording]) -> list[str]:
+    """What the files hold: neither their length nor their time tells that reliably."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(digest, (item.path for item in recordings)))
 
 
 def _extract(
@@ -228,10 +257,11 @@ def _extract(
     return tensors, [details[i] for i in range(len(recordings))]
 
 
-def _save(shard: tuple[Path, dict[str, torch.Tensor], Details]) -> None:
-    file, tensors, details = shard
+def _save(shard: tuple[Path, dict[str, torch.Tensor], Details, Sequence[Recording]]) -> None:
+    file, tensors, details, recordings = shard
     with atomic(file) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {"exits": json.dumps(details)})
+        told = json.dumps({"exits": details, "recordings": _digests(recordings)})
+        safetensors.torch.save_file(tensors, temporary, {_TOLD: told})
 
 
 def read_features(folder: str | Path) -> Iterator[tuple[str, torch.Tensor, int]]:

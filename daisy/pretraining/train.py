@@ -21,6 +21,7 @@ from daisy.common import stage
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.contents import digest
 from daisy.common.files import atomic, write_csv
+from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.pretraining.ability import able
 from daisy.pretraining.data import Batch, Data, read_data
@@ -118,6 +119,26 @@ class Training:
         return saved
 
 
+def start(model: Pretrainer, path: Path) -> None:
+    """Begin with the weights of a HuBERT.
+
+    Raises:
+        DaisyError: if it is not the model that is trained, in its shape or in what its weights are used for.
+    """
+    from daisy.hubert.checkpoint import load, state_dict
+
+    checkpoint = load(path)
+    own, given = (dataclasses.asdict(hubert.config) for hubert in (model.hubert, checkpoint.encoder))
+    for name, value in own.items():
+        if given[name] != value:
+            raise DaisyError(
+                f"{name} is {given[name]}, and {value} in the model that is trained",
+                file=path,
+                fix="Start from a HuBERT of the same kind, give the model its shape (--model), or start afresh",
+            )
+    model.start_from(state_dict(checkpoint))
+
+
 def write_checkpoint(path: Path, model: Pretrainer, shape: ModelSettings, results: dict[str, float]) -> None:
     """Write a file like fairseq's, which everything here reads; `results` are the last row of the history."""
     settings = model.settings
@@ -172,9 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(settings.seed)
     model = Pretrainer(shape, settings)
     if arguments.checkpoint:
-        from daisy.hubert.checkpoint import load, state_dict
-
-        model.start_from(state_dict(load(arguments.checkpoint)))
+        start(model, arguments.checkpoint)
     data = read_data(arguments.manifest, arguments.labels, settings, arguments.noise)
     dev = read_data(arguments.dev_manifest, arguments.dev_labels, settings)
     training = Training(model.to(settings.compute.place()), data, dev)

@@ -24,7 +24,7 @@ SETTINGS = (
         "take an `account` that `sacctmgr show assoc user=$USER format=account,partition,qos` lists, or leave it empty",
     ),
     (
-        r"time limit|MaxWall",
+        r"time limit|Max ?Wall",
         "ask for less time (`runtime`, the hours in `model_rules`), or take a partition that gives more "
         "(`cpu_partition`, `gpu_partition`). Jobs of a group ask for the sum of their times: take rules out of "
         "`groups`, or put fewer jobs together (`group-components`)",

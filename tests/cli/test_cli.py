@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from runners import ended, finished
 
 import daisy
 from daisy.cli import doctor
-from daisy.cli.main import SUBCOMMANDS, main
+from daisy.cli.main import SUBCOMMANDS, build_parser, main, parsed
 from daisy.common import audio
 from daisy.hubert.checkpoint import load
 from daisy.library import extract as extraction
@@ -44,6 +46,20 @@ def test_wrong_command_line_is_status_2():
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 2
+
+
+def test_files_stand_on_both_sides_of_an_option(capsys):
+    found = parsed(build_parser(), ["extract", MODEL, "a.wav", "--out", "d", "b.wav", "--layer", "2", "c.wav"])
+    assert (found.files, found.out, found.layer) == (["a.wav", "b.wav", "c.wav"], Path("d"), 2)
+    found = parsed(build_parser(), ["data", "check", "a", "--json", "b"])
+    assert found.folders == [Path("a"), Path("b")] and found.json
+    for line in (
+        ["extract", MODEL, "a.wav", "--out", "d", "b.wav", "--no"],
+        ["exits", MODEL, WAV, "--layer", "1", WAV],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(line)
+        assert end.value.code == 2 and "unrecognized arguments: " in capsys.readouterr().err
 
 
 def test_info(capsys):
@@ -86,8 +102,12 @@ def test_exits(tmp_path, capsys):
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
 
 
+def extraction_of(out: Path, *arguments: str) -> list[str]:
+    return ["extract", MODEL, str(GOLDEN), "--out", str(out), "--shard-seconds", "3", *arguments]
+
+
 def extract(out: Path, *arguments: str) -> int:
-    return main(["extract", MODEL, str(GOLDEN), "--out", str(out), "--shard-seconds", "3", *arguments])
+    return main(extraction_of(out, *arguments))
 
 
 def test_extract(tmp_path, waves):
@@ -114,26 +134,49 @@ def test_shards_are_filled_to_the_bound():
     assert extraction.divide(recordings, 0.5) == [range(n, n + 1) for n in range(5)]
 
 
-def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    assert extract(tmp_path / "whole", "--layer", "3", "--states", "last") == 0
-    count, write = 0, extraction._extract
+KILLED = """
+import os, signal, sys
+import safetensors.torch
+from daisy.cli.main import main
 
-    def stop_after_one(*arguments):
-        nonlocal count
-        count += 1
-        if count > 1:
-            raise KeyboardInterrupt
+def half(tensors, file, *_):
+    file.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+safetensors.torch.save_file = half
+main(sys.argv[1:])
+"""
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    asked = ("--layer", "3", "--states", "last")
+    assert extract(tmp_path / "whole", *asked) == 0
+    write, calls = extraction._extract, iter(range(9))
+
+    def interrupted(*arguments):
+        if next(calls):
+            signal.raise_signal(signal.SIGINT)
         return write(*arguments)
 
-    monkeypatch.setattr(extraction, "_extract", stop_after_one)
-    assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 130
+    monkeypatch.setattr(extraction, "_extract", interrupted)
+    assert extract(tmp_path / "f", *asked) == 130
+    monkeypatch.setattr(extraction, "_extract", write)
     first = tmp_path / "f/shard-00000.safetensors"
     before = first.stat().st_mtime_ns
-    monkeypatch.setattr(extraction, "_extract", write)
-    assert extract(tmp_path / "f", "--layer", "3", "--states", "last") == 0
+
+    # Killed in the middle of the next shard's file, which leaves what was written of it.
+    killed = ended([sys.executable, "-c", KILLED, *extraction_of(tmp_path / "f", *asked)])
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "f").glob(".shard-00001-*.safetensors"))) == 1
+    (tmp_path / "f/.request-abcd_123.json").touch()
+
+    assert extract(tmp_path / "f", *asked) == 0
     assert first.stat().st_mtime_ns == before
-    for file in sorted((tmp_path / "whole").iterdir()):
-        assert (tmp_path / "f" / file.name).read_bytes() == file.read_bytes()
+    assert bytes_of(tmp_path / "f") == bytes_of(tmp_path / "whole")
 
 
 def test_extract_makes_a_damaged_shard_again(tmp_path):
@@ -143,6 +186,26 @@ def test_extract_makes_a_damaged_shard_again(tmp_path):
     shard.write_bytes(content[:100])
     assert extract(tmp_path / "f", "--layer", "2") == 0
     assert shard.read_bytes() == content
+
+
+def test_extract_notices_a_recording_that_was_replaced(tmp_path, capsys):
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(16_000, np.float32), 16_000)
+    asked = ["extract", MODEL, *(str(tmp_path / name) for name in ("a.wav", "b.wav")), "--layer", "1"]
+    asked += ["--shard-seconds", "1", "--out", str(tmp_path / "f")]
+    assert main(asked) == 0
+    shards = sorted((tmp_path / "f").glob("shard-*"))
+    first, second = (shard.read_bytes() for shard in shards)
+    (tmp_path / "a.wav").touch()  # a time tells nothing
+    status = (tmp_path / "b.wav").stat()
+    soundfile.write(tmp_path / "b.wav", np.full(16_000, 0.1, np.float32), 16_000)
+    os.utime(tmp_path / "b.wav", ns=(status.st_atime_ns, status.st_mtime_ns))
+    capsys.readouterr()
+    assert main(asked) == 0
+    assert "shard-00001.safetensors: its recordings were replaced" in capsys.readouterr().err
+    assert shards[0].read_bytes() == first and shards[1].read_bytes() != second
+    (_, silent, _), (_, loud, _) = extraction.read_features(tmp_path / "f")
+    assert not torch.equal(silent, loud)
 
 
 def test_extract_refuses_a_folder_of_another_request(tmp_path, capsys):

@@ -85,6 +85,20 @@ def test_places_that_cannot_be_written(tmp_path, capsys):
         refused(capsys, *arguments)
 
 
+def test_what_leads_nowhere_is_told_so(tmp_path, capsys, monkeypatch):
+    asked = ["extract", MODEL, WAV, "--threads", 999999, "--layer", 1, "--out", tmp_path / "f"]
+    assert main([str(argument) for argument in asked]) == 0
+    other = GOLDEN / "call-waiting.wav"
+    assert "of other recordings, or of the same by other paths" in refused(capsys, *asked[:2], other, *asked[3:])
+    (tmp_path / "f/request.json").write_text("{")
+    assert "not valid JSON" in (text := refused(capsys, *asked)) and "Choose a new folder, or delete this one" in text
+    assert "models are not downloaded" in refused(capsys, "exits", "facebook/hubert-base-ls960", WAV)
+    assert "it is a file" in refused(capsys, "data", "import", WAV, "--out", tmp_path / "c")
+    assert "the figure is a PNG" in refused(capsys, "exits", MODEL, WAV, "--png", tmp_path / "x.svg")
+    monkeypatch.chdir(tmp_path)
+    assert "or name the folder of a corpus" in refused(capsys, "data", "check")
+
+
 def test_thresholds_below_zero_and_devices_that_are_not_there(tmp_path, capsys):
     assert "no entropy is below zero" in refused(capsys, "exits", MODEL, WAV, "--threshold", "-1")
     devices = ["gpu", "cuda:77"] + ([] if torch.cuda.is_available() else ["cuda"])

@@ -25,7 +25,7 @@ def both(path) -> str:
     try:
         audio.header(path)
     except DaisyError as error:
-        assert str(error) == str(whole.value)
+        assert "cannot be decoded" in str(error) or str(error) == str(whole.value)
     text = str(whole.value)
     assert path.name in text and "\n" not in text and len(text) < 400
     return text
@@ -49,7 +49,7 @@ def test_what_cannot_be_used_is_named(name, message):
 
 @pytest.mark.parametrize("name", ["pipe.wav", "zero_sizes.wav"])
 def test_what_a_pipe_wrote_is_read_to_its_end(name):
-    assert audio.header(CASES / name) == audio.Header(16000, 16000, 1, False)
+    assert audio.header(CASES / name) == audio.Header(16000, 16000, 1, "PCM_16")
     found = audio.read(CASES / name, samples=16000)
     expected = np.frombuffer((CASES / name).read_bytes()[44:], "<i2") / 32768
     assert np.array_equal(found.numpy(), expected.astype(np.float32))
@@ -92,6 +92,9 @@ def test_no_cut_recording_is_read(tmp_path, kind):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     text = both(path)
     assert "cut short" in text or "cannot be read" in text
+    if kind != "OGG":  # whose length is nowhere told
+        with pytest.raises(DaisyError):
+            audio.header(path)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_no_cut_recording_is_read(tmp_path, kind):
         (b"", "not one byte"),
         (bytes(5000), "nothing but zeros"),
         (b"<!DOCTYPE html><title>Sign in</title>", "a web page"),
-        (gzip.compress(b"RIFF"), "gzip. Unpack it first"),
+        (gzip.compress(b"RIFF"), "a gzip archive. Unpack it first"),
         (b"PK\3\4rest", "zip"),
         (b"\0\0\0\x20ftypM4A rest", "MP4"),
         (b"\0\5\26\7rest", "macOS"),

@@ -14,7 +14,7 @@ import soundfile
 from daisy.cli.main import main
 from daisy.corpora.headers import Unreadable
 from daisy.corpora.incoming.bring import Brought, Options, bring
-from daisy.corpora.incoming.convert import LOUD, OPPOSED, SILENT, convert
+from daisy.corpora.incoming.convert import EARLY, LOUD, OPPOSED, SILENT, convert
 from daisy.corpora.incoming.entries import Entry
 from daisy.corpora.own import check
 from daisy.corpora.settings import Splits
@@ -324,6 +324,12 @@ def test_what_is_odd_in_a_recording_is_told(tmp_path):
     assert OPPOSED != LOUD
 
 
+def test_a_compressed_recording_that_ends_early_is_told(tmp_path):
+    path = put(tmp_path / "mine/a.mp3", seconds=1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert any(line.startswith(EARLY) for line in brought(tmp_path / "mine").notes.lines())
+
+
 def test_folders_that_cannot_be(tmp_path):
     put(tmp_path / "mine/x.wav")
     (tmp_path / "empty").mkdir()
@@ -374,7 +380,8 @@ def test_tables_and_texts_that_hold_little(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("file,text\n")
     (tmp_path / "s.csv").symlink_to("nowhere")
     made = bring(tmp_path, tmp_path.with_name("other"), Options(threads=1))
-    assert [fault.name for fault in made.faults] == ["s.csv"] and not made.written
+    assert [fault.name for fault in made.faults] == ["s.csv", "t.csv"] and not made.written
+    assert made.faults[1].problem == "t.csv holds a header and no recording"
     (tmp_path / "t.csv").unlink()
     (tmp_path / "s.csv").unlink()
     (tmp_path / "cuts.jsonl").write_text(lines(CUT))
@@ -411,6 +418,17 @@ def test_a_column_of_files_with_a_name_of_another_language(tmp_path, given):
         assert not made.written
         (fault,) = made.faults
         assert "column 'datei' names recordings" in fault.problem and fault.fix.startswith("Call it file")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("t.csv", "file;Sprecher;Alter\na.wav;anna;30\n"), ("t.jsonl", '{"file": "a.wav", "Sprecher": "x", "Alter": 3}')],
+)
+def test_columns_of_other_names_are_told(tmp_path, name, content):
+    put(tmp_path / "mine/a.wav")
+    (tmp_path / "mine" / name).write_text(content)
+    told = "\n".join(brought(tmp_path / "mine").notes.lines())
+    assert f"{name}: columns not used: 'sprecher', 'alter' (those that are used: file, id, text, speaker," in told
 
 
 def test_a_table_that_is_given_and_names_nothing(tmp_path):

@@ -15,6 +15,7 @@ from runners import arguments
 from daisy.cli.main import main
 from daisy.common.files import read_csv
 from daisy.corpora import manifests, prepared
+from daisy.corpora.headers import Unreadable, count_samples
 from daisy.corpora.own import Own, check
 from daisy.corpora.table import read_rows, read_table
 from daisy.corpora.utterances import read_manifest
@@ -164,7 +165,7 @@ DOUBTS = {
     "no header": (ROWS.encode(), "the header lacks the column 'id'"),
     "two texts": (b"id,sentence,transcript\nann_0,a,b\n", "the columns 'sentence', 'transcript' could all be text"),
     "nothing": (b"", "it is empty"),
-    "a header": (HEADER.encode(), "the table holds no recording"),
+    "a header": (HEADER.encode(), "recordings.csv holds a header and no recording"),
 }
 
 
@@ -209,7 +210,7 @@ def test_audio_is_as_it_is(corpus):
         "bob_2": "NaN",
     }.items():
         assert part in told[name]
-    assert {fault.name for fault in check(corpus, decode=False).faults} == set(IDS[:9])
+    assert {fault.name for fault in check(corpus, decode=False).faults} == set(IDS[:10])
     with pytest.raises(DaisyError) as caught:
         whole.answer()
     assert "faults of 8 other kinds: `daisy data check` lists them" in str(caught.value)
@@ -226,6 +227,19 @@ def test_a_pipe_s_recording_is_read_to_its_end(corpus):
     assert not check(corpus, decode=True).faults and not check(corpus, decode=False).faults
     path.write_bytes(content[:40] + (16000).to_bytes(4, "little") + content[44:900])
     assert [fault.name for fault in check(corpus, decode=True).faults] == ["ann_0"]
+
+
+def test_a_compressed_recording_that_is_cut_short(corpus):
+    """Its header looks whole, and its end tells without the rest."""
+    path = corpus / "audio/ann_0.mp3"
+    (corpus / "audio/ann_0.flac").unlink()
+    soundfile.write(path, np.random.default_rng(1).uniform(-0.1, 0.1, 8000), 16000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    for decode in (False, True):
+        (fault,) = check(corpus, decode=decode).faults
+        assert "ann_0.mp3: the recording is cut short or damaged: the last of its 8000" in fault.problem
+    with pytest.raises(Unreadable, match=r"cut short: \d+ samples, but its header promises 8000"):
+        count_samples(path)
 
 
 def test_what_people_see(corpus, capsys):

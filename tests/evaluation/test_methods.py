@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+from project import GOLDEN, ROOT
 from runners import arguments
 
+from daisy.common import audio
+from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.downstream import task_thresholds, train, train_task_exits
+from daisy.errors import DaisyError
 from daisy.evaluation import evaluate
 from daisy.features import entropies, states
 
@@ -120,3 +125,38 @@ def test_an_oracle_beside_daisy(evaluated, spoken):
     counts = found["exits"][3]["counts"]
     assert sum(counts) == 6 and oracle["mean_exit_layer"] == sum(k * count for k, count in enumerate(counts, 1)) / 6
     assert "utterances" not in found
+
+
+@pytest.mark.parametrize(("task", "sources"), [("se", 1), ("ss", 2)])
+def test_masks_on_a_model_of_25_frames_a_second(tmp_path, waves, task, sources):
+    """Trained and evaluated with a frame every 640 samples; an upstream of another hop is refused."""
+    model = ROOT / "tests/cases/checkpoints/fs_25hz.pt"
+    items, rng = [], np.random.default_rng(1)
+    for number, wave in enumerate(waves[:3]):
+        parts = [wave.numpy() / 2, 0.05 * rng.standard_normal(len(wave), np.float32)]
+        names = [f"{number}-{part}.flac" for part in ("mixed", "one", "other")]
+        for name, signal in zip(names, [sum(parts), *parts], strict=True):
+            audio.write(tmp_path / name, signal)
+        items.append(Utterance(f"u{number}", names[0], len(wave), references=tuple(names[1 : 1 + sources])))
+    manifest = tmp_path / "mixtures.tsv"
+    write_manifest(manifest, tmp_path, items)
+    chosen = TRAINING | {"task": task, "fusion": "dynamic", "method": {"kind": "full"}}
+    chosen["options"] = {"hidden": 8, "layers": 1, "dropout": 0.0, "hop": 640}
+    files = {"train_manifest": manifest, "dev_manifest": manifest, "checkpoint": model, "state": tmp_path / "state"}
+    files |= {"history": tmp_path / "history.csv", "exits": tmp_path / "exits.json"}
+    trained = tmp_path / "model.safetensors"
+    train.main(arguments(chosen, **files, out=trained))
+    judged = {"method": {"kind": "full"}, "strategies": {}, "draws": 5, "timed": 1, "rounds": 1}
+    judged |= {"seed": 1, "training_seed": 1}
+    found = {"manifest": manifest, "downstream": trained, "exits": tmp_path / "exits.json", "topline": trained}
+    evaluate.main(arguments(judged, upstream=model, **found, out=tmp_path / "scores.json"))
+    rows = {row["method"]: row for row in json.loads((tmp_path / "scores.json").read_text())["rows"]}
+    assert rows.keys() == {"full", "input"} and rows["full"]["n_utterances"] == 3
+    assert rows["full"]["mean_exit_layer"] == 2
+    with pytest.raises(DaisyError, match=f"a frame every 320 samples, but the task {task} was set up for 640"):
+        evaluate.main(
+            arguments(judged, upstream=GOLDEN / "daisy_tiny_after_norm.pt", **found, out=tmp_path / "no.json")
+        )
+    chosen["options"]["hop"] = 320
+    with pytest.raises(DaisyError, match=f"a frame every 640 samples, but the task {task} was set up for 320"):
+        train.main(arguments(chosen, **files, out=tmp_path / "no.safetensors"))

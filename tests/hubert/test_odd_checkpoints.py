@@ -307,11 +307,86 @@ def test_settings_that_nobody_can_follow(tmp_path, part, name, value):
     assert f"{name} is" in refusal(tmp_path / "x.pt")
 
 
-@pytest.mark.parametrize("kind", [torch.int8, torch.complex64])
-def test_weights_without_their_scale(tmp_path, kind):
+NAME = "encoder.layers.0.fc1.weight"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("int8", lambda value: value.to(torch.int8)),
+        ("complex64", lambda value: value.to(torch.complex64)),
+        ("float8_e4m3fn", lambda value: value.to(torch.float8_e4m3fn)),
+        ("uint16", lambda value: torch.nn.Parameter(value.to(torch.uint16), False)),
+        ("qint8", lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)),
+        ("qint8", lambda value: torch.quantize_per_channel(value, *value.new_ones(2, len(value)), 0, torch.qint8)),
+        ("sparse", lambda value: value.to_sparse()),
+        ("sparse", lambda value: value.to_sparse_csr()),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:.*quantize")
+def test_weights_of_kinds_that_are_not_read(tmp_path, kind, change):
     content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
-    name = "encoder.layers.0.fc1.weight"
-    content["model_weight"][name] = content["model_weight"][name].to(kind)
+    content["model_weight"][NAME] = change(content["model_weight"][NAME].float())
     torch.save(content, tmp_path / "x.pt")
-    with pytest.raises(DaisyError, match=f"x.pt: the weight {name} is stored as {str(kind)[6:]}, which has no scale"):
-        load(tmp_path / "x.pt")
+    assert f"x.pt: the weight {NAME} is stored as {kind}, and only float64," in refusal(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("kind", ["int8", "float8_e4m3fn"])
+def test_kinds_in_a_header(tmp_path, kind):
+    save(tmp_path / "x.safetensors", large_shaped(), "safetensors")
+    state = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    with safetensors.safe_open(tmp_path / "x.safetensors", "pt") as file:
+        metadata = file.metadata()
+    state[NAME] = state[NAME].to(getattr(torch, kind))
+    safetensors.torch.save_file(state, tmp_path / "x.safetensors", metadata)
+    assert f"the weight {NAME} is stored as {kind.removesuffix('fn')}, and" in refusal(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("weights", "what"),
+    [
+        (None, "where its weights belong is nothing"),
+        ({}, "where its weights belong is nothing"),
+        ([torch.zeros(2)], "where its weights belong is an object of the kind list"),
+        ({NAME: None}, f"{NAME}, among its weights, is no tensor but nothing"),
+        ({NAME: [1.0]}, f"{NAME}, among its weights, is no tensor but an object of the kind list"),
+        ({f"{NAME}._packed_params": torch.zeros(2)}, "a model whose weights were quantised"),
+    ],
+)
+def test_weights_that_are_none(tmp_path, weights, what):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    if isinstance(weights, dict) and weights:
+        weights = content["model_weight"] | weights
+    torch.save(content | {"model_weight": weights}, tmp_path / "x.pt")
+    assert what in refusal(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"model_cfg": "base"}, "model_cfg in it is not values by their names"),
+        ({"task_cfg": 5}, "task_cfg in it is not values by their names"),
+        ({"daisy": 5}, "daisy in it is not values by their names"),
+        ({"dictionaries_symbols": 5}, "dictionaries_symbols in it is not a list of lists"),
+        ({"model_cfg": {"encoder_layers": "six"}}, "encoder_layers is 'six'. Correct the checkpoint's"),
+        ({"model_cfg": {"layer_norm_eps": None}}, "layer_norm_eps is None. Correct the checkpoint's"),
+        ({"model_weight": {5: torch.zeros(2)}}, "among its weights' names is 5, which is no text"),
+    ],
+)
+def test_a_published_file_of_other_kinds_of_values(tmp_path, changes, what):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    merged = {name: {**content[name], **value} if isinstance(value, dict) else value for name, value in changes.items()}
+    torch.save(content | merged, tmp_path / "x.pt")
+    assert what in refusal(tmp_path / "x.pt")
+
+
+def test_a_published_file_of_a_model_in_a_wrapper(tmp_path):
+    content = torch.load(GOLDEN / "daisy_tiny_after_norm.pt", weights_only=True)
+    wrapped = {f"_orig_mod.module.{name}": value for name, value in content["model_weight"].items()}
+    torch.save(content | {"model_weight": wrapped}, tmp_path / "x.pt")
+    assert_same(load(GOLDEN / "daisy_tiny_after_norm.pt"), load(tmp_path / "x.pt"))
+
+
+def test_a_whole_model_is_told(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pt")
+    assert "it is a whole model with its classes, as torch.save(model) writes it" in refusal(tmp_path / "x.pt")

@@ -16,13 +16,13 @@ from daisy.common.compute import Compute
 from daisy.common.files import read_csv
 from daisy.corpora.mixing import power
 from daisy.errors import DaisyError
-from daisy.hubert.checkpoint import load, state_dict
+from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
 from daisy.pretraining.augment import augment, room
 from daisy.pretraining.data import read_data
 from daisy.pretraining.masked import Pretrainer, span_mask
 from daisy.pretraining.settings import AugmentSettings, ModelSettings, TrainSettings
-from daisy.pretraining.train import Training, able, main, rate_at, write_checkpoint
+from daisy.pretraining.train import Training, able, main, rate_at, start, write_checkpoint
 
 SHAPE = ModelSettings(layers=2, dim=32, ffn_dim=64, heads=2, channels=16, final_dim=16)
 SETTINGS = TrainSettings(12, 3, 0.003, 10, batch_seconds=4, save_every=2, log_every=3, validate_every=6, ahead=2)
@@ -80,10 +80,27 @@ def test_states_are_those_of_the_encoder(waves, tmp_path):
         ours = model.encode(model.features(waves[0][None]), None)[0]
     assert torch.allclose(ours, states[-1], atol=1e-4)
     other = Pretrainer(SHAPE, plain())
-    other.start_from(state_dict(checkpoint))
+    start(other, tmp_path / "model.pt")
     head = ("final_proj", "label_embs")
     for name, value in model.weights().items():
         assert torch.allclose(value, other.weights()[name], atol=1e-6) != name.startswith(head)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("activation_fn", "relu", "activation is relu, and gelu in"),
+        ("layer_norm_eps", 1e-3, "norm_eps is 0.001, and 1e-05"),
+    ],
+)
+def test_a_start_from_what_weights_are_used_otherwise_in(tmp_path, field, value, told):
+    model = Pretrainer(SHAPE, plain())
+    write_checkpoint(tmp_path / "model.pt", model, SHAPE, {})
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    content["cfg"]["model"][field] = value
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(DaisyError, match=f"model.pt: {told}"):
+        start(model, tmp_path / "model.pt")
 
 
 def test_front_end_learns_as_much_as_it_is_told():

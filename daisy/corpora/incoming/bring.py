@@ -116,6 +116,9 @@ def named(found: Found, entries: Sequence[Entry], folder: Folder) -> dict[str, E
         if other is not None and (entry.name or other.path.with_suffix("") == entry.path.with_suffix("")):
             problem = f"{folder.inside(entry.path)} and {folder.inside(other.path)} are both called {name}"
             fix = "Keep one, or give them names of their own"
+            if other.path == entry.path:
+                problem = f"{folder.inside(entry.path)} is named twice, and both are called {name}"
+                fix = "Keep one row, or give them ids of their own"
             found.faults.append(Fault("one name", folder.inside(entry.path), problem, fix))
             continue
         number = 2
@@ -172,6 +175,8 @@ def _journal(root: Path, out: Path) -> dict[str, dict[str, Any]]:
     Raises:
         DaisyError: if the folders cannot be what they shall.
     """
+    if root.is_file():
+        raise DaisyError("it is a file", file=root, fix="Name the folder that holds the recordings")
     if not root.is_dir():
         raise DaisyError("there is no such folder", file=root, fix="Name the folder that holds the recordings")
     if out.resolve() == root.resolve():

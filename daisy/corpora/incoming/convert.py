@@ -10,10 +10,10 @@ import soundfile
 import torch
 
 from daisy.common import audio
-from daisy.common.audio import SAMPLE_RATE
+from daisy.common.audio import SAMPLE_RATE, Header
 from daisy.common.files import atomic
 from daisy.common.torchaudio_shim import torchaudio
-from daisy.corpora.headers import SHORTEST, Header, Unreadable, decode, read_header
+from daisy.corpora.headers import SHORTEST, Unreadable, decode, read_header
 from daisy.corpora.incoming.entries import Entry
 
 _AS_IT_IS = ("PCM_16", "PCM_S8", "PCM_U8")
@@ -48,7 +48,7 @@ def convert(entry: Entry, out: Path) -> Converted:
         Unreadable: if it cannot be decoded to its end, or nothing is left of it.
         WriteError: if the disk is full.
     """
-    header = read_header(entry.path)
+    header = read_header(entry.path, to_end=False)  # it is decoded to its end, or to where it is cut on purpose
     first, last = _bounds(entry, header)
     whole = entry.start == 0 and entry.end is None and entry.channel in (None, 0)
     if whole and (header.rate, header.channels) == (SAMPLE_RATE, 1) and header.subtype in _AS_IT_IS:
@@ -64,6 +64,8 @@ def convert(entry: Entry, out: Path) -> Converted:
         problem = "its samples are far beyond 1: whole numbers, stored as others"
         raise Unreadable("loud", problem, "Divide them by 32768, or leave it out")
     mono, notes = _mixed(wave, entry.channel)
+    if len(wave) < (header.samples if last is None else last) - first:
+        notes += (EARLY,)
     made = torchaudio.functional.resample(torch.from_numpy(mono), header.rate, SAMPLE_RATE).numpy()
     _long_enough(len(made))
     if np.abs(made).max() > 1.001:
@@ -74,6 +76,7 @@ def convert(entry: Entry, out: Path) -> Converted:
 
 
 SILENT = "recordings are silent throughout"
+EARLY = "recordings end before what their headers say, and may be cut short"
 LOUD = "recordings are beyond full scale, and clipped"
 OPPOSED = "recordings have channels that cancel each other out"
 

@@ -18,6 +18,9 @@ _HEADER = "Give it a header: file, text, speaker and split, in its order"
 UNREAD = (".xlsx", ".xls", ".ods", ".parquet", ".arrow", ".textgrid", ".eaf", ".srt", ".vtt")
 """Names of files that tell of recordings in other ways."""
 
+_USED = ("file", "id", "text", "speaker", "split", "start", "end", "offset", "duration")
+"""What is read of a table; lengths are counted anew."""
+
 ENDINGS = (".csv", ".tsv", ".psv", ".jsonl", ".jsonl.gz", ".json", ".ndjson")
 
 
@@ -201,9 +204,15 @@ def _guessed(sheet: Sheet, folder: Folder) -> tuple[str, ...]:
 
 def _entries(table: _Table, folder: Folder, found: Found) -> None:
     """The recordings of a table's rows."""
-    for note in table.notes:
-        found.notes.add(f"{folder.inside(table.path)}: {note}")
     shown, part = folder.inside(table.path), part_of(table.path)
+    for note in table.notes:
+        found.notes.add(f"{shown}: {note}")
+    columns = dict.fromkeys(name for _, cells in table.rows for name in cells)
+    if unused := [repr(name) for name in columns if name and name not in (*_USED, "samples")]:
+        found.notes.add(f"{shown}: columns not used: {', '.join(unused)} (those that are used: {', '.join(_USED)})")
+    if not table.rows:
+        problem = f"{shown} holds a header and no recording"
+        found.faults.append(Fault("no rows", shown, problem, "Write a row per recording, or take it out of the folder"))
     lost = []
     for place, cells in table.rows:
         name = cells.get("file") or cells.get("id", "")

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from daisy.common import stage
+from daisy.common import audio, stage
 from daisy.corpora.published import libri2mix, librispeech, librispeech_10h, musan, voicebank_demand, voxceleb1
 from daisy.corpora.published.catalogue import CORPORA, Size, settings_of
 from daisy.corpora.published.reader import Reader
-from daisy.corpora.published.tree import Fault, Listed, decoded, promised
+from daisy.corpora.published.tree import Fault, Listed
 from daisy.errors import DaisyError
 
 READERS: dict[str, Reader] = {
@@ -63,8 +63,8 @@ def check(name: str, published: Mapping[str, Any], *, decode: bool) -> Checked:
     tree = reader.read(stage.build(reader.settings, settings_of(name, published)))
 
     def seconds(path: Path) -> float:
-        samples, rate = header = promised(path)
-        return (len(decoded(path, header)) if decode else samples) / rate
+        told = audio.header(path, to_end=not decode)
+        return (len(audio.read(path, rate=told.rate)) if decode else told.samples) / told.rate
 
     def tried(item: Listed) -> tuple[float, Fault | None]:
         try:

@@ -17,7 +17,7 @@ from daisy.corpora.published.catalogue import CORPORA, Size
 from daisy.corpora.published.draw import drawn
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import Libri2MixSettings
-from daisy.corpora.published.tree import Fault, Listed, Made, Tree, count, decoded, differences, root_of
+from daisy.corpora.published.tree import Fault, Listed, Made, Tree, count, differences, root_of
 from daisy.errors import DaisyError
 
 NAME = "libri2mix"
@@ -80,7 +80,7 @@ def mixed(settings: Libri2MixSettings, out: Path) -> Callable[[Listed], Made]:
     """What writes a mixture and its sources below `out`."""
 
     def make(item: Listed) -> Made:
-        waves = [decoded(path).numpy() for path in item.sources]
+        waves = [audio.read(path).numpy() for path in item.sources]
         samples = min(map(len, waves))
         sources = [wave[:samples] * np.float32(gain) for wave, gain in zip(waves, item.gains, strict=True)]
         names = tuple(f"{item.id.replace('/mix_clean/', f'/s{place}/')}.flac" for place in range(1, len(sources) + 1))

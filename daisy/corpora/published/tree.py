@@ -15,9 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import soundfile
-import torch
-
 from daisy.common import audio
 from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import write_csv
@@ -26,9 +23,6 @@ from daisy.corpora.links import link_roots
 from daisy.corpora.published.catalogue import Size
 from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError, WriteError
-
-STREAMED = 2**32 - 1
-"""The size in the header of a WAV file whose writer could not go back to it."""
 
 TOLD = 20
 """So many faults are printed; the table has them all."""
@@ -128,45 +122,9 @@ def files_below(folder: Path, ending: str) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def promised(path: Path) -> tuple[int, int]:
-    """Samples and sample rate of a recording by its header.
-
-    Raises:
-        DaisyError: if it has none, or is a WAV file shorter than it says, which libraries read without a word.
-    """
-    try:
-        header = soundfile.info(str(path))
-        with open(path, "rb") as file:
-            start = file.read(8)
-            length = file.seek(0, os.SEEK_END)
-    except (OSError, soundfile.LibsndfileError, RuntimeError) as error:
-        raise DaisyError(f"the recording cannot be read ({error})", file=path, fix="Restore it") from None
-    size = int.from_bytes(start[4:], "little")
-    if start[:4] == b"RIFF" and size != STREAMED and size + 8 > length:
-        raise DaisyError(f"{length} bytes, but its header promises {size + 8}", file=path, fix="Restore it")
-    return header.frames, header.samplerate
-
-
-def decoded(path: Path, header: tuple[int, int] | None = None) -> torch.Tensor:
-    """(samples,) of a mono recording, found to be as long as its header says.
-
-    Args:
-        path: The file.
-        header: What `promised` gave, for a recording of any rate; without it, the rate must be 16 kHz.
-
-    Raises:
-        DaisyError: if it cannot be read to the end, or is of another kind.
-    """
-    samples, rate = header or (promised(path)[0], SAMPLE_RATE)
-    wave = audio.read(path, rate=rate)
-    if samples != len(wave):
-        raise DaisyError(f"{len(wave)} samples, but its header promises {samples}", file=path, fix="Restore it")
-    return wave
-
-
 def in_place(item: Listed) -> Made:
     """Try a recording that is used where it lies."""
-    return len(decoded(item.path)), ()
+    return len(audio.read(item.path)), ()
 
 
 def make_all(

@@ -21,10 +21,8 @@ from daisy.corpora.published.tree import (
     Made,
     Tree,
     count,
-    decoded,
     differences,
     files_below,
-    promised,
     root_of,
 )
 from daisy.errors import DaisyError
@@ -92,8 +90,8 @@ def at_16_khz(path: Path) -> torch.Tensor:
     Raises:
         DaisyError: if it cannot be read, or is not mono.
     """
-    header = promised(path)
-    return torchaudio.functional.resample(decoded(path, header), header[1], SAMPLE_RATE)
+    rate = audio.header(path, to_end=False).rate
+    return torchaudio.functional.resample(audio.read(path, rate=rate), rate, SAMPLE_RATE)
 
 
 def resampled(settings: VoiceBankDemandSettings, out: Path) -> Callable[[Listed], Made]:

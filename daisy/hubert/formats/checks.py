@@ -32,7 +32,7 @@ def fitting(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise DaisyError(f"the weight {error} is missing", file=path, fix="Use a complete HuBERT checkpoint") from None
-    except (RuntimeError, ValueError, TypeError, AttributeError, ZeroDivisionError, OverflowError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         problem = " ".join(str(error).split())
         raise DaisyError(
             f"the weights do not fit its configuration: {problem[:200]}", file=path, fix="Use another checkpoint"

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.content import layer_count
 
 Shape = tuple[int, ...]
+
+_PARTS = frozenset(
+    ("feature_extractor", "layer_norm", "post_extract_proj", "encoder", "mask_emb", "final_proj", "label_embs_concat")
+)
+"""What a weight's name begins with."""
 
 _POSITIONS = "encoder.pos_conv.0."
 _WEIGHT_NORMS = (
@@ -17,8 +23,30 @@ _WEIGHT_NORMS = (
 )
 
 
+_READ = ("float64", "float32", "float16", "bfloat16")
+"""Kinds of elements that are numbers by themselves; of whole numbers and smaller ones the scales are not known."""
+
+_WHOLE = "Use a checkpoint in floating-point numbers"
+_FIXES = {"sparse": f"{_WHOLE}, or save it with to_dense()", "q": f"{_WHOLE}, or save it with dequantize()"}
+"""By how a kind's name begins."""
+
+
+def check_kinds(state: Mapping[str, Any]) -> None:
+    """Check that weights' outlines, under the project's own names, are of kinds that can be read.
+
+    Raises:
+        DaisyError: if one is not.
+    """
+    for name, value in state.items():
+        if name.split(".")[0] in _PARTS and value.kind not in _READ:
+            fix = next((fix for start, fix in _FIXES.items() if value.kind.startswith(start)), _WHOLE)
+            raise DaisyError(
+                f"the weight {name} is stored as {value.kind}, and only {', '.join(_READ)} are read", fix=fix
+            )
+
+
 def check(state: Mapping[str, Any], shape: HubertConfig) -> None:
-    """Check weights, or their outlines, under the project's own names.
+    """Check weights' outlines under the project's own names.
 
     Raises:
         KeyError: with the name of a weight that is missing.

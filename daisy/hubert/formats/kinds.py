@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from daisy.common import disguise
 from daisy.errors import DaisyError
 
 _UNPACK = "Unpack it, and give the checkpoint that is in it"
@@ -16,12 +17,6 @@ _SOURCE = "Give the model that it was exported from"
 _CHECKPOINT = "Give a checkpoint"
 
 _BEGINNINGS = (
-    (b"\x1f\x8b", "a gzip archive", _UNPACK),
-    (b"BZh", "a bzip2 archive", _UNPACK),
-    (b"\xfd7zXZ\0", "an xz archive", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-    (b"Rar!", "a RAR archive", _UNPACK),
     (
         b"\x89HDF\r\n",
         "an HDF5 file, as TensorFlow and Keras write it",
@@ -35,10 +30,8 @@ _BEGINNINGS = (
     (b"\x08\x0a\x12", "an ONNX model, a program", _SOURCE),
     (b"RIFF", "a recording", _CHECKPOINT),
     (b"fLaC", "a recording", _CHECKPOINT),
-    (b"\x89PNG", "a picture", _CHECKPOINT),
-    (b"%PDF", "a PDF document", _CHECKPOINT),
 )
-"""How files of other kinds begin, what they are, and what to do."""
+"""How files of other kinds begin, beside those of `daisy.common.disguise`, what they are, and what to do."""
 
 
 def refuse_foreign_file(path: Path) -> None:
@@ -58,20 +51,17 @@ def refuse_foreign_file(path: Path) -> None:
 
 def _by_beginning(head: bytes) -> tuple[str, str]:
     """What a file is by its first bytes and what to do; empty if they do not tell."""
-    if head.startswith(b"version ") and b"oid sha256:" in head:
-        return "a Git-LFS pointer, not the file it stands for", "Fetch the file itself with git lfs pull"
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if re.match(rb"<(!doctype|html|head|\?xml|!--)", text, re.IGNORECASE):
-        return "a web page (HTML), not a checkpoint", "Download the file itself; a page is often a login or an error"
     for beginning, what, fix in _BEGINNINGS:
         if head.startswith(beginning):
             return what, fix
     if head[257:262] == b"ustar":
         return "a tar archive (as NeMo's .nemo is)", _UNPACK
-    if text and _is_text(head):
-        return (
-            "JSON" if text[:1] in b"{[" else "a text"
-        ) + ", not a checkpoint", "Give the checkpoint's file or folder"
+    found = None if head.startswith(b"PK") else disguise.told_by(head[:512])  # torch's files are zip archives, too
+    if found and not found.what.startswith("JSON"):
+        return found.what, _UNPACK if found.fix == disguise.UNPACK else found.fix
+    if head.strip() and _is_text(head):
+        what = "JSON" if found or head.lstrip()[:1] in b"{[" else "a text"
+        return f"{what}, not a checkpoint", "Give the checkpoint's file or folder"
     return "", ""
 
 
@@ -106,6 +96,10 @@ def _by_zip(path: Path) -> tuple[str, str]:
 
 
 _MODELS = (
+    (
+        r"\._packed_params(\.|$)|\.(SCB|qweight|qzeros|weight_scale|weight\.(absmax|quant_map|quant_state\..*))$",
+        "a model whose weights were quantised",
+    ),
     (
         r"gru_rel_pos|grep_linear|rel_attn_embed|relative_attention_bias",
         "WavLM, whose attention has relative positions",

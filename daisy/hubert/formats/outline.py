@@ -15,6 +15,7 @@ import io
 import json
 import math
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -34,13 +35,21 @@ _RATIO = 20
 _REPEATED = 8
 """How many times its stored elements a file's tensors may show, since they can share and repeat them."""
 
-_SIZES = {
-    **{"DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8},
-    **{"IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1},
-    **{"ComplexDoubleStorage": 16, "ComplexFloatStorage": 8, "UntypedStorage": 1},
-    **{"QInt8Storage": 1, "QUInt8Storage": 1, "QInt32Storage": 4, "QUInt4x2Storage": 1, "QUInt2x4Storage": 1},
+_STORAGES = {
+    **{"DoubleStorage": ("float64", 8), "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2)},
+    **{"BFloat16Storage": ("bfloat16", 2), "LongStorage": ("int64", 8), "IntStorage": ("int32", 4)},
+    **{"ShortStorage": ("int16", 2), "CharStorage": ("int8", 1), "ByteStorage": ("uint8", 1)},
+    **{"BoolStorage": ("bool", 1), "ComplexDoubleStorage": ("complex128", 16), "ComplexFloatStorage": ("complex64", 8)},
+    **{"UntypedStorage": ("bytes", 1), "QInt8Storage": ("qint8", 1), "QUInt8Storage": ("quint8", 1)},
+    **{"QInt32Storage": ("qint32", 4), "QUInt4x2Storage": ("quint4x2", 1), "QUInt2x4Storage": ("quint2x4", 1)},
 }
-"""Bytes of an element by torch's name of the storage."""
+"""What an element is and its bytes, by torch's name of the storage."""
+
+_SAFETENSORS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "C": "complex"}
+"""How torch's names of elements begin, by how safetensors' begin."""
+
+_KIND = re.compile(r"(bool|q?u?int\d+|float\d+|bfloat16|complex\d+)\w*")
+"""How torch's kinds of elements are called."""
 
 _LEGACY = 0x1950A86A20F9469CFC6C
 """What a torch file from before the zip format begins with, as an integer in a pickle of its own."""
@@ -52,9 +61,11 @@ class Outline:
 
     Attributes:
         shape: Its shape.
+        kind: What its elements are, by torch's name, or ``sparse`` if not all are stored.
     """
 
     shape: tuple[int, ...]
+    kind: str
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -66,11 +77,19 @@ class Outline:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Kind:
+    """torch's name of what elements are."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
 class _Storage:
     """The bytes that tensors share."""
 
     key: str
     elements: int
+    kind: str
     size: int
 
 
@@ -93,7 +112,8 @@ def safetensors_outline(path: Path) -> tuple[dict[str, Outline], dict[str, str]]
             begin, end = entry["data_offsets"]
             if not 0 <= begin <= end <= size - 8 - length:
                 raise ValueError(f"the file ends before {name}")
-            outlines[name] = Outline(tuple(int(length) for length in entry["shape"]))
+            kind = re.sub("^[A-Z]+", lambda letters: _SAFETENSORS.get(letters[0], letters[0]), entry["dtype"]).lower()
+            outlines[name] = Outline(tuple(int(length) for length in entry["shape"]), kind)
         return outlines, {str(key): str(value) for key, value in metadata.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise damaged(path, error) from None
@@ -112,7 +132,7 @@ def torch_outline(path: Path) -> Any:
             return _of_legacy(file, path.stat().st_size)
     except _NotAllowed as error:
         raise DaisyError(
-            f"refused: it wants to load {error}, which is no part of a model",
+            f"refused: {error}",
             file=path,
             fix="Do not use this file; where you trust it, save the model's state_dict and configuration alone",
         ) from None
@@ -154,7 +174,7 @@ def _of_legacy(file: BinaryIO, size: int) -> Any:
 
 
 class _NotAllowed(Exception):
-    """A name that no list has."""
+    """What is wrong with a name that no list has."""
 
 
 class _Rebuilt:
@@ -182,6 +202,15 @@ def _shape(storage: Any, offset: Any, size: Any, stride: Any) -> tuple[int, ...]
     return shape
 
 
+def _sparse(_: Any, data: Any) -> Outline:
+    """A tensor of which indices and values are stored, or rows, columns and values, and then its size."""
+    size = next(value for value in data if not isinstance(value, Outline))
+    shape = tuple(size.arguments[0] if isinstance(size, Inert) else size)
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError("a tensor without a shape")
+    return Outline(shape, "sparse")
+
+
 _OPERATIONS = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "NONE", "NEWTRUE", "NEWFALSE"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -206,16 +235,20 @@ class _Unpickler(pickle._Unpickler):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
-        self.shown = 0
+        self.shown, self.program = 0, False
         self._rebuilt: dict[str, Callable[..., Any]] = {
             **{f"torch._utils._rebuild_tensor{version}": self._tensor for version in ("", "_v2", "_v3")},
+            "torch._utils._rebuild_qtensor": self._tensor,
+            "torch._utils._rebuild_sparse_tensor": _sparse,
             "torch._utils._rebuild_parameter": lambda data, *_: data,
             "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
             "torch._tensor._rebuild_from_type_v2": lambda made, _, arguments, state: made.of(*arguments),
         }
 
-    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Outline:
-        made = Outline(_shape(storage, offset, size, stride))
+    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Outline:
+        # For kinds without a storage of their own, a further argument tells which.
+        told = next((value.name for value in rest if isinstance(value, _Kind)), None)
+        made = Outline(_shape(storage, offset, size, stride), told or storage.kind)
         self.shown += math.prod(made.shape)
         return made
 
@@ -241,17 +274,22 @@ class _Unpickler(pickle._Unpickler):
             return argparse.Namespace
         if full.startswith("torch.") and name.endswith("Storage"):
             return name
+        if module == "torch" and _KIND.fullmatch(name):
+            return _Kind(name)
+        self.program = self.program or module.startswith("torch.nn.modules.")
         # torch's own unpickler, which comes next, knows which of torch's names are harmless.
         if full in NAMES or module.split(".")[0] == "torch":
             return Inert
-        raise _NotAllowed(full)
+        if self.program:
+            raise _NotAllowed(f"it is a whole model with its classes, as torch.save(model) writes it ({full})")
+        raise _NotAllowed(f"it wants to load {full}, which is no part of a model")
 
     def persistent_load(self, pid: Any) -> _Storage:
         """The storage that a tensor lies in."""
         mark, kind, key, _, elements = pid[:5]
-        if mark != "storage" or kind not in _SIZES or type(elements) is not int or elements < 0:
+        if mark != "storage" or kind not in _STORAGES or type(elements) is not int or elements < 0:
             raise ValueError("an unknown kind of storage")
-        self.storages[str(key)] = storage = _Storage(str(key), elements, _SIZES[kind])
+        self.storages[str(key)] = storage = _Storage(str(key), elements, *_STORAGES[kind])
         return storage
 
     def _reduce(self) -> None:

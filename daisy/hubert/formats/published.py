@@ -11,9 +11,12 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from daisy.errors import DaisyError
 from daisy.hubert.formats import kinds
 from daisy.hubert.formats.content import EXTRAS_KEY, Content, Format
+from daisy.hubert.formats.fairseq import FIRST
 from daisy.hubert.formats.inert import held
+from daisy.hubert.formats.renaming import behind_prefix
 from daisy.hubert.formats.source import Source
 
 
@@ -23,20 +26,31 @@ def _recognise(source: Source) -> bool:
 
 def _read(source: Source) -> Content:
     content: dict[str, Any] = source.content
-    config = {"model": _values(content.get("model_cfg")), "task": _values(content.get("task_cfg"))}
+    config = {part: _values(content, f"{part}_cfg") for part in ("model", "task")}
     if str(config["model"].get("layer_type", "transformer")) == "conformer":
         raise kinds.not_a_hubert("a conformer (layer_type)")
     other = kinds.named(str(config["model"].get("_name")))
     if other and not str(config["model"]["_name"]).startswith("wav2vec2"):
         raise kinds.not_a_hubert(other)
-    symbols = (content.get("dictionaries_symbols") or [None])[0]
-    extras = content.get(EXTRAS_KEY) or {}
-    return Content(content["model_weight"], config, symbols, extras.get("calibrations") or {})
+    symbols = content.get("dictionaries_symbols") or [None]
+    if not isinstance(symbols, (list, tuple)):
+        raise _other("dictionaries_symbols", "a list of lists")
+    extras = _values(content, EXTRAS_KEY)
+    weights = content["model_weight"]
+    weights = behind_prefix(weights, FIRST) if isinstance(weights, Mapping) else weights
+    return Content(weights, config, symbols[0], extras.get("calibrations") or {})
 
 
-def _values(config: Any) -> dict[str, Any]:
-    values = held(vars(config) if isinstance(config, argparse.Namespace) else config)
+def _values(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    values = held(vars(found) if isinstance(found, argparse.Namespace) else found)
+    if values is not None and not isinstance(values, Mapping):
+        raise _other(name, "values by their names")
     return dict(values or {})
+
+
+def _other(name: str, what: str) -> DaisyError:
+    return DaisyError(f"{name} in it is not {what}", fix="Save the checkpoint again from its source")
 
 
 FORMAT = Format("daisy", _recognise, _read)

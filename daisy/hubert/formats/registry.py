@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from daisy.errors import DaisyError
 from daisy.hubert.formats import (
@@ -19,6 +21,7 @@ from daisy.hubert.formats import (
 )
 from daisy.hubert.formats.checks import fitting
 from daisy.hubert.formats.content import Content, Format
+from daisy.hubert.formats.inert import Inert
 from daisy.hubert.formats.source import OUTLINES, Opener, Source, open_source
 
 FORMATS = (
@@ -55,6 +58,7 @@ def outline(path: Path, heads: int | None = None) -> tuple[str, Content]:
                 fix="Leave the number of heads out",
             )
         content = dataclasses.replace(content, state=form.rename(content.state, shape))
+        complete.check_kinds(content.state)
         complete.check(content.state, shape)
     return form.name, content
 
@@ -74,7 +78,29 @@ def parse(path: Path, opener: Opener, heads: int | None = None) -> tuple[Format,
         what = kinds.foreign_model(_of_encoder(names))
         if what:
             raise kinds.not_a_hubert(what)
-        return form, form.read(source)
+        content = form.read(source)
+        _check_weights(content.state)
+        return form, content
+
+
+def _check_weights(state: Any) -> None:
+    """Check that what a format takes for weights are tensors by their names.
+
+    Raises:
+        DaisyError: if not.
+    """
+    fix = "Use a HuBERT or DAISY checkpoint"
+    if not isinstance(state, Mapping) or not state:
+        raise DaisyError(f"where its weights belong is {_shown(state)}", fix=fix)
+    other = next((name for name, value in state.items() if not hasattr(value, "shape")), None)
+    if other is not None:
+        raise DaisyError(f"{other}, among its weights, is no tensor but {_shown(state[other])}", fix=fix)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Inert):
+        return "something else of torch or numpy"
+    return f"an object of the kind {type(value).__name__}" if value else "nothing"
 
 
 def _names(source: Source) -> list[str]:

@@ -120,8 +120,12 @@ def behind_prefix(state: Mapping[str, T], first: str, inside: tuple[str, ...] = 
             are kept: those of the pre-training head.
 
     Raises:
-        DaisyError: if there are several encoders.
+        DaisyError: if there are several encoders, or a name is no text.
     """
+    nameless = next((name for name in state if not isinstance(name, str)), None)
+    if nameless is not None:
+        fix = "Use a HuBERT or DAISY checkpoint"
+        raise DaisyError(f"among its weights' names is {nameless!r}, which is no text", fix=fix)
     prefixes = [name.removesuffix(first) for name in state if name == first or name.endswith("." + first)]
     if len(prefixes) > 1:
         named = ", ".join(repr(prefix) for prefix in sorted(prefixes)[:4])

@@ -86,7 +86,8 @@ def open_source(path: Path, opener: Opener = OUTLINES, heads: int | None = None)
     if path.is_dir():
         return Source(path, "folder", opener=opener, heads=heads)
     if not path.is_file():
-        raise DaisyError("the checkpoint does not exist", file=path, fix="Check the path (upstream.checkpoint)")
+        fix = "Check the path (upstream.checkpoint); a hub's models are not downloaded"
+        raise DaisyError("the checkpoint does not exist", file=path, fix=fix)
     content, header, kind = open_file(path, opener)
     return Source(path, kind, content, header, opener, heads)
 
