@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
 from daisy.workflow import disk
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
@@ -29,13 +30,16 @@ class Sizes:
         """The recordings of a part, by its manifest or by what is expected."""
         summary = Path(f"{self._corpora.manifests[task]}/summary.csv")
         corpus = self._corpora.name_of(task)
-        return disk.audio_of(summary, corpus, part, self._drawn(corpus, part))
+        share = 1.0 if task == SPEECH else self._context.config.data.splits.share
+        return disk.audio_of(summary, corpus, part, self._drawn(corpus, part), share)
 
     def _drawn(self, corpus: str, part: str) -> int:
-        """How many recordings of a published corpus the config draws; 0 for all."""
+        """How many recordings of a published corpus the config takes; 0 for all."""
         wanted = self._context.config.data.published.get(corpus, {}).get(part, 0)
         # LibriSpeech's are named by subset.
-        return wanted if isinstance(wanted, int) else 0
+        return (
+            wanted if isinstance(wanted, int) else sum(PUBLISHED[corpus].sizes[subset].files or 0 for subset in wanted)
+        )
 
     def _noisy(self, task: str) -> disk.Audio:
         """The recordings of the noise study: each clean, and with every noise at every ratio."""

@@ -136,6 +136,19 @@ def test_the_whole_paper_fits_on_a_disk_of_150_gb(project, overlay, tmp_path):
     assert more == pytest.approx(12_500 * 15 * 3 * FLAC / 1e9, rel=0.01)
 
 
+PILOT = yaml.safe_load((ROOT / "config/pilot.yaml").read_text())
+
+
+def test_the_pilot_is_the_paper_on_a_tenth(project, overlay, tmp_path):
+    """By its graph and its plan; what it computes differs from the paper's in sizes alone."""
+    base = {"upstream": {"checkpoint": str(header_of(HubertConfig(), tmp_path / "hubert_base.safetensors"))}}
+    sizes = planned(project, laid_over(overlay, PILOT, base))
+    # 1 h of ASR and 140 mixtures in half precision, twice; as many frames for k-means as in the paper.
+    assert 2 * 5.7 < sizes["states"] < 2 * 7 and 5 < sizes["dump_features"] < 6 and sum(sizes.values()) < 30
+    jobs = project.would_run("--cores", "32", config=CONFIG, overlay=laid_over(overlay, PILOT, base))
+    assert jobs.items() >= PUBLISHED_JOBS.items() and jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
+
+
 def test_downloads_are_jobs_when_asked_for(project, overlay):
     asked = laid_over(overlay, {"data": {"published": {"download": True}, "corpora": {"noise": "musan"}}})
     asked["upstream"] = {"checkpoint": "daisy/models/hubert_tiny.safetensors"}
@@ -175,3 +188,18 @@ def test_every_rule_of_the_paper_runs(project, overlay):
     assert "are published" in report and "recordings were left out" in report
     outcome = project.run(config=CONFIG, overlay=small)
     assert "Nothing to be done" in outcome.stdout + outcome.stderr
+
+
+def test_the_pilot_draws_its_tasks_from_the_corpora_that_the_paper_has_read(project, overlay):
+    """After the paper in miniature, whose corpora it shares; alone it reads them first."""
+    small = laid_over(overlay, SMALL, {"run": "pilot", "data": {"splits": PILOT["data"]["splits"]}})
+    small["data"]["published"]["librispeech"] = small["data"]["published"]["librispeech"] | {
+        "train": ["train-clean-100"]
+    }
+    project.run("--until", "manifests", "links", config=CONFIG, overlay=small)
+    counts = {
+        task: [int(row["recordings"]) for row in table(project.folder / f"results/pilot/manifests/{task}/summary.csv")]
+        for task in ("speech", "asr", "sid", "se", "ss")
+    }
+    # A tenth of 28, 12 and 12; two speakers of three, with 4, 2 and 2 recordings; at least one of each mixture.
+    assert counts == {"speech": [18, 12, 12], "asr": [3, 1, 1], "sid": [8, 4, 4], "se": [1, 1, 1], "ss": [1, 1, 1]}
