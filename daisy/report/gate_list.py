@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.evaluation.rows import GridRow
-from daisy.exits.method import FULL
+from daisy.exits.method import FULL, Method
 from daisy.noise.conditions import WHITE
 from daisy.noise.rows import WER_TASK
 from daisy.report.gates import Gate, Limits, Measured
@@ -157,7 +157,7 @@ def reach(run: RunFolder) -> Iterator[Measured]:
 def spread(run: RunFolder) -> Iterator[Measured]:
     """Per cent of a task's training exits that are at one layer: the model of which it is most."""
     for task in run.tasks:
-        found = {name: counts for name, (_, counts) in run.trainings(task).items() if "/daisy-" in name and sum(counts)}
+        found = {name: counts for name, (_, counts) in run.trainings(task).items() if "/daisy-" in name and any(counts)}
         shares = {name: 100 * max(counts) / sum(counts) for name, counts in found.items()}
         most = max(shares, key=lambda name: shares[name], default=None)
         yield Measured(task, None) if most is None else Measured(f"{task}, {most}", shares[most])
@@ -211,14 +211,14 @@ def beside_known(run: RunFolder) -> Iterator[Measured]:
     for task, metric in dict.fromkeys((item.task, item.metric) for item in KNOWN):
         row = _full(run, task, metric)
         if task in run.tasks and _tests_as_published(run, row, task):
-            yield Measured(f"{task}, {metric}", row and row.value, metric)
+            yield Measured(f"{task}, {metric}", row.value if row else None, metric)
 
 
 def noisy_input(run: RunFolder) -> Iterator[Measured]:
     """The PESQ of the noisy test recordings as they are, at the paper's scale."""
     row = input_of(run.grid, NOISY_INPUT.task, NOISY_INPUT.metric)
     if NOISY_INPUT.task in run.tasks and _tests_as_published(run, row, NOISY_INPUT.task):
-        yield Measured("", row and row.value)
+        yield Measured("", row.value if row else None)
 
 
 def beside_full(run: RunFolder) -> Iterator[Measured]:
@@ -230,22 +230,23 @@ def beside_full(run: RunFolder) -> Iterator[Measured]:
             continue
         sign = 1 if full.higher_is_better else -1
         best = max(sign * row.value for row in cells)
-        yield Measured(task, (sign * full.value - best) / max((full.ci_high - full.ci_low) / 2, 1e-9))
+        yield Measured(task, (sign * full.value - best) / max((full.ci_high - full.ci_low) / 2, 0.01))
 
 
 def clock(run: RunFolder) -> Iterator[Measured]:
     """The full model's speed beside itself, each timed in turn."""
     for task in run.tasks:
         row = _full(run, task)
-        yield Measured(task, row and row.speedup_vs_full)
+        yield Measured(task, row.speedup_vs_full if row else None)
 
 
 def fixed_exit(run: RunFolder) -> Iterator[Measured]:
     """How many times as fast a fixed exit is as the full model."""
+    fixed = [name for name in run.config["downstream"]["methods"] if Method.parse(name).layer]
     for task in run.tasks:
-        for row in rows_of(run.grid, task):
-            if row.cell.method.layer:
-                yield Measured(f"{task}, {row.method}", row.speedup_vs_full)
+        speeds = {row.method: row.speedup_vs_full for row in rows_of(run.grid, task)}
+        for name in fixed:
+            yield Measured(f"{task}, {name}", speeds.get(name))
 
 
 def exits_under_noise(run: RunFolder) -> Iterator[Measured]:
