@@ -146,8 +146,8 @@ def test_the_pilot_is_the_paper_on_a_tenth(project, overlay, tmp_path):
     """By its graph and its plan; what it computes differs from the paper's in sizes alone."""
     base = {"upstream": {"checkpoint": str(header_of(HubertConfig(), tmp_path / "hubert_base.safetensors"))}}
     sizes = planned(project, laid_over(overlay, PILOT, base))
-    # 1 h of ASR in half precision, twice (3.6 GB each), SE and SS being drawn from the trees as they are; as many frames
-    # for k-means as in the paper.
+    # 1 h of ASR in half precision, twice (3.6 GB each), SE and SS being drawn from the trees as they are; as many
+    # frames for k-means as in the paper.
     assert 2 * 3.6 < sizes["states"] < 2 * 4.5 and 5 < sizes["dump_features"] < 6 and sum(sizes.values()) < 30
     jobs = project.would_run("--cores", "32", config=CONFIG, overlay=laid_over(overlay, PILOT, base))
     assert jobs.items() >= PUBLISHED_JOBS.items() and jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
