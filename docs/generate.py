@@ -21,6 +21,9 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from daisy.report.gate_list import GATES  # noqa: E402
+from daisy.report.gates import in_words  # noqa: E402
+from daisy.report.known_results import KNOWN, NOISY_INPUT  # noqa: E402
 from daisy.workflow.config import SCHEMA  # noqa: E402
 from docs.reruns import A_TASK_MORE, EDITS  # noqa: E402
 
@@ -116,6 +119,30 @@ def reruns_table() -> str:
     return "\n".join(lines)
 
 
+def gates_table() -> str:
+    """The gates of docs/runbook.md."""
+    lines = ["| after | number | passes | doubtful | bounds from |", "|---|---|---|---|---|"]
+    for gate in GATES:
+        passes, doubtful = (
+            "; ".join(
+                f"{kind}: {in_words(getattr(limits, name))}".removeprefix(": ") for kind, limits in gate.limits.items()
+            )
+            for name in ("passes", "doubtful")
+        )
+        lines.append(f"| `{gate.stage}` | {gate.what} | {passes} | {doubtful} | {gate.source} |")
+    return "\n".join(lines)
+
+
+def known_table() -> str:
+    """The known results of docs/runbook.md."""
+    lines = ["| task | metric | HuBERT Base | with | source |", "|---|---|---|---|---|"]
+    for item in KNOWN:
+        lines.append(f"| {item.task} | {item.metric} | {item.value:g} | {item.what} | {item.source} |")
+    item = NOISY_INPUT
+    lines.append(f"| {item.task} | {item.metric} | {item.value:g}, no model | {item.what} | {item.source} |")
+    return "\n".join(lines)
+
+
 def rule_graph() -> str:
     """The graph of docs/stages.md, as Snakemake draws it, without its colours."""
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--quiet", "all", "--cores", "1"]
@@ -144,14 +171,16 @@ def _goes_round(edge: tuple[str, str], edges: set[tuple[str, str]]) -> bool:
     return False
 
 
-def filled(path: Path, name: str, text: str) -> str:
-    """A page with `text` in its generated part."""
+def filled(path: Path, parts: Mapping[str, str]) -> str:
+    """A page with its generated parts, by name."""
     page = path.read_text(encoding="utf-8")
-    head, begin, rest = page.partition(BEGIN.format(name))
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{path}: no part for {name}")
-    return f"{head}{begin}\n{text}\n{end}{tail}"
+    for name, text in parts.items():
+        head, begin, rest = page.partition(BEGIN.format(name))
+        _, end, tail = rest.partition(END)
+        if not begin or not end:
+            raise SystemExit(f"{path}: no part for {name}")
+        page = f"{head}{begin}\n{text}\n{end}{tail}"
+    return page
 
 
 def pages() -> dict[Path, str]:
@@ -161,8 +190,9 @@ def pages() -> dict[Path, str]:
     return {
         docs / "config.md": config_page(),
         ROOT / "config/schema.json": schema,
-        docs / "reruns.md": filled(docs / "reruns.md", "reruns", reruns_table()),
-        docs / "stages.md": filled(docs / "stages.md", "rules", rule_graph()),
+        docs / "reruns.md": filled(docs / "reruns.md", {"reruns": reruns_table()}),
+        docs / "runbook.md": filled(docs / "runbook.md", {"gates": gates_table(), "known": known_table()}),
+        docs / "stages.md": filled(docs / "stages.md", {"rules": rule_graph()}),
     }
 
 

@@ -130,6 +130,7 @@ EDITS = (
     ),
     Edit("`data.mixtures.separation.train`", CONFIG | MIXTURES, {"data": {"mixtures": {"separation": {"train": 9}}}}),
     Edit("`data.splits.max_seconds`", CONFIG | COMMANDS, {"data": {"splits": {"max_seconds": 3.5}}}),
+    Edit("`data.splits.share`", CONFIG | COMMANDS | PLAYED, {"data": {"splits": {"share": 0.8}}}),
     Edit("`seed`", CONFIG | RECORDINGS | MIXTURES | COMMANDS | CLUSTERS, {"seed": 1}),
     Edit("`seeds`: a second one", CONFIG | OWN | HEADS - {"bundle"}, {"seeds": [1337, 1]}),
     Edit("`targets.layer`", CONFIG | {"dump_features"} | CLUSTERS, {"targets": {"layer": 9}}),

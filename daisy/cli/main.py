@@ -20,6 +20,7 @@ SUBCOMMANDS = (
     "exits",
     "export-onnx",
     "plan",
+    "check",
     "efficiency",
     "data",
     "clean-store",
@@ -74,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 if all went well, 1 for bad input, 2 for a bad command line, 3 if bad recordings were left out, 130 when
-        interrupted.
+        0 if all went well, 1 for bad input, 2 for a bad command line, 3 if bad recordings were left out, 4 if
+        a number of a run is wrong, 130 when interrupted.
     """
     parser = build_parser()
     offer_completions(parser)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from daisy.common.audio import SAMPLE_RATE
+from daisy.common.seeds import generator
 from daisy.corpora.faults import some
 from daisy.corpora.partition import PARTS
 from daisy.corpora.settings import ManifestsSettings
@@ -34,8 +35,9 @@ def choose(parts: dict[str, list[Recording]], settings: ManifestsSettings) -> di
                 f"{len(speakers)} speakers have at least {settings.min_recordings} recordings",
                 fix="Lower data.splits.sid_min_recordings, or add recordings",
             )
+        speakers = set(drawn(speakers, settings, "speakers", least=2))
     longest = settings.max_seconds * SAMPLE_RATE or float("inf")
-    return {
+    chosen = {
         part: [
             item
             for item in sorted(items, key=lambda item: item.id)
@@ -45,6 +47,27 @@ def choose(parts: dict[str, list[Recording]], settings: ManifestsSettings) -> di
         ]
         for part, items in parts.items()
     }
+    if speakers is not None:
+        return chosen
+    names = {part: set(drawn((item.id for item in items), settings, part)) for part, items in chosen.items()}
+    return {part: [item for item in items if item.id in names[part]] for part, items in chosen.items()}
+
+
+def drawn(names: Iterable[str], settings: ManifestsSettings, what: str, least: int = 1) -> list[str]:
+    """The share of some names that is used. A larger share holds a smaller one.
+
+    Args:
+        names: Of recordings or speakers.
+        settings: The share, and the seed of the draw.
+        what: What the names are of: each has a draw of its own.
+        least: So many are used, however small the share, where there are as many.
+    """
+    every = sorted(names)
+    if settings.share == 1:
+        return every
+    count = max(min(least, len(every)), round(len(every) * settings.share))
+    order = generator(settings.splits.seed, "share", what).permutation(len(every))
+    return [every[place] for place in order[:count]]
 
 
 def left_out(
@@ -58,7 +81,9 @@ def left_out(
             return f"of speakers with under {settings.min_recordings}, or none in some split"
         if settings.transcribed and not item.text:
             return "without a text"
-        return f"longer than {settings.max_seconds:g} s"
+        if settings.max_seconds and item.samples > settings.max_seconds * SAMPLE_RATE:
+            return f"longer than {settings.max_seconds:g} s"
+        return f"not in the share of {settings.share:g} that is used"
 
     used = {item.id for items in chosen.values() for item in items}
     return {

@@ -32,6 +32,8 @@ class ManifestsSettings:
         max_seconds: Longer recordings are left out; 0 for none.
         min_recordings: Speakers with fewer recordings, or with none in some part, are left out; 0 for none.
         transcribed: Whether recordings without a text are left out.
+        share: Of all those, the share that is used, drawn by the seed: of speakers where they must be known, else of
+            each part's recordings.
     """
 
     task: str
@@ -39,6 +41,7 @@ class ManifestsSettings:
     max_seconds: float = 0.0
     min_recordings: int = 0
     transcribed: bool = False
+    share: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,7 +89,7 @@ def expected(corpus: str, part: str, drawn: int = 0) -> Audio:
     return Audio(count, whole.seconds * count / max(1, whole.recordings))
 
 
-def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0) -> Audio:
+def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0, share: float = 1.0) -> Audio:
     """The recordings of a split: by its manifest, or before that is made by what is expected of a published corpus.
 
     Args:
@@ -97,6 +97,7 @@ def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0) -> Audio:
         corpus: The published corpus, or anything else.
         part: ``train``, ``dev`` or ``test``.
         drawn: How many recordings of the published corpus the config draws; 0 for all.
+        share: Of these, the share that a task uses.
 
     Returns:
         Nothing at all where neither tells.
@@ -106,7 +107,8 @@ def audio_of(summary: Path, corpus: str, part: str, drawn: int = 0) -> Audio:
             for row in csv.DictReader(file):
                 if row["split"] == part:
                     return Audio(int(row["recordings"]), float(row["minutes"]) * 60)
-    return expected(corpus, part, drawn)
+    whole = expected(corpus, part, drawn)
+    return Audio(round(whole.recordings * share), whole.seconds * share)
 
 
 def _frames(audio: Audio, shape: Shape) -> float:

@@ -56,6 +56,7 @@ def manifest_settings(config: Config, task: str) -> ManifestsSettings:
         max_seconds=0.0 if entry.waves else shares.max_seconds,
         min_recordings=shares.sid_min_recordings if entry.known_speakers else 0,
         transcribed=entry.transcribed,
+        share=shares.share,
     )
 
 

@@ -72,6 +72,7 @@ class SplitShares:
     sid_min_recordings: int
     max_seconds: float
     max_per_speaker: int
+    share: float
 
 
 @dataclasses.dataclass(frozen=True)

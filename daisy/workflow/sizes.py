@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
 from daisy.workflow import disk
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
@@ -29,31 +30,35 @@ class Sizes:
         """The recordings of a part, by its manifest or by what is expected; none at all where neither tells."""
         summary = Path(f"{self._corpora.manifests[task]}/summary.csv")
         corpus = self._corpora.name_of(task)
+        share = 1.0 if task == SPEECH else self._context.config.data.splits.share
         if not corpus and not summary.is_file():
-            return self._embedded(task, part)
-        return disk.audio_of(summary, corpus, part, self._drawn(corpus, part))
+            return self._embedded(task, part, share)
+        return disk.audio_of(summary, corpus, part, self._drawn(corpus, part), share)
 
-    def _embedded(self, task: str, part: str) -> disk.Audio:
-        """What is expected of a corpus that the project makes itself."""
+    def _embedded(self, task: str, part: str, share: float) -> disk.Audio:
+        """What is expected of a share of a corpus that the project makes itself."""
         data = self._context.config.data
         made = {"asr": data.commands, "se": data.mixtures.enhancement, "ss": data.mixtures.separation}.get(task)
         if made is not None:
-            count = int(getattr(made, part))
+            count = round(getattr(made, part) * share)
             return disk.Audio(count, count * disk.MADE_SECONDS[task])
         splits = data.splits
         shares = {"dev": splits.dev, "test": splits.test, "train": 1 - splits.dev - splits.test}
         whole = disk.embedded(data.packages, splits.max_per_speaker, splits.max_seconds)
-        return disk.Audio(round(whole.recordings * shares[part]), whole.seconds * shares[part])
+        part_share = shares[part] * share
+        return disk.Audio(round(whole.recordings * part_share), whole.seconds * part_share)
 
     def published(self, name: str, part: str) -> disk.Audio:
         """What is expected of a published corpus."""
         return disk.expected(name, part, self._drawn(name, part))
 
     def _drawn(self, corpus: str, part: str) -> int:
-        """How many recordings of a published corpus the config draws; 0 for all."""
+        """How many recordings of a published corpus the config takes; 0 for all."""
         wanted = self._context.config.data.published.get(corpus, {}).get(part, 0)
         # LibriSpeech's are named by subset.
-        return wanted if isinstance(wanted, int) else 0
+        return (
+            wanted if isinstance(wanted, int) else sum(PUBLISHED[corpus].sizes[subset].files or 0 for subset in wanted)
+        )
 
     def noisy(self, task: str) -> disk.Audio:
         """The recordings of the noise study: each clean, and with every noise at every ratio."""

@@ -12,7 +12,7 @@ import soundfile
 
 from daisy.common.files import read_csv
 from daisy.corpora import commands, embedded, manifests
-from daisy.corpora.choice import choose, known_speakers
+from daisy.corpora.choice import choose, known_speakers, left_out
 from daisy.corpora.manifests import summary
 from daisy.corpora.partition import PARTS, Splits, partition
 from daisy.corpora.settings import CommandsSettings, ManifestsSettings
@@ -79,6 +79,29 @@ def test_a_recording_of_just_the_bound_is_used():
     parts = {part: [Recording(f"{part}/{n}", n, "a") for n in (63_999, 64_000, 64_001)] for part in PARTS}
     chosen = choose(parts, ManifestsSettings("asr", splits, max_seconds=4.0))
     assert [[item.samples for item in chosen[part]] for part in PARTS] == [[63_999, 64_000]] * 3
+
+
+def test_a_share_of_a_task_is_drawn_by_seed():
+    splits = Splits(seed=1, dev=0.1, test=0.2)
+    every = {part: [Recording(f"{part}/{n:02d}", 16_000, f"s{n % 5}") for n in range(40)] for part in PARTS}
+
+    def ids(share: float, seed: int = 1, few: int = 0) -> dict[str, list[str]]:
+        settings = ManifestsSettings("asr", dataclasses.replace(splits, seed=seed), min_recordings=few, share=share)
+        return {part: [item.id for item in items] for part, items in choose(every, settings).items()}
+
+    tenth, half = ids(0.1), ids(0.5)
+    assert [len(tenth[part]) for part in PARTS] == [4] * 3 and tenth == ids(0.1) and tenth != ids(0.1, seed=2)
+    assert all(set(tenth[part]) < set(half[part]) and tenth[part] == sorted(tenth[part]) for part in PARTS)
+    assert {name[-2:] for name in tenth["train"]} != {name[-2:] for name in tenth["dev"]}, "every part has its own draw"
+    assert len(ids(0.01)["dev"]) == 1
+    # Of speakers that must be known, some are drawn, and keep all of theirs; one could not be told from others.
+    known = ids(0.1, few=3)
+    assert len({int(name[-2:]) % 5 for items in known.values() for name in items}) == 2
+    assert [len(known[part]) for part in PARTS] == [16] * 3
+    settings = ManifestsSettings("asr", splits, max_seconds=0.5, share=0.5)
+    parts = {"train": [Recording("long", 16_000, "a"), *(Recording(name, 8_000, "a") for name in "xyz")]}
+    reasons = [why for _, why in left_out(parts, choose(parts, settings), settings)["train"]]
+    assert sorted(reasons) == ["longer than 0.5 s", "not in the share of 0.5 that is used"]
 
 
 def test_a_mixture_names_its_speakers():

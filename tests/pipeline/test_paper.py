@@ -100,8 +100,8 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def planned(project: Project, overlay: dict[str, Any]) -> dict[str, float]:
     """GB of disk by rule."""
-    (project.folder / "base.yaml").write_text(yaml.safe_dump(overlay))
-    outcome = project.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
+    (paper.folder / "base.yaml").write_text(yaml.safe_dump(overlay))
+    outcome = paper.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
     # A plan says too where the disk of this machine is too small for all of it.
     assert outcome.returncode == 0 or outcome.stderr.count("error:") == outcome.stderr.count("GB free"), outcome.stderr
     sizes: dict[str, float] = {}
@@ -132,6 +132,9 @@ def test_the_whole_paper_fits_on_a_disk_of_150_gb(paper, overlay, tmp_path):
     for corpus, split in itertools.product(("voicebank-demand", "libri2mix"), ("train", "dev")):
         published[corpus][split] = defaults[corpus][split]
     sizes = planned(paper, base)
+    # The trees' LibriSpeech is train-clean-100 alone, and what follows from its length is a tenth of the paper's.
+    for rule in ("dump_features", "labels", "targets"):
+        sizes[rule] *= 281_241 / 28_539
     # 10 h of 13 states of 768 half-precision numbers, 50 times a second, are 36 GB, and 1,400 mixtures 21 GB, all
     # of it twice, since baselines read states of their own; 1% of 960 h at one layer are 5.3 GB. Mixtures
     # and their sources, of 1,400, 1,000 and 3,000, are 4 GB.
@@ -143,6 +146,20 @@ def test_the_whole_paper_fits_on_a_disk_of_150_gb(paper, overlay, tmp_path):
     published["libri2mix"]["train"] = 0
     more = planned(paper, base)["published_corpus"] - sizes["published_corpus"]
     assert more == pytest.approx(12_500 * 15 * 3 * FLAC / 1e9, rel=0.01)
+
+
+PILOT = yaml.safe_load((ROOT / "config/pilot.yaml").read_text())
+
+
+def test_the_pilot_is_the_paper_on_a_tenth(paper, overlay, tmp_path):
+    """By its graph and its plan; what it computes differs from the paper's in sizes alone."""
+    base = {"upstream": {"checkpoint": str(header_of(HubertConfig(), tmp_path / "hubert_base.safetensors"))}}
+    sizes = planned(paper, laid_over(overlay, PILOT, base))
+    # 1 h of ASR in half precision, twice (3.6 GB each), SE and SS being drawn from the trees as they are; as many
+    # frames for k-means as in the paper.
+    assert 2 * 3.6 < sizes["states"] < 2 * 4.5 and 5 < sizes["dump_features"] < 6 and sum(sizes.values()) < 30
+    jobs = paper.would_run("--cores", "32", config=CONFIG, overlay=laid_over(overlay, PILOT, base))
+    assert jobs.items() >= PUBLISHED_JOBS.items() and jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
 
 
 def test_downloads_are_jobs_when_asked_for(paper, overlay):
@@ -184,3 +201,18 @@ def test_every_rule_of_the_paper_runs(paper, overlay):
     assert "are published" in report and "recordings were left out" in report
     outcome = paper.run(config=CONFIG, overlay=small)
     assert "Nothing to be done" in outcome.stdout + outcome.stderr
+
+
+def test_the_pilot_draws_its_tasks_from_the_corpora_that_the_paper_has_read(paper, overlay):
+    """After the paper in miniature, whose corpora it shares; alone it reads them first."""
+    small = laid_over(overlay, SMALL, {"run": "pilot", "data": {"splits": PILOT["data"]["splits"]}})
+    small["data"]["published"]["librispeech"] = small["data"]["published"]["librispeech"] | {
+        "train": ["train-clean-100"]
+    }
+    paper.run("--until", "manifests", "links", config=CONFIG, overlay=small)
+    counts = {
+        task: [int(row["recordings"]) for row in table(paper.folder / f"results/pilot/manifests/{task}/summary.csv")]
+        for task in ("speech", "asr", "sid", "se", "ss")
+    }
+    # A tenth of 28, 12 and 12; two speakers of three, with 4, 2 and 2 recordings; at least one of each mixture.
+    assert counts == {"speech": [18, 12, 12], "asr": [3, 1, 1], "sid": [8, 4, 4], "se": [1, 1, 1], "ss": [1, 1, 1]}

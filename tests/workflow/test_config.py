@@ -25,11 +25,14 @@ def merged(*overlays: dict) -> dict:
     return laid_over(yaml.safe_load((ROOT / "config/config.yaml").read_text()), *overlays)
 
 
-@pytest.mark.parametrize("name", ["test", "paper"])
-def test_shipped_configs_are_valid(name):
-    config = resolve(merged(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())))
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [("nano", ["test"]), ("paper", ["paper"]), ("authors", ["paper", "authors"]), ("pilot", ["paper", "pilot"])],
+)
+def test_shipped_configs_are_valid(run, files):
+    config = resolve(merged(*(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in files)))
     check_layers(config, 12)
-    assert config["run"] == {"test": "nano", "paper": "paper"}[name]
+    assert config["run"] == run
 
 
 def test_every_field_is_described_and_typed():

@@ -39,5 +39,6 @@ def test_before_the_manifests(tmp_path):
     assert disk.drawn_frames(hour, base, 0.1, 0.5, 4) == 3600 * 50 * 0.05 * 768 * 4 / 4
     assert disk.expected("libri2mix", "train") == disk.EXPECTED["libri2mix"]["train"] == (13_900, 208_800)
     assert disk.audio_of(tmp_path / "summary.csv", "libri2mix", "train", 1390) == (1390, 20_880)
+    assert disk.audio_of(tmp_path / "summary.csv", "libri2mix", "train", 1390, share=0.1) == (139, 2088)
     assert disk.expected("voicebank-demand", "dev", 10**6).recordings == 770 and disk.expected("", "dev", 5) == (0, 0)
     assert disk.megabytes(0) == 1 and disk.megabytes(1.5e6) == 2
