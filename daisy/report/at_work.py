@@ -76,12 +76,12 @@ def draw(shown: Sequence[tuple[float | None, str, np.ndarray, int]], rule: ExitR
     layers = len(shown[0][2])
     axes.axhspan(0, rule.tau, color="#eef5ee", linewidth=0, zorder=0)
     axes.axhline(rule.tau, color=INK, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1)
-    axes.text(1, rule.tau, "threshold: below it, stop", fontsize=10, va="top", color=INK)
+    axes.text(0.7, rule.tau, "threshold", fontsize=10, va="top", color=INK)
     low, high = (
         edge(values.min() if edge is min else values.max() for _, _, values, _ in shown) for edge in (min, max)
     )
     room = high - low
-    heights = spread([float(values[-1]) for _, _, values, _ in shown], 0.075 * room)
+    heights = spread([float(values[-1]) for _, _, values, _ in shown], 0.085 * room)
     for (snr_db, kind, values, stop), colour, height in zip(shown, COLOURS, heights, strict=False):
         steps = np.arange(1, layers + 1)
         axes.plot(steps[stop - 1 :], values[stop - 1 :], color=colour, linewidth=1, alpha=0.45, zorder=2)
@@ -93,9 +93,7 @@ def draw(shown: Sequence[tuple[float | None, str, np.ndarray, int]], rule: ExitR
         )  # fmt: skip
         name = "clean" if snr_db is None else f"{noise_label(kind).lower()}, {snr_label(snr_db)}"
         axes.plot([layers, layers + 0.4], [values[-1], height], color=colour, linewidth=0.7, clip_on=False)
-        axes.text(
-            layers + 0.5, height, f"{name}:\nlayer {stop}", color=colour, va="center", fontsize=10, linespacing=1.0
-        )
+        axes.text(layers + 0.5, height, f"{name}: {stop}", color=colour, va="center", fontsize=10)
     axes.set_ylim(max(0.0, min(low, rule.tau, *heights) - 0.08 * room), max(high, *heights) + 0.06 * room)
     axes.set_xlim(0.6, layers + 0.4)
     axes.set_xticks(range(1, layers + 1))

@@ -141,7 +141,7 @@ def _no_dearer(asked: Asked, seen: Evidence, other: GridRow, name: str) -> Claim
     rows = rows_of(seen.grid, other.task, other.metric)
     reference = f"{name} {value_text(other, interval=True)} at {_cost(other)} MACs per second of audio"
     trouble = seen.no_ground(other, other.cell.method.in_words)
-    if trouble and other.cell.method.kind == "layer":
+    if trouble:
         return asked.untold(trouble, f"{reference[0].upper()}{reference[1:]}.")
     shown = row_of(rows, choose(seen.table(other.task, other.metric), costing=other.macs_per_second))
     reason = _depth_is_idle(rows, other)
@@ -149,10 +149,7 @@ def _no_dearer(asked: Asked, seen: Evidence, other: GridRow, name: str) -> Claim
         least = min(daisy_of(rows), key=lambda row: row.macs_per_second)
         numbers = f"Cheapest cell: {cell_label(least.cell)}, {value_text(least)} at {_cost(least)}; {reference}."
         return asked.answer(NO, numbers, " ".join(["No cell costs as little.", *([reason] if reason else [])]))
-    # Exits of the task's own that fare no better than nothing are beaten by whoever fares better.
     holds, doubt = as_good(shown, other)
-    if trouble and seen.no_ground(shown, "DAISY cell"):
-        holds, doubt = OPEN, trouble
     numbers = f"{cell_label(shown.cell)}: {value_text(shown)} at {_cost(shown)}; {reference}."
     return asked.answer(holds, numbers, doubt or (reason if holds == NO else ""))
 
@@ -213,7 +210,7 @@ def _more_checks(seen: Evidence, task: str, wrong: Sequence[tuple[GridRow, GridR
     more = sum(counts.get(early.cell, 0) > counts.get(late.cell, 0) for early, late in wrong)
     if not more:
         return ""
-    which = "it" if len(wrong) == 1 else f"{more} of the other {len(wrong)}"
+    which = f"all of the other {more}" if more == len(wrong) else f"{more} of the other {len(wrong)}"
     return f"In {which} the earlier one has more candidate layers, and every check of a branch costs time."
 
 

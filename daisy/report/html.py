@@ -19,11 +19,12 @@ h3 { margin: 1.6rem 0 .2rem; } h3 small { font-weight: 400; color: var(--soft); 
 p { max-width: 60rem; } .soft, figcaption, caption, small { color: var(--soft); }
 header p { margin: .4rem 0; max-width: none; }
 .top { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.06fr); gap: 1.5rem; align-items: start; }
-.top figure { margin: .4rem 0 0; } .top h2 { margin: .4rem 0 0; border: 0; font-size: 1.15rem; }
+.top figure { margin: 0; } .top h2 { margin: .4rem 0 0; border: 0; font-size: 1.15rem; }
 .top p { margin: .3rem 0; } .top figcaption, .top .soft { font-size: .85rem; line-height: 1.35; }
 .share { display: flex; height: .9rem; gap: 2px; margin: .5rem 0; } .share i { display: block; }
 .share .yes, .key .yes { background: var(--good); } .share .no, .key .no { background: var(--bad); }
 .share .cannot, .key .cannot { background: #d4a72c; }
+.key b { margin-right: .15rem; } .top table { margin-top: 1rem; }
 .key { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 0; padding: 0; }
 .key i { display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem; } .key b { font-size: 1.25rem; }
 .claims { list-style: none; padding: 0; margin: 0; }
@@ -36,7 +37,7 @@ figure { margin: 1rem 0; } figure img { display: block; width: 100%; max-width: 
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
 caption { text-align: left; padding: .6rem 0 .3rem; }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: right; }
-th { vertical-align: bottom; } td small { display: block; font-size: .8rem; }
+th { vertical-align: bottom; } td small { display: block; font-size: .78rem; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 td.best { font-weight: 700; } td.best > span::after { content: " ★"; color: var(--bar); }
 td.rank:not(.best) > span::after { content: " ★"; visibility: hidden; }
@@ -98,7 +99,7 @@ PAGE = """<!DOCTYPE html>
 {% if top %}<figure><h2>{{ top.title }}</h2>
 <img src="{{ top.data }}" alt="{{ top.title }}"><figcaption>{{ top.caption }}</figcaption></figure>
 {% endif %}<div>
-<h2>{{ summary }}</h2>
+<h2>Do the paper's claims hold here?</h2>
 <div class="share" role="img" aria-label="{{ summary }}">
 {%- for it in counted %}<i class="{{ it.holds }}" style="flex:{{ it.count }}"></i>{% endfor %}</div>
 <ul class="key">{% for it in counted %}<li><i class="{{ it.holds }}"></i><b>{{ it.count }}</b> {{ it.words }}</li>

@@ -53,8 +53,8 @@ FIGURES = {
 AT_WORK = {
     "method_at_work": (
         "The noisier the recording, the later it stops",
-        "One test recording, clean and with noise. Each layer's exit branch says how unsure it is; the recording stops "
-        "at the first candidate layer where that is not above the threshold, and the layers behind never run (faint). "
+        "One test recording, clean and with noise. Each layer's exit branch says how unsure it is; it stops at the first "
+        "candidate layer where that is not above the threshold (numbers), and the layers behind never run (faint). "
         "Of the noise study's recordings it is the one whose exits are the closest to the means of all.",
     ),
 }

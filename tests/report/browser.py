@@ -38,8 +38,8 @@ def program(cache: Path) -> tuple[Path, dict[str, str]]:
             debian.command(["apt-get", *options, "-qq", "update"])
             wanted = ["-qq", "--no-install-recommends", "--print-uris", "install", PACKAGE]
             listed = debian.command(["apt-get", *options, *wanted])
-            # One line per package that this machine lacks: address, file, size, checksum. The browser itself comes last,
-            # so that it is there only if all the others are.
+            # One line per package that this machine lacks: address, file, size, checksum. The browser itself comes
+            # last, so that it is there only if all the others are.
             missing = {line.split()[1].split("_")[0] for line in listed.splitlines() if line.startswith("'")}
             debian.fetch([*sorted(missing - {PACKAGE}), PACKAGE], cache)
     except (DaisyError, OSError, IndexError) as error:
