@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 Holds = Literal["yes", "no", "cannot be told"]
@@ -52,3 +53,12 @@ class Asked:
 def verdict(holds: bool) -> Holds:
     """A verdict that has ground."""
     return YES if holds else NO
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """How many claims hold, in one sentence."""
+    total = sum(counts.values())
+    return (
+        f"Of {total} claims, {counts.get(YES, 0)} hold, {counts.get(NO, 0)} do not, and {counts.get(OPEN, 0)} cannot "
+        "be told here."
+    )

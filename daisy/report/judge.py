@@ -11,11 +11,10 @@ from daisy.common.columns import read_table, write_table
 from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, EntropyRow, GridRow
-from daisy.report.claim import ClaimRow
+from daisy.report.claim import ClaimRow, tally
 from daisy.report.claims import Evidence, claims
 from daisy.report.noise_grid import read_noise
 from daisy.report.settings import ClaimsSettings
-from daisy.report.summary import tally
 
 
 def speakers_of(summaries: Sequence[Path]) -> dict[str, int]:

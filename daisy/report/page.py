@@ -21,7 +21,7 @@ from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, Se
 from daisy.report import html, provenance
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.beside import Run, beside_section, read_run
-from daisy.report.claim import ClaimRow
+from daisy.report.claim import ClaimRow, tally
 from daisy.report.exit_sections import histogram_section, published_section, threshold_section
 from daisy.report.grid import daisy_of, rows_of, tasks_of
 from daisy.report.noise_grid import NoiseResults, read_noise
@@ -34,7 +34,7 @@ from daisy.report.sections import (
     side_by_side_section,
 )
 from daisy.report.settings import ReportSettings
-from daisy.report.summary import counted, grouped, headline, headline_note, tally, what_was_run
+from daisy.report.summary import counted, grouped, headline, headline_note, what_was_run
 from daisy.report.wording import task_title
 
 FIGURES = {
@@ -53,9 +53,9 @@ FIGURES = {
 AT_WORK = {
     "method_at_work": (
         "The noisier the recording, the later it stops",
-        "One test recording, clean and with noise. Each layer's exit branch says how unsure it is; it stops at the first "
-        "candidate layer where that is not above the threshold (numbers), and the layers behind never run (faint). "
-        "Of the noise study's recordings it is the one whose exits are the closest to the means of all.",
+        "One test recording, clean and with noise. Each layer's exit branch says how unsure it is. The recording stops "
+        "at the first candidate layer where that is not above the threshold (the numbers), and the layers behind never "
+        "run (faint). Of the noise study's recordings it is the one whose exits are the closest to the means of all.",
     ),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from daisy.evaluation.rows import GridRow
@@ -18,15 +18,6 @@ from daisy.report.wording import cell_label, interval_text, short_label, speed_t
 
 UNSURE = "?"
 """Beside a speed whose measurement contradicts itself."""
-
-
-def tally(counts: Mapping[str, int]) -> str:
-    """How many claims hold, in one sentence."""
-    total = sum(counts.values())
-    return (
-        f"Of {total} claims, {counts.get(YES, 0)} hold, {counts.get(NO, 0)} do not, and {counts.get(OPEN, 0)} cannot "
-        "be told here."
-    )
 
 
 def counted(judged: Sequence[ClaimRow]) -> list[dict[str, Any]]:

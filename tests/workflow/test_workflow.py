@@ -205,9 +205,14 @@ def test_a_variant_has_branches_and_entropies_of_its_own(tmp_path):
 def test_final_files(tmp_path):
     run = flow(tmp_path)
     assert {path.rpartition("/")[2] for path in run.outputs} >= {"report.html", "grid.csv", "noise.csv", "store.csv"}
+    assert {path.rpartition("/")[2] for path in run.outputs} >= {"claims.csv", "method_at_work.svg"}
+    assert run.noise.shown_exits.endswith("downstream/asr/seed1337/daisy-rho1/exits.json")
     quiet = flow(tmp_path, noise={"tasks": []}, downstream={"methods": ["full"]})
     names = {path.rpartition("/")[2] for path in quiet.outputs}
-    assert not any("noise" in name for name in names) and quiet.rho_cells("calibration/{task}/{rho}.json") == []
+    assert (
+        not any("noise" in name or "at_work" in name for name in names)
+        and quiet.rho_cells("calibration/{task}/{rho}.json") == []
+    )
     assert quiet.heard == ["full"] and len(stage.settings(ExamplesSettings, quiet.examples("se").settings).systems) == 1
 
 
