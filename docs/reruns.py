@@ -12,7 +12,7 @@ from typing import Any
 CONFIG = {"resolved_config", "report_page"}
 """Every config value is kept with the run, and the report shows it."""
 
-PAGES = {"tables", "figures", "noise_figures", "report_page"}
+PAGES = {"tables", "claims", "figures", "noise_figures", "report_page"}
 SCORES = {"evaluation", "links"} | PAGES
 HEADS = {"downstream", "bundle"} | SCORES
 """Training of downstream models, and what follows; the models' exits go into the bundle."""
@@ -20,10 +20,13 @@ HEADS = {"downstream", "bundle"} | SCORES
 OWN = {"task_exits", "task_thresholds"}
 """The exits that SID and ASR train for themselves, which no branch touches."""
 
-NOISE = {"noise_evaluation", "links", "noise_tables", "noise_figures", "report_page"}
+AT_WORK = {"method_at_work"}
+"""The figure of the method at work shows DAISY on ASR, at the largest scale."""
+
+NOISE = {"noise_evaluation", "links", "noise_tables", "claims", "noise_figures", "report_page"} | AT_WORK
 """The noise study of the nano run is about ASR."""
 
-WORDS = {"figures", "noise_figures", "report_page"}
+WORDS = {"claims", "figures", "noise_figures", "report_page"} | AT_WORK
 """Where methods are written in words."""
 
 PLAYED = {"examples"}
@@ -138,7 +141,7 @@ EDITS = (
     Edit("`branches.steps`", CONFIG | BRANCHES, {"branches": {"steps": 8}}),
     Edit(
         "`thresholds.rho`: one more",
-        CONFIG | {"calibration", "task_thresholds"} | HEADS | NOISE,
+        CONFIG | {"calibration", "task_thresholds"} | HEADS | NOISE - AT_WORK,
         {"thresholds": {"rho": [0.76, 1.0, 0.5]}},
     ),
     Edit(
@@ -153,7 +156,7 @@ EDITS = (
     ),
     Edit(
         "`downstream.baseline_states: s3prl`",
-        CONFIG | {"states", "noise_states", "downstream"} | SCORES | NOISE | PLAYED,
+        CONFIG | {"states", "noise_states", "downstream"} | SCORES | NOISE - AT_WORK | PLAYED,
         {"downstream": {"baseline_states": "s3prl"}},
     ),
     Edit("`downstream.granularity: batch`", CONFIG | HEADS | NOISE | PLAYED, {"downstream": {"granularity": "batch"}}),
@@ -190,10 +193,12 @@ EDITS = (
         {"tasks": {"asr": None, "se": None, "ss": None}, "noise": {"tasks": []}, "ablation": {"tasks": ["sid"]}},
     ),
     Edit(
-        "`evaluation.strategies`: one less", CONFIG | SCORES | NOISE, {"evaluation": {"strategies": ["avg", "min-max"]}}
+        "`evaluation.strategies`: one less",
+        CONFIG | SCORES | NOISE - AT_WORK,
+        {"evaluation": {"strategies": ["avg", "min-max"]}},
     ),
     Edit("`evaluation.oracle`: none", CONFIG | SCORES, {"evaluation": {"oracle": []}}),
-    Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE, {"evaluation": {"bootstrap_draws": 60}}),
+    Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE - AT_WORK, {"evaluation": {"bootstrap_draws": 60}}),
     Edit(
         "`noise.snr_db`: one more",
         CONFIG | {"noisy_speech", "noise_states", "noise_entropies"} | NOISE,
@@ -244,7 +249,7 @@ EDITS = (
     Edit("code of `daisy/tasks/asr.py`", HEADS | OWN | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
     Edit(
         "a colour in `daisy/report/plots.py`",
-        {"figures", "noise_figures", "report_page"},
+        {"figures", "noise_figures", "report_page"} | AT_WORK,
         code=("daisy/report/plots.py", 'INK, FAINT, BAND = "#222222"', 'INK, FAINT, BAND = "#333333"'),
     ),
     Edit(

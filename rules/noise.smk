@@ -165,3 +165,34 @@ if flow.noise.tasks:
             out=output_folder,
         shell:
             stage("report.noise_figures", "--tables {params.tables} --out {params.out}")
+
+
+if flow.noise.at_work:
+
+    rule method_at_work:
+        input:
+            conditions=f"{flow.noise.recordings[flow.noise.at_work.task]}/conditions.csv",
+            entropies=f"{flow.noise.measured[flow.noise.at_work.task]}/entropies.npz",
+            exits=flow.noise.shown_exits,
+        output:
+            report(
+                results("figures/method_at_work.png"),
+                caption="captions/method_at_work.rst",
+                category="Figures",
+            ),
+            results("figures/method_at_work.svg"),
+        log:
+            results("logs/method_at_work.log"),
+        benchmark:
+            results("benchmarks/method_at_work.tsv")
+        conda:
+            "../envs/daisy.yaml"
+        params:
+            settings=flow.noise.showing.settings,
+            code=flow.noise.showing.code,
+            out=output_folder,
+        shell:
+            stage(
+                "report.at_work",
+                "--conditions {input.conditions} --entropies {input.entropies} --exits {input.exits} --out {params.out}",
+            )

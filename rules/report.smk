@@ -44,6 +44,31 @@ rule tables:
         )
 
 
+rule claims:
+    input:
+        flow.tables,
+        flow.noise.tables,
+        summaries=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],
+    output:
+        report(
+            results("tables/claims.csv"),
+            caption="captions/claims.rst",
+            category="Results",
+        ),
+    log:
+        results("logs/claims.log"),
+    benchmark:
+        results("benchmarks/claims.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    params:
+        settings=flow.judging.settings,
+        code=flow.judging.code,
+        tables=folder("tables"),
+    shell:
+        stage("report.judge", "--tables {params.tables} --summaries {input.summaries} --out {output}")
+
+
 rule figures:
     input:
         flow.tables,
@@ -105,6 +130,8 @@ rule report_page:
         flow.figures,
         flow.noise.tables,
         flow.noise_figures,
+        flow.at_work_figures,
+        results("tables/claims.csv"),
         examples=expand(results("examples/{task}/examples.json"), task=flow.playing),
         config=results("config.yaml"),
         summaries=[f"{folder}/summary.csv" for folder in flow.corpora.manifests.values()],

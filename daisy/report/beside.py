@@ -13,7 +13,7 @@ from daisy.exits.cell import GridCell
 from daisy.exits.method import INPUT
 from daisy.report import html
 from daisy.report.grid import metrics_of, tasks_of
-from daisy.report.wording import cell_label, decimals, metric_label, task_title
+from daisy.report.wording import cell_label, decimals, short_label, task_title
 
 FILES = ("grid", "entropy")
 """The tables that are read of another run."""
@@ -58,7 +58,7 @@ def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
         sorted((cell for _, cell, _ in rows if cell.method != INPUT), key=lambda cell: cell.key)
     )
     metrics = metrics_of(runs[0].grid, task)
-    header = ["Method", *(f"{metric_label(task, metric)}, {run.name}" for metric in metrics for run in runs)]
+    header = ["Method", *(f"{short_label(task, metric)}, {run.name}" for metric in metrics for run in runs)]
     lines = [
         [cell_label(cell), *(_cell(rows.get((run.name, cell, metric))) for metric in metrics for run in runs)]
         for cell in cells

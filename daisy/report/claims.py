@@ -1,22 +1,28 @@
-"""The paper's claims, and one target of this project's own, held against a run's tables."""
+"""The paper's claims about the grid, and this project's own targets, held against a run's tables."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from daisy.evaluation.rows import EntropyRow, GridRow
+from daisy.evaluation.rows import CandidateRow, EntropyRow, GridRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, Method, rho_text
-from daisy.noise.conditions import WHITE
-from daisy.noise.rows import NoiseExitRow, NoiseWerRow
-from daisy.report.grid import daisy_of, fastest_match, input_of, metrics_of, rows_of, tasks_of
-from daisy.report.noise_grid import CLAIM_SNR, RHO, STRATEGY, NoiseResults, kinds_of, mean_exit_of, wer_of
-from daisy.report.wording import cell_label, decimals, metric_label, noise_label, task_title
+from daisy.exits.method import FULL, Method
+from daisy.report.choice import choose
+from daisy.report.claim import NO, OPEN, YES, Asked, ClaimRow, Holds, verdict
+from daisy.report.grid import daisy_of, fixed_exits, input_of, metrics_of, row_of, rows_of, tasks_of
+from daisy.report.ground import clock, no_ground, nothing
+from daisy.report.noise_claims import noise_claims
+from daisy.report.noise_grid import NoiseResults
+from daisy.report.wording import cell_label, metric_label, speed_text, task_title, value_text
 
-Verdict = Literal["holds", "fails", "not tested"]
+KEPT = "DAISY keeps the full model's result and is faster"
+FIXED = "DAISY is at least as good as a fixed exit, at no more cost"
+OWN_EXITS = "DAISY, trained once, does as well as exits trained for the task, at no more cost"
+FALLS = "Entropy falls with depth"
+FASTER = "The earlier the exit, the faster"
+TARGETS = "This project's own targets"
 
 NEAR_LAYERS = 0.25
 """Cells whose mean exits lie closer than this are not compared in speed: the clock cannot tell them apart."""
@@ -24,225 +30,241 @@ NEAR_LAYERS = 0.25
 NEAR_ENTROPY = 1.05
 """The last layer's entropy may exceed the lowest by this factor."""
 
-TARGET_RHO, TARGET_STRATEGY, TARGET_SPEEDUP = 1.0, "avg", 1.2
-"""The project's own target."""
-
-LATER = 1.0
-"""Layers by which the mean exit under noise at 10 dB must lie above the one on clean speech."""
-
-
-CLAIM_CELL = GridCell(Method("daisy", RHO), STRATEGY)
-"""The cell by which the claims about noise are tested."""
+TARGET_CELL, TARGET_SPEEDUP = GridCell(Method("daisy", 1.0), "avg"), 1.2
+"""The project's own target of speed."""
 
 TARGET_GAINS = {"pesq": 0.15, "stoi": 0.0, "si_sdri": 3.0}
 """Least gains of the full model over the unprocessed input, in each metric's unit."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
-    """A claim and how it fared.
+class Evidence:
+    """What claims are held against.
 
     Attributes:
-        title: The claim, one sentence.
-        verdict: ``holds``, ``fails`` or ``not tested``.
-        detail: The numbers behind the verdict.
+        grid: Results on the test sets.
+        entropy: Mean entropies of the training sets.
+        candidates: The candidate layers of every cell.
+        noise: The noise study, if there is one.
+        speakers: The speakers that a task's training knows, by task.
+        target_layer: The layer whose clusters the branches were trained on; None where targets are no clusters.
+        choosing: The table from which the cell that a claim asks for is chosen; by default the grid itself.
     """
 
-    title: str
-    verdict: Verdict
-    detail: str
+    grid: Sequence[GridRow]
+    entropy: Sequence[EntropyRow] = ()
+    candidates: Sequence[CandidateRow] = ()
+    noise: NoiseResults | None = None
+    speakers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    target_layer: int | None = None
+    choosing: Sequence[GridRow] | None = None
 
+    def table(self, task: str, metric: str) -> list[GridRow]:
+        """The rows by which a cell of the task is chosen."""
+        return rows_of(self.grid if self.choosing is None else self.choosing, task, metric)
 
-def _verdict(holds: bool) -> Verdict:
-    return "holds" if holds else "fails"
-
-
-def _scope(task: str, metric: str) -> str:
-    return f"{task_title(task)} – {metric_label(task, metric)}"
-
-
-def _best(rows: Sequence[GridRow]) -> GridRow:
-    return max(rows, key=lambda row: (row.value if row.higher_is_better else -row.value, row.speedup_vs_full))
-
-
-def _value(row: GridRow, *, interval: bool = False) -> str:
-    places = decimals(row.ci_high - row.ci_low)
-    text = f"{row.value:.{places}f}"
-    return f"{text} [{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if interval else text
-
-
-def _speed(row: GridRow) -> str:
-    return f"{row.speedup_vs_full:.2f}×"
-
-
-def keeps_quality(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
-    """Some DAISY cell is inside the full model's confidence interval, or better, and faster."""
-    title = f"{_scope(task, metric)}: DAISY keeps the full model's result and is faster"
-    rows = rows_of(grid, task, metric)
-    full, cells = next((row for row in rows if row.cell.method == FULL), None), daisy_of(rows)
-    if full is None or not cells:
-        return Claim(title, "not tested", f"The run has no {'DAISY cell' if full else 'full model'} for this task.")
-    fastest = fastest_match(rows)
-    shown = fastest or _best(cells)
-    role = "Fastest such cell" if fastest else "No cell does both. Best cell"
-    detail = f"{role}: {cell_label(shown.cell)}, {_value(shown)} at {_speed(shown)}"
-    return Claim(title, _verdict(fastest is not None), f"{detail}; full model {_value(full, interval=True)}.")
-
-
-def beats_fixed_exit(grid: Sequence[GridRow], task: str, metric: str, method: Method) -> Claim:
-    """Some DAISY cell is as good as a fixed exit, or better, for no more operations."""
-    rows = rows_of(grid, task, metric)
-    title = f"{_scope(task, metric)}: DAISY is at least as good as the {method.in_words} at no more cost"
-    fixed, cells = next((row for row in rows if row.cell.method == method), None), daisy_of(rows)
-    if fixed is None or not cells:
-        missing = "DAISY cell" if fixed else method.in_words
-        return Claim(title, "not tested", f"The run has no {missing} for this task.")
-    cheap = [row for row in cells if row.macs_per_second <= fixed.macs_per_second]
-    cost = f"{fixed.macs_per_second / 1e9:#.3g} billion MACs per second of audio"
-    reference = f"{method.in_words} {_value(fixed, interval=True)} at {cost}"
-    if not cheap:
-        least = min(cells, key=lambda row: row.macs_per_second)
-        detail = f"No cell costs as little. Cheapest: {cell_label(least.cell)}, {_value(least)} at {_cost(least)}"
-        return Claim(title, "fails", f"{detail}; {reference}.")
-    best = _best(cheap)
-    detail = f"Best cell that costs no more: {cell_label(best.cell)}, {_value(best)} at {_cost(best)}; {reference}."
-    return Claim(title, _verdict(best.reaches(fixed.value)), detail)
-
-
-def matches_task_exits(grid: Sequence[GridRow], task: str, metric: str) -> Claim:
-    """Some DAISY cell is as good as the best cell of exits trained for the task, or better, for no more operations."""
-    title = f"{_scope(task, metric)}: DAISY, trained once, does as well as exits trained for the task, at no more cost"
-    rows = rows_of(grid, task, metric)
-    best, cells = _best([row for row in rows if row.cell.method.kind == "task-ee"]), daisy_of(rows)
-    if not cells:
-        return Claim(title, "not tested", "The run has no DAISY cell for this task.")
-    cheap = [row for row in cells if row.macs_per_second <= best.macs_per_second]
-    reference = f"best cell of the task's own exits: {cell_label(best.cell)}, {_value(best, interval=True)} at"
-    shown = _best(cheap) if cheap else min(cells, key=lambda row: row.macs_per_second)
-    role = "Best cell that costs no more" if cheap else "No cell costs as little. Cheapest"
-    detail = f"{role}: {cell_label(shown.cell)}, {_value(shown)} at {_cost(shown)}; {reference} {_cost(best)}"
-    holds = bool(cheap) and shown.reaches(best.value)
-    return Claim(title, _verdict(holds), f"{detail} MACs per second of audio.")
+    def no_ground(self, row: GridRow, name: str) -> str:
+        """Why a result is nothing to compare with; empty if it is something."""
+        return no_ground(row, nothing(self.grid, self.speakers, row.task, row.metric), name)
 
 
 def _cost(row: GridRow) -> str:
     return f"{row.macs_per_second / 1e9:#.3g} billion"
 
 
-def gains_over_input(grid: Sequence[GridRow], task: str, metric: str) -> Claim | None:
+def keeps_quality(seen: Evidence, task: str, metric: str) -> ClaimRow:
+    """The chosen DAISY cell is inside the full model's confidence interval, or better, and faster."""
+    asked = Asked(KEPT, task, f"{metric_label(task, metric)}: in the full model's interval, or better, and faster")
+    rows = rows_of(seen.grid, task, metric)
+    full, cells = row_of(rows, GridCell(FULL)), daisy_of(rows)
+    if full is None or not cells:
+        return asked.untold(f"The run has no {'DAISY cell' if full else 'full model'} for this task.")
+    topline = f"full model {value_text(full, interval=True)}"
+    trouble = seen.no_ground(full, "full model") or clock(rows)
+    if trouble:
+        return asked.untold(trouble, f"{topline[0].upper()}{topline[1:]}.")
+    bound = full.ci_low if full.higher_is_better else full.ci_high
+    shown = row_of(cells, choose(seen.table(task, metric)))
+    if shown is None:
+        best = max(cells, key=lambda row: (row.reaches(bound), row.speedup_vs_full))
+        numbers = f"No cell does both. Nearest: {cell_label(best.cell)}, {value_text(best)} at {speed_text(best)}"
+        keeping = [row for row in cells if row.reaches(bound)]
+        reason = "No cell keeps the result."
+        if keeping:
+            saved = 100 * (1 - min(row.macs_per_second for row in keeping) / full.macs_per_second)
+            reason = (
+                f"{len(keeping)} of {len(cells)} cells keep the result with up to {saved:.0f}% fewer operations, but "
+                "by the clock their checks cost what the layers save."
+            )
+        return asked.answer(NO, f"{numbers}; {topline}.", reason)
+    numbers = f"{cell_label(shown.cell)}: {value_text(shown)} at {speed_text(shown)}; {topline}."
+    return asked.answer(verdict(shown.reaches(bound) and shown.speedup_vs_full > 1), numbers)
+
+
+def as_good(row: GridRow, other: GridRow) -> tuple[Holds, str]:
+    """Whether a result is at least as good as another, and why it cannot be told.
+
+    Worse by no more than the other's interval allows is not told apart.
+    """
+    if row.reaches(other.value):
+        return YES, ""
+    if row.reaches(other.ci_low if other.higher_is_better else other.ci_high):
+        return OPEN, "It is worse, but inside the other's interval: too few test utterances to tell them apart."
+    return NO, ""
+
+
+def beats_fixed_exit(seen: Evidence, task: str, metric: str, method: Method) -> ClaimRow:
+    """The chosen DAISY cell is as good as a fixed exit, or better, for no more operations."""
+    asked = Asked(
+        FIXED, task, f"{metric_label(task, metric)}: at least as good as the {method.in_words}, at no more cost"
+    )
+    rows = rows_of(seen.grid, task, metric)
+    fixed = row_of(rows, GridCell(method))
+    if fixed is None or not daisy_of(rows):
+        missing = "DAISY cell" if fixed else method.in_words
+        return asked.untold(f"The run has no {missing} for this task.")
+    return _no_dearer(asked, seen, fixed, f"{method.in_words}:")
+
+
+def matches_task_exits(seen: Evidence, task: str, metric: str) -> ClaimRow:
+    """The chosen DAISY cell is as good as the best of exits trained for the task, or better, for no more operations."""
+    asked = Asked(OWN_EXITS, task, f"{metric_label(task, metric)}: at least as good as the task's own exits")
+    rows = rows_of(seen.grid, task, metric)
+    best = row_of(rows, choose(seen.table(task, metric), costing=float("inf"), kind="task-ee"))
+    if best is None or not daisy_of(rows):
+        return asked.untold("The run has no cells to compare for this task.")
+    return _no_dearer(asked, seen, best, f"best cell of the task's own exits, {cell_label(best.cell)}:")
+
+
+def _no_dearer(asked: Asked, seen: Evidence, other: GridRow, name: str) -> ClaimRow:
+    """The verdict on the chosen cell that costs no more than another does."""
+    rows = rows_of(seen.grid, other.task, other.metric)
+    reference = f"{name} {value_text(other, interval=True)} at {_cost(other)} MACs per second of audio"
+    trouble = seen.no_ground(other, other.cell.method.in_words)
+    if trouble:
+        return asked.untold(trouble, f"{reference[0].upper()}{reference[1:]}.")
+    shown = row_of(rows, choose(seen.table(other.task, other.metric), costing=other.macs_per_second))
+    reason = _depth_is_idle(rows, other)
+    if shown is None:
+        least = min(daisy_of(rows), key=lambda row: row.macs_per_second)
+        numbers = f"Cheapest cell: {cell_label(least.cell)}, {value_text(least)} at {_cost(least)}; {reference}."
+        return asked.answer(NO, numbers, " ".join(["No cell costs as little.", *([reason] if reason else [])]))
+    holds, doubt = as_good(shown, other)
+    numbers = f"{cell_label(shown.cell)}: {value_text(shown)} at {_cost(shown)}; {reference}."
+    return asked.answer(holds, numbers, doubt or (reason if holds == NO else ""))
+
+
+def _depth_is_idle(rows: Sequence[GridRow], other: GridRow) -> str:
+    """Why a fixed exit is hard to beat, if it does what the full model does."""
+    full = row_of(rows, GridCell(FULL))
+    if full is None or other.cell.method.kind != "layer":
+        return ""
+    if not other.reaches(full.ci_low if full.higher_is_better else full.ci_high):
+        return ""
+    return (
+        f"The layers above layer {other.cell.method.layer} add nothing to this task here: there the result is the full "
+        "model's already, so that later exits have nothing to gain."
+    )
+
+
+def entropy_falls(seen: Evidence, task: str) -> ClaimRow:
+    """The last layer's mean entropy is the lowest, or within 5% of it."""
+    asked = Asked(FALLS, task, "The last layer's mean entropy is the lowest, or within 5% of it")
+    rows = sorted((row for row in seen.entropy if row.task == task), key=lambda row: row.layer)
+    if len(rows) < 2:
+        return asked.untold("The run has no calibration for this task.")
+    first, last, lowest = rows[0], rows[-1], min(rows, key=lambda row: row.mean_entropy)
+    numbers = (
+        f"{first.mean_entropy:.3f} nats at layer {first.layer}, {last.mean_entropy:.3f} at layer {last.layer}; lowest "
+        f"{lowest.mean_entropy:.3f} at layer {lowest.layer}."
+    )
+    falls = last.mean_entropy <= NEAR_ENTROPY * lowest.mean_entropy
+    reason = "The branches' targets are clusters of that layer, which is the easiest to read them from."
+    return asked.answer(verdict(falls), numbers, reason if not falls and lowest.layer == seen.target_layer else "")
+
+
+def speed_follows_exits(seen: Evidence, task: str) -> ClaimRow:
+    """Of two DAISY cells, the one that stops earlier is faster."""
+    apart = f"mean exits at least {NEAR_LAYERS:g} layers apart"
+    asked = Asked(FASTER, task, f"Of two cells with {apart}, the earlier is the faster")
+    rows = rows_of(seen.grid, task)
+    pairs = [
+        sorted(pair, key=lambda row: row.mean_exit_layer)
+        for pair in itertools.combinations(daisy_of(rows), 2)
+        if abs(pair[0].mean_exit_layer - pair[1].mean_exit_layer) >= NEAR_LAYERS
+    ]
+    if not pairs:
+        return asked.untold(f"No two DAISY cells have {apart}.")
+    wrong = [(early, late) for early, late in pairs if early.speedup_vs_full <= late.speedup_vs_full]
+    right = len(pairs) - len(wrong)
+    numbers = f"{right} of {len(pairs)} pairs of cells ({100 * right / len(pairs):.0f}%)."
+    trouble = clock(rows)
+    if trouble:
+        return asked.untold(trouble, numbers)
+    return asked.answer(verdict(not wrong), numbers, _more_checks(seen, task, wrong))
+
+
+def _more_checks(seen: Evidence, task: str, wrong: Sequence[tuple[GridRow, GridRow]]) -> str:
+    """In how many pairs that are in the wrong order the earlier cell asks more branches."""
+    counts = {row.cell: len(row.candidates.split()) for row in seen.candidates if row.task == task}
+    more = sum(counts.get(early.cell, 0) > counts.get(late.cell, 0) for early, late in wrong)
+    if not more:
+        return ""
+    which = f"all of the other {more}" if more == len(wrong) else f"{more} of the other {len(wrong)}"
+    return f"In {which} the earlier one has more candidate layers, and every check of a branch costs time."
+
+
+def gains_over_input(seen: Evidence, task: str, metric: str) -> ClaimRow | None:
     """The full model improves on the recordings as they are; None where these cannot be scored."""
-    before = input_of(grid, task, metric)
+    before = input_of(seen.grid, task, metric)
     if before is None:
         return None
     least = TARGET_GAINS.get(metric, 0.0)
-    wanted = f"by at least {least:g}" if least else "or at least does not lower it"
-    title = f"This project's own target: {_scope(task, metric)}: the full model improves the input {wanted}"
-    full = next((row for row in rows_of(grid, task, metric) if row.cell.method == FULL), None)
+    wanted = f"improves the input by at least {least:g}" if least else "does not lower the input's"
+    asked = Asked(TARGETS, task, f"{metric_label(task, metric)}: the full model {wanted}")
+    full = row_of(rows_of(seen.grid, task, metric), GridCell(FULL))
     if full is None:
-        return Claim(title, "not tested", "The run has no full model for this task.")
-    gain = (full.value - before.value) * (1 if full.higher_is_better else -1)
-    detail = f"Input {_value(before)}, full model {_value(full, interval=True)}: a gain of {gain:.3g}."
-    return Claim(title, _verdict(gain >= least), detail)
+        return asked.untold("The run has no full model for this task.")
+    sign = 1 if full.higher_is_better else -1
+    gain = (full.value - before.value) * sign
+    numbers = f"Input {value_text(before)}, full model {value_text(full, interval=True)}: a gain of {gain:.3g}."
+    ends = sorted((end - before.value) * sign for end in (full.ci_low, full.ci_high))
+    if least and ends[0] <= 0 and ends[1] >= least:
+        return asked.untold("The interval holds both no gain at all and the gain that is asked for.", numbers)
+    return asked.answer(verdict(gain >= least), numbers)
 
 
-def entropy_falls(entropy: Sequence[EntropyRow], task: str) -> Claim:
-    """The last layer's mean entropy is the lowest, or within 5% of it."""
-    title = f"{task_title(task)}: entropy falls with depth"
-    rows = sorted((row for row in entropy if row.task == task), key=lambda row: row.layer)
-    if len(rows) < 2:
-        return Claim(title, "not tested", "The run has no calibration for this task.")
-    first, last, lowest = rows[0], rows[-1], min(rows, key=lambda row: row.mean_entropy)
-    detail = (
-        f"Mean entropy {first.mean_entropy:.3f} nats at layer {first.layer}, {last.mean_entropy:.3f} at layer "
-        f"{last.layer}; lowest {lowest.mean_entropy:.3f} at layer {lowest.layer}."
-    )
-    return Claim(title, _verdict(last.mean_entropy <= NEAR_ENTROPY * lowest.mean_entropy), detail)
-
-
-def speed_follows_exits(grid: Sequence[GridRow], task: str) -> Claim:
-    """Of two DAISY cells, the one that stops earlier is faster."""
-    title = f"{task_title(task)}: the earlier the exit, the faster"
-    pairs = [
-        sorted(pair, key=lambda row: row.mean_exit_layer)
-        for pair in itertools.combinations(daisy_of(rows_of(grid, task)), 2)
-        if abs(pair[0].mean_exit_layer - pair[1].mean_exit_layer) >= NEAR_LAYERS
-    ]
-    apart = f"mean exits at least {NEAR_LAYERS:g} layers apart"
-    if not pairs:
-        return Claim(title, "not tested", f"No two DAISY cells have {apart}.")
-    ordered = sum(early.speedup_vs_full > late.speedup_vs_full for early, late in pairs)
-    detail = f"{ordered} of {len(pairs)} pairs of cells with {apart} ({100 * ordered / len(pairs):.0f}%)."
-    return Claim(title, _verdict(ordered == len(pairs)), detail)
-
-
-def reaches_target(grid: Sequence[GridRow]) -> Claim:
+def reaches_target(seen: Evidence) -> ClaimRow:
     """The project's own target: a least speed-up at one named cell, on at least one task."""
-    cell = f"ρ {TARGET_RHO:.1f} with {TARGET_STRATEGY}"
-    title = f"This project's own target: {cell} is at least {TARGET_SPEEDUP:g}× as fast as the full model on a task"
-    rows = [
-        row
-        for task in tasks_of(grid)
-        for row in daisy_of(rows_of(grid, task))
-        if row.cell == GridCell(Method("daisy", TARGET_RHO), TARGET_STRATEGY)
-    ]
-    if not rows:
-        return Claim(title, "not tested", f"The run has no cell at {cell}.")
-    detail = ", ".join(f"{task_title(row.task)} {_speed(row)}" for row in rows)
-    return Claim(title, _verdict(max(row.speedup_vs_full for row in rows) >= TARGET_SPEEDUP), f"{detail}.")
+    cell = cell_label(TARGET_CELL)
+    asked = Asked(TARGETS, None, f"{cell} is at least {TARGET_SPEEDUP:g}× as fast as the full model on a task")
+    every = {task: rows_of(seen.grid, task) for task in tasks_of(seen.grid)}
+    found = [row for rows in every.values() if (row := row_of(rows, TARGET_CELL))]
+    if not found:
+        return asked.untold(f"The run has no cell {cell}.")
+    numbers = f"{', '.join(f'{task_title(row.task)} {speed_text(row)}' for row in found)}."
+    trusted = [row for row in found if not clock(every[row.task])]
+    if any(row.speedup_vs_full >= TARGET_SPEEDUP for row in trusted):
+        return asked.answer(YES, numbers)
+    if len(trusted) < len(found):
+        return asked.untold(next(trouble for rows in every.values() if (trouble := clock(rows))), numbers)
+    return asked.answer(NO, numbers)
 
 
-def exits_later(exits: Sequence[NoiseExitRow], task: str, kind: str) -> Claim:
-    """Mean exits rise from clean speech to 20 dB to 10 dB, by at least `LATER` layers in all."""
-    title = f"{task_title(task)}, {noise_label(kind).lower()}: the noisier the speech, the later the exit"
-    exits_by_snr = [mean_exit_of(exits, kind, snr_db, RHO, STRATEGY) for snr_db in (None, 20.0, CLAIM_SNR)]
-    means = [mean for mean in exits_by_snr if mean is not None]
-    cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
-    if len(means) < 3:
-        return Claim(title, "not tested", f"The run lacks {cell} on clean speech, at 20 dB or at 10 dB.")
-    clean, light, heavy = means
-    detail = (
-        f"Mean exit layer {clean:.2f} on clean speech, {light:.2f} at 20 dB, {heavy:.2f} at 10 dB ({cell}); "
-        f"the claim asks for each to be above the one before, and for {LATER:g} layer in all."
-    )
-    return Claim(title, _verdict(clean < light < heavy and heavy - clean >= LATER), detail)
-
-
-def withstands_noise(wer: Sequence[NoiseWerRow], kind: str, method: Method) -> Claim:
-    """DAISY's word error rate under noise is at most a fixed exit's, at every ratio."""
-    title = f"{noise_label(kind)}: DAISY's word error rate is at most that of the {method.in_words}"
-    fixed = {row.snr_db: row.wer for row in wer_of(wer, kind, GridCell(method)) if row.kind == kind}
-    daisy = {row.snr_db: row.wer for row in wer_of(wer, kind, CLAIM_CELL) if row.kind == kind}
-    ratios = [snr_db for snr_db in daisy if snr_db in fixed]
-    cell = f"ρ {rho_text(RHO)} with {STRATEGY}"
-    if not ratios:
-        return Claim(title, "not tested", f"The run lacks {cell} or the {method.in_words} under this noise.")
-    numbers = ", ".join(f"{daisy[ratio]:.1f} against {fixed[ratio]:.1f} at {ratio:g} dB" for ratio in ratios)
-    holds = all(daisy[ratio] <= fixed[ratio] for ratio in ratios)
-    return Claim(title, _verdict(holds), f"Per cent, DAISY at {cell}: {numbers}.")
-
-
-def noise_claims(noise: NoiseResults, fixed: Sequence[Method]) -> list[Claim]:
-    """The claims about recorded noise; white noise is not the paper's, and the report tells of it by itself."""
-    kinds = [kind for kind in kinds_of(next(iter(noise.exits.values()))) if kind != WHITE]
-    return [
-        *(exits_later(rows, task, kind) for task, rows in noise.exits.items() for kind in kinds),
-        *(withstands_noise(noise.wer, kind, method) for method in fixed for kind in kinds),
-    ]
-
-
-def claims(grid: Sequence[GridRow], entropy: Sequence[EntropyRow], noise: NoiseResults | None = None) -> list[Claim]:
+def claims(seen: Evidence) -> list[ClaimRow]:
     """All claims, kind by kind, for every task and metric of the grid; those about noise if it was studied."""
-    tasks = tasks_of(grid)
-    pairs = [(task, metric) for task in tasks for metric in metrics_of(grid, task)]
-    trained = {row.task for row in grid if row.cell.method.kind == "task-ee"}
-    fixed = list(dict.fromkeys(row.cell.method for row in grid if row.cell.method.layer)) or [Method("layer", layer=6)]
+    tasks = tasks_of(seen.grid)
+    pairs = [(task, metric) for task in tasks for metric in metrics_of(seen.grid, task)]
+    trained = {row.task for row in seen.grid if row.cell.method.kind == "task-ee"}
+    fixed = fixed_exits(seen.grid) or [Method("layer", layer=6)]
+    layers = max((row.layer for row in seen.entropy), default=0)
     return [
-        *(keeps_quality(grid, task, metric) for task, metric in pairs),
-        *(beats_fixed_exit(grid, task, metric, method) for method in fixed for task, metric in pairs),
-        *(matches_task_exits(grid, task, metric) for task, metric in pairs if task in trained),
-        *(entropy_falls(entropy, task) for task in tasks),
-        *(speed_follows_exits(grid, task) for task in tasks),
-        *(claim for task, metric in pairs if (claim := gains_over_input(grid, task, metric))),
-        *(noise_claims(noise, fixed) if noise else []),
-        reaches_target(grid),
+        *(keeps_quality(seen, task, metric) for task, metric in pairs),
+        *(beats_fixed_exit(seen, task, metric, method) for method in fixed for task, metric in pairs),
+        *(matches_task_exits(seen, task, metric) for task, metric in pairs if task in trained),
+        *(entropy_falls(seen, task) for task in tasks),
+        *(speed_follows_exits(seen, task) for task in tasks),
+        *(noise_claims(seen.noise, fixed, layers) if seen.noise else []),
+        *(row for task, metric in pairs if (row := gains_over_input(seen, task, metric))),
+        reaches_target(seen),
     ]

@@ -28,16 +28,23 @@ def threshold_section(thresholds: Sequence[ThresholdRow], candidates: Sequence[C
         cells = [row_of.get((item.task, GridCell(method, strategy))) for strategy in strategies]
         layers = [_layers(cell) if cell else "–" for cell in cells]
         rows.append([task_title(item.task), method.in_words, html.number(f"{item.tau:.4f}"), item.rule, *layers])
-    header = ("Task", "Method", "Threshold τ (nats)", "Rule", *(f"Candidates: {name}" for name in strategies))
+    header = ("Task", "Method", "τ (nats)", "Rule", *map(str, strategies))
     fallen = sum(row.fallback for row in candidates)
-    text = "An utterance stops at the first candidate layer whose entropy is at most τ, or at the last candidate."
+    text = (
+        "An utterance stops at the first candidate layer whose entropy is at most τ, or at the last candidate; the "
+        "last columns hold the candidates of every strategy."
+    )
     if fallen:
         cells_have = "cell has" if fallen == 1 else "cells have"
         text += (
             f" {fallen} {cells_have} a fallback: no layer's share of training exits was large enough, "
             "so the most frequent layer stands in."
         )
-    return html.section("Thresholds and candidate layers", text, [html.table(header, rows)] if rows else [])
+    return html.section(
+        "Thresholds and candidate layers",
+        text,
+        [html.table(header, rows, "Every threshold", folded=True)] if rows else [],
+    )
 
 
 def _layers(row: CandidateRow) -> str:
@@ -98,5 +105,6 @@ def histogram_section(paths: Sequence[Path]) -> dict[str, Any]:
         shown = html.bars(counts, exit_label(counts))
         rows.append([task_title(task), method.in_words, html.number(f"{mean_exit(counts):.2f}"), sum(counts), shown])
     text = "In training every layer is a candidate. The candidate layers of inference follow from these exits."
-    header = ("Task", "Model", "Mean exit layer", "Utterances", "Exits, from the first layer")
-    return html.section("Training exit histograms", text, [html.table(header, rows)] if rows else [])
+    header = ("Task", "Model", "Mean exit", "Utterances", "Exits")
+    tables = [html.table(header, rows, "Every model, its exits from the first layer on", folded=True)] if rows else []
+    return html.section("Training exit histograms", text, tables)

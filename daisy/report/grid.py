@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from daisy.evaluation.rows import GridRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, INPUT
+from daisy.exits.method import INPUT, Method
 
 
 def tasks_of(grid: Sequence[GridRow]) -> list[str]:
@@ -46,18 +46,11 @@ def best_of(rows: Sequence[GridRow]) -> float:
     return max(values) if rows[0].higher_is_better else min(values)
 
 
-def fastest_match(rows: Sequence[GridRow]) -> GridRow | None:
-    """The fastest DAISY cell that is faster than the full model and inside its interval, or better.
+def row_of(rows: Sequence[GridRow], cell: GridCell | None) -> GridRow | None:
+    """The row of a cell among a task's rows for one metric; None if it is not there."""
+    return next((row for row in rows if row.cell == cell), None)
 
-    Args:
-        rows: A task's rows for one metric.
 
-    Returns:
-        The cell, or None if there is no such cell or no full model.
-    """
-    full = next((row for row in rows if row.cell.method == FULL), None)
-    if full is None:
-        return None
-    bound = full.ci_low if full.higher_is_better else full.ci_high
-    matching = [row for row in daisy_of(rows) if row.reaches(bound) and row.speedup_vs_full > 1]
-    return max(matching, key=lambda row: row.speedup_vs_full, default=None)
+def fixed_exits(grid: Sequence[GridRow]) -> list[Method]:
+    """The fixed exits of the grid, the lowest layer first."""
+    return sorted({row.cell.method for row in grid if row.cell.method.layer}, key=lambda method: method.layer or 0)

@@ -54,10 +54,10 @@ def exits_table(rows: Sequence[NoiseExitRow], task: str) -> dict[str, Any]:
             layers = exit_layers_of(rows, kind, snr_db, rho, strategy)
             cells.append(html.number(f"{sum(layers) / len(layers):.2f} ({min(layers)}–{max(layers)})"))
         lines.append(cells)
-    header = ("Condition", *(f"Exit layer, ρ {rho_text(rho)}" for rho in rhos))
+    header = ("Condition", *(f"ρ {rho_text(rho)}" for rho in rhos))
     count = len({row.utterance for row in rows})
     caption = f"{task_title(task)}, {count} recordings: mean exit layer (lowest–highest), candidates {strategy}"
-    return html.table(header, lines, caption)
+    return html.table(header, lines, caption, folded=True)
 
 
 def _wer(row: NoiseWerRow | NoiseGuardRow) -> str:
@@ -77,7 +77,7 @@ def wer_table(noise: NoiseResults) -> dict[str, Any]:
         lines.append([_condition_label(*condition), *(html.number(_wer(row), best=row.wer == best) for row in rows)])
     names = [cell.method.in_words for cell in columns]
     caption = f"{metric_label(WER_TASK, 'wer')} [95% interval], DAISY with candidates {strategy}"
-    return html.table(("Condition", *names), lines, caption)
+    return html.table(("Condition", *names), lines, caption, folded=True)
 
 
 def guard_table(guard: Sequence[NoiseGuardRow]) -> dict[str, Any]:
@@ -93,10 +93,9 @@ def guard_table(guard: Sequence[NoiseGuardRow]) -> dict[str, Any]:
         for row in guard
         if row.rho == rho
     ]
-    header = ("Condition", "Floor", "Mean exit layer", "Word error rate (%) [95% interval]")
-    return html.table(
-        header, lines, f"A floor under DAISY's exits, ρ {rho_text(rho)}; every layer from there on is a candidate"
-    )
+    header = ("Condition", "Floor", "Exit layer", "WER %")
+    caption = f"A floor under DAISY's exits, ρ {rho_text(rho)}; every layer from there on is a candidate"
+    return html.table(header, lines, caption, folded=True)
 
 
 def white_sentence(noise: NoiseResults) -> str:

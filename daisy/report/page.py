@@ -21,7 +21,7 @@ from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, Se
 from daisy.report import html, provenance
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.beside import Run, beside_section, read_run
-from daisy.report.claims import Claim, claims
+from daisy.report.claim import ClaimRow, tally
 from daisy.report.exit_sections import histogram_section, published_section, threshold_section
 from daisy.report.grid import daisy_of, rows_of, tasks_of
 from daisy.report.noise_grid import NoiseResults, read_noise
@@ -34,6 +34,7 @@ from daisy.report.sections import (
     side_by_side_section,
 )
 from daisy.report.settings import ReportSettings
+from daisy.report.summary import counted, grouped, headline, headline_note, what_was_run
 from daisy.report.wording import task_title
 
 FIGURES = {
@@ -48,6 +49,21 @@ FIGURES = {
         "Speed is measured one recording at a time, interleaved with the full model.",
     ),
 }
+
+AT_WORK = {
+    "method_at_work": (
+        "The noisier the recording, the later it stops",
+        "One test recording, clean and with noise. Each layer's exit branch says how unsure it is. The recording stops "
+        "at the first candidate layer where that is not above the threshold (the numbers), and the layers behind never "
+        "run (faint). Of the noise study's recordings it is the one whose exits are the closest to the means of all.",
+    ),
+}
+
+VERDICTS = (
+    "Each verdict is computed from the tables (tables/claims.csv). A result counts as at least as good if its number "
+    "is; one that is worse inside the other's 95% interval, or rests on results no better than nothing, on intervals "
+    "that reach there, or on a clock that contradicts itself, cannot be told here."
+)
 
 MOST_REASONS = 20
 """So many reasons are shown one by one."""
@@ -64,6 +80,7 @@ class Results:
     candidates: list[CandidateRow]
     seeds: list[SeedRow]
     published: list[AgainstPublishedRow]
+    claims: list[ClaimRow]
     noise: NoiseResults | None = None
 
 
@@ -84,6 +101,7 @@ def read_results(folder: Path, noise_tasks: Sequence[str] = (), *, published: bo
         read_table(CandidateRow, folder / "candidates.csv"),
         read_table(SeedRow, folder / "seeds.csv"),
         read_table(AgainstPublishedRow, folder / "against_published.csv") if published else [],
+        read_table(ClaimRow, folder / "claims.csv"),
         read_noise(folder, noise_tasks) if noise_tasks else None,
     )
 
@@ -127,7 +145,7 @@ def data_section(summaries: Sequence[Path], dropped: Sequence[Path]) -> dict[str
     """The recordings that were used, and how many were left out and why."""
     columns = ("corpus", "split", "recordings", "speakers", "minutes", "left_out")
     rows = [[row[name] for name in columns] for path in summaries for row in read_csv(path, columns=columns)]
-    tables = [html.table([name.replace("_", " ").capitalize() for name in columns], rows)]
+    tables = [html.table(("Corpus", "Split", "Recordings", "Speakers", "Minutes", "Left out"), rows)]
     if not dropped:
         return html.section("The recordings", "", tables)
     # Reasons that name a file or an error count as one.
@@ -166,9 +184,8 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
             "The midrange rule for thresholds is inferred: the thresholds published with the paper fit it, "
             "but nobody has confirmed it."
         )
-    upstream = config.get("upstream")
-    checkpoint = str(upstream.get("checkpoint", "")) if isinstance(upstream, dict) else ""
-    if "hubert_tiny" in Path(checkpoint).name:
+    checkpoint = upstream_name(config)
+    if "hubert_tiny" in checkpoint:
         result.append(
             "The speech model is the tiny one that comes with this project, and the data are small. The numbers show "
             "how the method behaves here; they are no substitute for the paper's numbers."
@@ -176,14 +193,6 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
     elif checkpoint:
         result.append(f"The speech model is {checkpoint}. The data are not the paper's, so neither are the numbers.")
     return result
-
-
-def summary(judged: Sequence[Claim]) -> str:
-    """How many claims hold, in one sentence."""
-    counts = collections.Counter(claim.verdict for claim in judged)
-    return (
-        f"Of {len(judged)} claims, {counts['holds']} hold, {counts['fails']} fail, {counts['not tested']} not tested."
-    )
 
 
 def facts(settings: ReportSettings, finished: datetime.datetime) -> dict[str, str]:
@@ -198,47 +207,62 @@ def facts(settings: ReportSettings, finished: datetime.datetime) -> dict[str, st
     }
 
 
-def build(arguments: Any, settings: ReportSettings) -> tuple[str, list[Claim]]:
-    """The page and its claims, from the files that the command line names."""
+def upstream_name(config: dict[str, Any]) -> str:
+    """The frozen model's file name; empty if the config names none."""
+    upstream = config.get("upstream")
+    return Path(str(upstream.get("checkpoint", ""))).name if isinstance(upstream, dict) else ""
+
+
+def sections(arguments: Any, settings: ReportSettings, results: Results) -> list[dict[str, Any]]:
+    """The parts of the page with tables, in their order."""
+    examples = example_section(arguments.examples)
+    own, others = Run(settings.run, results.grid, results.entropy), [read_run(path) for path in arguments.beside]
+    return [
+        side_by_side_section(results.grid),
+        *([examples] if examples else []),
+        grid_section(results.grid, results.exits),
+        *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
+        *([noise_section(results.noise)] if results.noise else []),
+        threshold_section(results.thresholds, results.candidates),
+        *([published_section(results.published)] if results.published else []),
+        *([beside_section(own, others)] if others else []),
+        histogram_section(arguments.exits),
+        branch_section(arguments.history),
+        data_section(arguments.summaries, arguments.dropped),
+    ]
+
+
+def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
+    """The page and its one sentence, from the files that the command line names."""
     results = read_results(arguments.tables, settings.noise_tasks, published=settings.against_published)
     config, config_text = read_config(arguments.config)
-    judged = claims(results.grid, results.entropy, results.noise)
-    tasks = tasks_of(results.grid)
     modified = (arguments.tables / "grid.csv").stat().st_mtime
     finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
     details = {"The whole config": config_text}
     if arguments.card:
         details["The speech model"] = _text(arguments.card, "Leave out --card, or name a file")
-    examples = example_section(arguments.examples)
-    own, others = Run(settings.run, results.grid, results.entropy), [read_run(path) for path in arguments.beside]
+    layers = max((row.layer for row in results.entropy), default=0)
+    verdict = tally(collections.Counter(row.holds for row in results.claims))
+    top = inline_figures(arguments.figures, AT_WORK) if settings.at_work else [None]
     page = html.render(
         {
             "title": f"DAISY, run {settings.run}",
-            "subtitle": "Early exit for HuBERT, decided per utterance by the entropy of its exit branches: "
-            + ", ".join(task_title(task) for task in tasks)
-            + f". Results of {finished:%Y-%m-%d}.",
-            "summary": summary(judged),
-            "claims": judged,
+            "subtitle": what_was_run(results.grid, layers, upstream_name(config)) + f" Results of {finished:%Y-%m-%d}.",
+            "top": top[0],
+            "summary": verdict,
+            "counted": counted(results.claims),
+            "headline": headline(results.grid),
+            "headline_note": headline_note(results.grid),
+            "verdicts": VERDICTS,
+            "groups": grouped(results.claims),
             "notes": notes(config, results),
             "figures": inline_figures(arguments.figures, FIGURES | (NOISE_FIGURES if results.noise else {})),
-            "sections": [
-                side_by_side_section(results.grid),
-                *([examples] if examples else []),
-                grid_section(results.grid, results.exits),
-                *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
-                *([noise_section(results.noise)] if results.noise else []),
-                threshold_section(results.thresholds, results.candidates),
-                *([published_section(results.published)] if results.published else []),
-                *([beside_section(own, others)] if others else []),
-                histogram_section(arguments.exits),
-                branch_section(arguments.history),
-                data_section(arguments.summaries, arguments.dropped),
-            ],
+            "sections": sections(arguments, settings, results),
             "facts": facts(settings, finished),
             "details": details,
         }
     )
-    return page, judged
+    return page, verdict
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -258,9 +282,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, help="model card of the frozen model (.md)")
     parser.add_argument("--out", type=Path, required=True, help="output: the page")
     arguments = parser.parse_args(argv)
-    page, judged = build(arguments, stage.settings(ReportSettings, arguments.settings))
+    page, verdict = build(arguments, stage.settings(ReportSettings, arguments.settings))
     write_text(arguments.out, page)
-    print(f"report: {summary(judged)}")
+    print(f"report: {verdict}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL, Kind, Method, rho_text
-from daisy.report.grid import daisy_of, fastest_match, rows_of, tasks_of
+from daisy.report.choice import choose
+from daisy.report.grid import daisy_of, row_of, rows_of, tasks_of
 from daisy.report.wording import cell_label, metric_label, task_title
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -241,7 +242,7 @@ def _message(rows: Sequence[GridRow]) -> str:
     """What a panel says, in two lines."""
     if not any(row.cell.method == FULL for row in rows) or not daisy_of(rows):
         return ""
-    fastest = fastest_match(rows)
+    fastest = row_of(rows, choose(rows))
     if fastest is None:
         return "No DAISY cell is faster and stays within\nthe full model's 95% interval"
     speed = f"{fastest.speedup_vs_full:.2f}×"

@@ -16,7 +16,9 @@ from daisy.exits.cell import GridCell
 from daisy.exits.method import INPUT
 from daisy.report import html
 from daisy.report.grid import best_of, cells_of, input_of, metrics_of, rows_of, tasks_of
-from daisy.report.wording import cell_label, decimals, metric_label, task_title
+from daisy.report.ground import clock
+from daisy.report.summary import UNSURE
+from daisy.report.wording import cell_label, decimals, metric_label, short_label, speed_text, task_title
 
 EXPLAINED = {
     "task-ee": "Task exits are early exit as other work has it: a linear head per layer, trained for this one task on "
@@ -67,24 +69,28 @@ def grid_table(grid: Sequence[GridRow], exits: Sequence[ExitRow], task: str) -> 
     rows = rows_of(grid, task)
     columns: list[list[Any]] = [[cell_label(row.cell) for row in rows]]
     columns += [_metric_column(rows_of(grid, task, metric)) for metric in metrics]
-    columns.append(_column(rows, "speedup_vs_full", lambda value: f"{value:.2f}×", most=True))
+    trouble = clock(rows)
+    doubt = f" {UNSURE}" if trouble else ""
+    columns.append(_column(rows, "speedup_vs_full", lambda value: f"{value:.2f}×{doubt}", most=True))
     columns.append(_column(rows, "mean_exit_layer", lambda value: f"{value:.2f}", most=False))
     columns.append(_column(rows, "macs_per_second", lambda value: f"{value / 1e9:#.3g}", most=False))
     columns.append(_column(rows, "rtf", lambda value: f"{value:#.3g}", most=False))
     columns.append([_exit_bars(row, exits) for row in rows])
     header = [
         "Method",
-        *(f"{metric_label(task, metric)} [95% interval]" for metric in metrics),
+        *(short_label(task, metric) for metric in metrics),
         "Speed-up",
-        "Mean exit layer",
-        "Billion MACs per second of audio",
-        "Real-time factor",
-        "Exits on the test set",
+        "Exit layer",
+        "GMACs/s",
+        "RTF",
+        "Exits",
     ]
     return html.table(
         header,
         list(zip(*columns, strict=True)),
-        f"{task_title(task)}, {rows[0].n_utterances} test utterances{_unprocessed(grid, task)}",
+        f"{task_title(task)}, {rows[0].n_utterances} test utterances{_unprocessed(grid, task)}"
+        + (f". {UNSURE} {trouble}" if trouble else ""),
+        folded=True,
     )
 
 
@@ -101,8 +107,9 @@ def grid_section(grid: Sequence[GridRow], exits: Sequence[ExitRow]) -> dict[str,
     """The whole grid, a table per task."""
     kinds = {row.cell.method.kind for row in grid}
     text = (
-        "The best value of every column is marked. Speed-up is over the full model, measured side by side; "
-        "bars show how many utterances stopped at each layer, the first layer at the left."
+        "Results with their 95% intervals; the best value of every column is marked. Speed-up is over the full model, "
+        "measured side by side; GMACs/s are billions of operations per second of audio, RTF is processing time over "
+        "audio time, and bars show how many utterances stopped at each layer, the first layer at the left."
     )
     return html.section(
         "All results",
@@ -130,7 +137,7 @@ def seed_section(seeds: Sequence[SeedRow]) -> dict[str, Any]:
         if len(same) > 1
     ]
     count = len({row.seed for row in seeds})
-    header = ("Task", "Metric", "Method", "Mean", "Standard deviation", "Range")
+    header = ("Task", "Metric", "Method", "Mean", "SD", "Range")
     text = f"Every downstream model was trained with {count} seeds; all other results are means over them."
     return html.section("Spread over seeds", text, [html.table(header, rows)])
 
@@ -149,22 +156,28 @@ def side_by_side_section(grid: Sequence[GridRow]) -> dict[str, Any]:
             best = best_of(rows)
             column = [row_of.get((cell, task, metric)) for cell in chosen]
             results.append([_result(row, places, best) for row in column])
-            header.append(f"{task_title(task)}: {metric_label(task, metric)}")
+            header.append(f"{task.upper()} {short_label(task, metric)}")
     priced = [cell for cell in chosen if cell.method != INPUT]
     costs: list[list[Any]] = [[cell_label(cell) for cell in priced]]
     for task in tasks:
         main = metrics_of(grid, task)[0]
         known = [row_of.get((cell, task, main)) for cell in priced]
-        costs.append([_cost(row) if row else "–" for row in known])
+        doubt = f" {UNSURE}" if clock(rows_of(grid, task)) else ""
+        costs.append([_cost(row, doubt) if row else "–" for row in known])
     tables = [
         html.table(header, list(zip(*results, strict=True)), "Results on the test sets"),
         html.table(
-            ["Method", *(task_title(task) for task in tasks)],
+            ["Method", *(task.upper() for task in tasks)],
             list(zip(*costs, strict=True)),
-            "Speed-up over the full model; mean exit layer; billion MACs per second of audio; real-time factor",
+            "Speed-up over the full model, and mean exit layer",
         ),
     ]
-    text = "The best value of every column is marked. Confidence intervals stand below, and in tables/table1.csv."
+    text = (
+        "The best value of every column is marked. Intervals, operations and real-time factors stand below, and in "
+        f"tables/table1.csv. {', '.join(f'{task.upper()}: {task_title(task).lower()}' for task in tasks)}."
+    )
+    if any(clock(rows_of(grid, task)) for task in tasks):
+        text += f" {UNSURE}: the timing contradicts itself."
     return html.section("The methods side by side (the paper's Table 1)", text, tables)
 
 
@@ -176,10 +189,8 @@ def _result(row: GridRow | None, places: int, best: float) -> Any:
     )
 
 
-def _cost(row: GridRow) -> Any:
-    return html.number(
-        f"{row.speedup_vs_full:.2f}×; {row.mean_exit_layer:.1f}; {row.macs_per_second / 1e9:#.2g}; {row.rtf:#.2g}"
-    )
+def _cost(row: GridRow, doubt: str) -> Any:
+    return html.number(f"{speed_text(row)}{doubt}, {row.mean_exit_layer:.1f}")
 
 
 def example_section(paths: Sequence[Path]) -> dict[str, Any] | None:
@@ -239,13 +250,8 @@ def branch_section(history: Path) -> dict[str, Any]:
         f"How often each layer's branch finds the target class of a frame: mean over the last {len(last)} of "
         f"{len(rows)} updates, on the training batches."
     )
-    drawn = html.bars(
-        means,
-        ", ".join(f"layer {layer}: {mean:.1f}%" for layer, mean in zip(layers, means, strict=True)),
-        top=100.0,
-        tall=True,
-    )
-    header = ("Layer", *layers)
-    numbers = ["Accuracy (%)", *(html.number(f"{mean:.1f}", best=mean == max(means)) for mean in means)]
-    tables = [html.table(("Accuracy per layer, a full bar is 100%",), [[drawn]]), html.table(header, [numbers])]
-    return html.section("Branch accuracy", text, tables)
+    lines = [
+        [f"Layer {layer}", html.number(f"{mean:.1f}", best=mean == max(means))]
+        for layer, mean in zip(layers, means, strict=True)
+    ]
+    return html.section("Branch accuracy", text, [html.table(("Layer", "Accuracy (%)"), lines)])

@@ -59,6 +59,36 @@ class TablesSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClaimsSettings:
+    """Config of `daisy.report.judge`.
+
+    Attributes:
+        noise_tasks: The tasks of the noise study, if there is one.
+        target_layer: The layer whose clusters the branches were trained on; None where targets are no clusters.
+    """
+
+    noise_tasks: tuple[str, ...] = ()
+    target_layer: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class AtWorkSettings:
+    """Config of `daisy.report.at_work`.
+
+    Attributes:
+        task: The task whose recordings the noise study took.
+        method: DAISY at one scale of the threshold.
+        strategy: How candidate layers are chosen.
+        q: The strategy's share.
+    """
+
+    task: str
+    method: Method
+    strategy: str
+    q: float
+
+
+@dataclasses.dataclass(frozen=True)
 class AblationSettings:
     """Config of `daisy.report.ablation`.
 
@@ -81,8 +111,10 @@ class ReportSettings:
         run: The run's name.
         noise_tasks: The tasks of the noise study, if there is one.
         against_published: Whether mean entropies are compared with the published thresholds.
+        at_work: Whether there is a figure of the method at work.
     """
 
     run: str
     noise_tasks: tuple[str, ...] = ()
     against_published: bool = False
+    at_work: bool = False

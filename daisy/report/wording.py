@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daisy.evaluation.rows import GridRow
 from daisy.exits.cell import GridCell
 from daisy.tasks.loading import task_class
 from daisy.tasks.registry import TASKS
@@ -16,6 +17,15 @@ def metric_label(task: str, metric: str) -> str:
     """The metric's name with its unit; its bare name if the task does not know it."""
     known = task_class(task).metrics if task in TASKS else ()
     return next((item.label for item in known if item.name == metric), metric)
+
+
+SHORT = {"wer": "WER %", "accuracy": "Acc. %", "pesq": "PESQ", "stoi": "STOI %", "si_sdri": "SI-SDRi dB"}
+"""Metrics as the headings of tables have them."""
+
+
+def short_label(task: str, metric: str) -> str:
+    """The metric's name and unit for the heading of a table."""
+    return SHORT.get(metric) or metric_label(task, metric)
 
 
 def noise_label(kind: str) -> str:
@@ -38,3 +48,20 @@ def decimals(width: float) -> int:
     if width <= 0:
         return 2
     return next((count for count in range(4) if width * 10**count >= 10), 4)
+
+
+def value_text(row: GridRow, *, interval: bool = False) -> str:
+    """A result with the decimals that its interval allows, and with the interval itself if asked."""
+    places = decimals(row.ci_high - row.ci_low)
+    return f"{row.value:.{places}f} {interval_text(row)}" if interval else f"{row.value:.{places}f}"
+
+
+def interval_text(row: GridRow) -> str:
+    """The 95% interval of a result."""
+    places = decimals(row.ci_high - row.ci_low)
+    return f"[{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]"
+
+
+def speed_text(row: GridRow) -> str:
+    """How many times as fast as the full model."""
+    return f"{row.speedup_vs_full:.2f}×"

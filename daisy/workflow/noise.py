@@ -5,12 +5,16 @@ from __future__ import annotations
 from daisy.exits.method import TASK_EXITS, Method
 from daisy.hubert.config import States
 from daisy.noise.settings import NoiseTasks, NoisySettings, StudySettings
+from daisy.report.settings import AtWorkSettings
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.models import Models
 
 WER_TASK = "asr"
 """The task whose error rates are studied; of the others, exits alone."""
+
+SHOWN = "min-max"
+"""The strategy of the figure of the method at work, if the run has it: the one that leaves exits the most freedom."""
 
 RESULTS = ("exits", "wer", "guard")
 """What is written of every task and method."""
@@ -104,6 +108,33 @@ class NoiseStudy:
     def drawing(self) -> Job:
         """The tables as figures."""
         return job("daisy.report.noise_figures", NoiseTasks(tuple(self.tasks)), self._context.tasks)
+
+    @property
+    def at_work(self) -> AtWorkSettings | None:
+        """What the figure of the method at work shows: DAISY at its largest scale, whose exits differ the most.
+
+        None without a noise study, or without DAISY.
+        """
+        if not self.tasks or not self._context.daisy:
+            return None
+        task = WER_TASK if WER_TASK in self.tasks else self.tasks[0]
+        method = max(self._context.daisy, key=lambda item: item.rho or 0.0)
+        strategies = self._context.config.evaluation.strategies
+        strategy = SHOWN if SHOWN in strategies else strategies[0]
+        return AtWorkSettings(task, method, strategy, self._context.config.tasks[task].q)
+
+    @property
+    def showing(self) -> Job:
+        """The figure of the method at work."""
+        shown = self.at_work
+        return job("daisy.report.at_work", shown, [shown.task] if shown else [])
+
+    @property
+    def shown_exits(self) -> str:
+        """Threshold and training exits of the method that is shown at work."""
+        shown = self.at_work
+        assert shown is not None
+        return f"{self._models.exits(shown.task, shown.method, self._context.first_seed)}/exits.json"
 
     @property
     def tables(self) -> list[str]:

@@ -10,7 +10,14 @@ from typing import Any
 
 from daisy.exits.method import FULL, Method
 from daisy.library.settings import BundleSettings
-from daisy.report.settings import ExamplesSettings, Nothing, ReportSettings, System, TablesSettings
+from daisy.report.settings import (
+    ClaimsSettings,
+    ExamplesSettings,
+    Nothing,
+    ReportSettings,
+    System,
+    TablesSettings,
+)
 from daisy.tasks.registry import TASKS
 from daisy.workflow.ablation import Ablation
 from daisy.workflow.context import Context, Job, job
@@ -86,6 +93,11 @@ class Workflow:
         """The figures of the noise study."""
         return self._figures(self.noise.figures)
 
+    @property
+    def at_work_figures(self) -> list[str]:
+        """The figure of the method at work; none without a noise study of DAISY."""
+        return self._figures(("method_at_work",) if self.noise.at_work else ())
+
     def _figures(self, names: tuple[str, ...]) -> list[str]:
         return [self.context.results(f"figures/{name}.{ending}") for ending in ENDINGS for name in names]
 
@@ -93,7 +105,8 @@ class Workflow:
     def outputs(self) -> list[str]:
         """Everything that a run leaves to be read."""
         pages = ("report.html", "store.csv", "model/daisy.safetensors")
-        shown = [*self.tables, *self.figures, *self.noise.tables, *self.noise_figures]
+        claims = self.context.results("tables/claims.csv")
+        shown = [*self.tables, claims, *self.figures, *self.noise.tables, *self.noise_figures, *self.at_work_figures]
         return [*shown, *(self.context.results(page) for page in pages)]
 
     # Names in paths
@@ -114,6 +127,13 @@ class Workflow:
     def gathering(self) -> Job:
         """Every evaluation in a few tables."""
         return job("daisy.report.tables", TablesSettings(self.config.report.against_published))
+
+    @property
+    def judging(self) -> Job:
+        """The claims and how they fared."""
+        targets = self.config.targets
+        layer = targets.layer if targets.kind == "kmeans" else None
+        return job("daisy.report.judge", ClaimsSettings(tuple(self.noise.tasks), layer), self.context.tasks)
 
     @property
     def drawing(self) -> Job:
@@ -170,7 +190,12 @@ class Workflow:
     @property
     def page(self) -> Job:
         """The report."""
-        settings = ReportSettings(self.config.run, tuple(self.noise.tasks), self.config.report.against_published)
+        settings = ReportSettings(
+            self.config.run,
+            tuple(self.noise.tasks),
+            self.config.report.against_published,
+            self.noise.at_work is not None,
+        )
         return job("daisy.report.page", settings, self.context.tasks)
 
     @property

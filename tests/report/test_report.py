@@ -12,13 +12,19 @@ from test_tables import write_exits, write_run
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import EntropyRow, GridRow
-from daisy.report import figures, tables
+from daisy.report import figures, judge, tables
 from daisy.report import page as report
-from daisy.report.claims import claims
+from daisy.report.claim import ClaimRow
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br"}
+FIGURES_OF = 2
+"""Figures of the page that these tests write."""
+
+
+def judged(folder):
+    """The table of claims of a folder's tables."""
+    judge.main(["--settings", "{}", "--tables", str(folder / "tables"), "--out", str(folder / "tables/claims.csv")])
 
 
 class Page(html.parser.HTMLParser):
@@ -49,6 +55,7 @@ def drawn(tmp_path_factory):
     """A folder with tables and figures, made once."""
     folder = tmp_path_factory.mktemp("drawn")
     tables.main(write_run(folder))
+    judged(folder)
     figures.main(["--settings", "{}", "--tables", str(folder / "tables"), "--out", str(folder / "figures")])
     return folder
 
@@ -82,12 +89,13 @@ def arguments(tmp_path, drawn):
 def test_everything_is_there(arguments, tmp_path):
     report.main(arguments)
     page = Page((tmp_path / "report.html").read_text())
-    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
-    found = claims(grid, read_table(EntropyRow, tmp_path / "tables" / "entropy.csv"))
+    found = read_table(ClaimRow, tmp_path / "tables" / "claims.csv")
     for claim in found:
-        assert claim.title in page.text and claim.detail in page.text
-    assert f"Of {len(found)} claims, {len(found)} hold" in page.text
-    assert page.tags.count("img") == 2
+        assert claim.claim in page.text and claim.numbers in page.text and claim.group in page.text
+    assert f"Of {len(found)} claims, {len(found)} hold" in (tmp_path / "report.html").read_text()
+    assert f"{len(found)} hold" in page.text and "2 of 2 hold" in page.text
+    assert page.text.index("Full model") < page.text.index("What holds, and what does not"), "the summary comes first"
+    assert page.tags.count("img") == FIGURES_OF
     for text in ("accuracy", "80.0 [78.0, 82.0]", "DAISY ρ 1.0, min-max", "1.60×", "5, 6 (fallback)", "0.8400", "123"):
         assert text in page.text
     assert "5 recordings were left out" in page.text and "the same recording as … 2" in page.text
@@ -102,6 +110,7 @@ def test_exits_of_the_task_and_the_oracle(arguments, tmp_path):
     made = write_run(tmp_path / "run", ("sid",))
     tables.main([*made[:3], *write_exits(tmp_path), *made[3:]])
     shutil.copytree(tmp_path / "run" / "tables", tmp_path / "tables", dirs_exist_ok=True)
+    judged(tmp_path)
     path = tmp_path / "downstream" / "sid" / "task-ee" / "exits.json"
     path.parent.mkdir()
     scales = [{"rho": 0.7, "tau": 0.35, "counts": [0, 7, 0]}, {"rho": 1.0, "tau": 0.5, "counts": [7, 0, 0]}]
@@ -114,7 +123,7 @@ def test_exits_of_the_task_and_the_oracle(arguments, tmp_path):
     assert "Task exits are early exit as other work has it" in text and "An oracle runs DAISY's model" in text
     assert "task exits ρ 0.7, min-max" in text and "oracle ρ 0.5" in text
     assert "layer 2: 7" in raw and "0.0700" in text
-    best = re.findall(r'class="[^"]*best[^"]*"[^>]*>([^<]*)<', raw)
+    best = re.findall(r'class="rank best"><span>([^<]*)<', raw)
     assert best and not any("90.0" in item for item in best) and any("80.5" in item for item in best)
     path.write_text(json.dumps({"task": "sid", "scales": [{"rho": 0.7, "counts": [0, 7, 0]}]}))
     with pytest.raises(DaisyError, match="no training exit histogram"):
@@ -125,9 +134,20 @@ def test_verdicts_are_computed(arguments, tmp_path):
     path = tmp_path / "tables" / "grid.csv"
     grid = path.read_text()
     path.write_text(grid.replace(",1.6\n", ",1.1\n").replace(",1.5\n", ",1.1\n"))
+    judged(tmp_path)
     report.main(arguments)
     text = Page((tmp_path / "report.html").read_text()).text
-    assert "✗ fails" in text and "✓ holds" in text
+    assert "✗ no" in text and "✓ yes" in text and "?" not in text.split("How it was run")[0].replace("hold here?", "")
+
+
+def test_a_timing_that_contradicts_itself_is_marked(arguments, tmp_path):
+    path = tmp_path / "tables" / "grid.csv"
+    path.write_text(path.read_text().replace(",1.0\n", ",1.46\n"))
+    judged(tmp_path)
+    report.main(arguments)
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "1.46× ?" in text and "1.60× ?" in text and "? cannot be told" in text
+    assert "? The timing contradicts itself: the full model came out 1.46 times as fast as itself" in text
 
 
 def test_nothing_is_loaded_from_outside(arguments, tmp_path):
@@ -174,22 +194,28 @@ def test_damaged_input_is_named(arguments, tmp_path, name, content, message):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_examples_can_be_played(arguments, tmp_path):
-    folder = tmp_path / "examples" / "ss"
-    (folder / "audio").mkdir(parents=True)
+def with_examples(folder, sound=None):
+    """Examples of one mixture of two voices; returns the arguments of the page."""
+    examples = folder / "examples" / "ss"
+    (examples / "audio").mkdir(parents=True)
     for name in ("a", "b", "c"):
-        (folder / "audio" / f"{name}.flac").write_bytes(b"fLaC" + name.encode())
+        (examples / "audio" / f"{name}.flac").write_bytes(sound or b"fLaC" + name.encode())
     files = {
         "Input": ["audio/a.flac"],
         "Reference": ["audio/b.flac", "audio/c.flac"],
         "Full model": ["audio/a.flac"] * 2,
     }
     item = {"id": "x", "speaker": "ann+ben", "files": files, "exit_layers": {"Full model": 12}}
-    (folder / "examples.json").write_text(json.dumps({"task": "ss", "examples": [item]}))
-    report.main([*arguments, "--examples", str(folder / "examples.json")])
+    (examples / "examples.json").write_text(json.dumps({"task": "ss", "examples": [item]}))
+    return ["--examples", str(examples / "examples.json")]
+
+
+def test_examples_can_be_played(arguments, tmp_path):
+    given = with_examples(tmp_path)
+    report.main([*arguments, *given])
     page = Page((tmp_path / "report.html").read_text())
     assert page.tags.count("audio") == 5 and "ann and ben" in page.text and "exit at layer 12" in page.text
     assert sum(item.startswith("data:audio/flac;base64,") for item in page.references) == 5
-    (folder / "audio" / "c.flac").unlink()
+    (tmp_path / "examples/ss/audio/c.flac").unlink()
     with pytest.raises(DaisyError, match="c.flac: the recording does not exist"):
-        report.main([*arguments, "--examples", str(folder / "examples.json")])
+        report.main([*arguments, *given])

@@ -1,4 +1,4 @@
-"""The result tables and the claims that are held against them."""
+"""The result tables."""
 
 from __future__ import annotations
 
@@ -11,20 +11,8 @@ import pytest
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
-from daisy.exits.method import Method
 from daisy.report import tables
-from daisy.report.claims import (
-    Claim,
-    beats_fixed_exit,
-    claims,
-    entropy_falls,
-    gains_over_input,
-    keeps_quality,
-    matches_task_exits,
-    reaches_target,
-    speed_follows_exits,
-)
-from daisy.report.grid import best_of, rows_of
+from daisy.report.grid import rows_of
 from daisy.report.tables import side_by_side
 from daisy.report.wording import decimals
 
@@ -237,119 +225,14 @@ def test_a_table_with_a_wrong_cell(tmp_path):
         read_table(EntropyRow, tmp_path / "entropy.csv")
 
 
-FULL, LAYER6 = row("full", 80.0, exit=12.0), row("layer6", 76.0, speed=1.4)
-
-
-def daisy(value, **options):
-    return row("daisy", value, rho=1.0, strategy=options.pop("strategy", "avg"), **options)
-
-
-def verdict(claim: Claim) -> str:
-    assert claim.title and claim.detail
-    return claim.verdict
-
-
-def test_quality_is_kept():
-    slow, fast = daisy(80.0, speed=1.1, strategy="min-max"), daisy(78.5, speed=1.3)
-    claim = keeps_quality([FULL, slow, fast], "sid", "accuracy")
-    assert verdict(claim) == "holds" and "ρ 1.0, avg" in claim.detail and "1.30×" in claim.detail
-    assert verdict(keeps_quality([FULL, daisy(77.9, speed=1.3)], "sid", "accuracy")) == "fails"
-    assert verdict(keeps_quality([FULL, daisy(80.0, speed=0.9)], "sid", "accuracy")) == "fails"
-    assert verdict(keeps_quality([FULL], "sid", "accuracy")) == "not tested"
-    errors = [dataclasses.replace(item, higher_is_better=False) for item in (FULL, daisy(81.5, speed=1.2))]
-    assert verdict(keeps_quality(errors, "sid", "accuracy")) == "holds"
-    errors[1] = dataclasses.replace(errors[1], value=82.5)
-    assert verdict(keeps_quality(errors, "sid", "accuracy")) == "fails"
-
-
-def test_fixed_exit():
-    def ask(*cells):
-        return beats_fixed_exit([FULL, *cells], "sid", "accuracy", Method("layer", layer=6))
-
-    assert verdict(ask(LAYER6, daisy(76.0, exit=6.0))) == "holds"
-    assert verdict(ask(LAYER6, daisy(75.9, exit=5.0))) == "fails"
-    assert verdict(ask(LAYER6, daisy(79.0, exit=7.0))) == "fails"
-    assert verdict(ask(daisy(79.0))) == "not tested"
-    assert verdict(ask(LAYER6)) == "not tested"
-
-
-def test_exits_trained_for_the_task():
-    def ask(*cells):
-        return matches_task_exits([FULL, *cells], "sid", "accuracy")
-
-    own = row("task-ee", 78.0, rho=0.7, strategy="avg", exit=6.0)
-    worse = row("task-ee", 70.0, rho=1.0, strategy="avg", exit=2.0)
-    assert verdict(ask(own, worse, daisy(78.0, exit=6.0))) == "holds", "the best of the task's own cells counts"
-    claim = ask(own, worse, daisy(77.9, exit=6.0), daisy(79.0, exit=7.0, strategy="min-max"))
-    assert verdict(claim) == "fails" and "task exits ρ 0.7, avg, 78.0 [76.0, 80.0] at 0.600 billion" in claim.detail
-    claim = ask(own, daisy(79.0, exit=7.0))
-    assert verdict(claim) == "fails" and "No cell costs as little" in claim.detail
-    assert verdict(ask(own)) == "not tested"
-    titles = [claim.title for claim in claims([FULL, own, daisy(78.0)], [])]
-    assert sum("exits trained for the task" in title for title in titles) == 1
-    assert not any("exits trained for the task" in claim.title for claim in claims([FULL, daisy(78.0)], []))
-
-
-def test_an_oracle_takes_no_part_in_claims():
-    cells = [FULL, LAYER6, daisy(76.0, exit=6.0)]
-    oracle = row("oracle", 99.0, rho=1.0, exit=1.0, speed=9.0)
-    assert claims([*cells, oracle], []) == claims(cells, [])
-    assert best_of(rows_of([*cells, oracle], "sid")) == 80.0
-
-
-def test_entropy():
-    def ask(*means):
-        return entropy_falls([EntropyRow("sid", layer, mean) for layer, mean in enumerate(means, start=1)], "sid")
-
-    assert verdict(ask(1.5, 1.2, 1.0)) == "holds"
-    assert verdict(ask(1.5, 1.0, 1.04)) == "holds"
-    assert verdict(ask(1.5, 1.0, 1.06)) == "fails"
-    assert verdict(ask()) == "not tested"
-
-
-def test_speed_follows_exits():
-    cells = [daisy(80.0, exit=5.0, speed=1.5), daisy(80.0, exit=6.0, speed=1.3), daisy(80.0, exit=8.0, speed=1.2)]
-    assert verdict(speed_follows_exits(cells, "sid")) == "holds"
-    near = [*cells, daisy(80.0, exit=5.2, speed=1.6)]
-    assert verdict(speed_follows_exits(near, "sid")) == "holds"
-    wrong = [*cells, daisy(80.0, exit=9.0, speed=1.25)]
-    claim = speed_follows_exits(wrong, "sid")
-    assert verdict(claim) == "fails" and "5 of 6" in claim.detail and "83%" in claim.detail
-    assert verdict(speed_follows_exits(cells[:1], "sid")) == "not tested"
-
-
-def test_target():
-    assert verdict(reaches_target([FULL, daisy(70.0, speed=1.2)])) == "holds"
-    assert verdict(reaches_target([FULL, daisy(80.0, speed=1.19)])) == "fails"
-    assert verdict(reaches_target([FULL, daisy(80.0, speed=1.5, strategy="min-max")])) == "not tested"
-
-
-def test_all_claims_of_a_run(tmp_path):
-    tables.main(write_run(tmp_path))
-    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
-    found = claims(grid, read_table(EntropyRow, tmp_path / "tables" / "entropy.csv"))
-    assert len(found) == 9 and {claim.verdict for claim in found} == {"holds"}
-
-
 def test_decimals():
     assert [decimals(width) for width in (20.0, 3.2, 0.3, 0.05, 1e-9, 0.0)] == [0, 1, 2, 3, 4, 2]
 
 
-def test_gain_over_the_input():
-    def ask(before, after):
-        rows = [row("full", after, metric="pesq", task="se"), row("input", before, metric="pesq", task="se", exit=0.0)]
-        return gains_over_input(rows, "se", "pesq")
-
-    assert verdict(ask(1.30, 1.46)) == "holds"
-    assert verdict(ask(1.30, 1.40)) == "fails"
-    same = gains_over_input([row("full", 2.0), row("input", 2.0, exit=0.0)], "sid", "accuracy")
-    assert same is not None and verdict(same) == "holds", "not to lower a result is enough where no gain is asked"
-    assert gains_over_input([FULL], "sid", "accuracy") is None, "a task whose input cannot be scored has no such claim"
-
-
 def test_table1_and_the_input():
     """The input stands last, has results and no costs, and is no cell of figures and claims."""
-    grid = [FULL, row("input", 50.0, exit=0.0, speed=0.0), daisy(79.0)]
+    daisy = row("daisy", 79.0, rho=1.0, strategy="avg")
+    grid = [row("full", 80.0, exit=12.0), row("input", 50.0, exit=0.0, speed=0.0), daisy]
     lines = {line["method"]: line for line in side_by_side(grid)}
     assert list(lines) == ["full", "daisy", "input"]
     assert lines["full"]["sid_accuracy"] == 80.0 and lines["full"]["sid_accuracy_ci_high"] == 82.0

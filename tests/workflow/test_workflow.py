@@ -269,9 +269,11 @@ def test_a_run_with_models_of_its_own_is_an_older_version_s(tmp_path, made):
 def test_final_files(tmp_path):
     run = flow(tmp_path)
     assert {path.rpartition("/")[2] for path in run.outputs} >= {"report.html", "grid.csv", "noise.csv", "store.csv"}
+    assert {path.rpartition("/")[2] for path in run.outputs} >= {"claims.csv", "method_at_work.svg"}
+    assert Path(run.noise.shown_exits).parent.name.startswith("downstream-asr-daisy-rho1-seed1337-")
     quiet = flow(tmp_path, noise={"tasks": []}, downstream={"methods": ["full"]})
     names = {path.rpartition("/")[2] for path in quiet.outputs}
-    assert not any("noise" in name for name in names) and quiet.bundled == []
+    assert not any("noise" in name or "at_work" in name for name in names) and quiet.bundled == []
     assert quiet.heard == [FULL] and len(stage.settings(ExamplesSettings, quiet.examples("se").settings).systems) == 1
 
 
