@@ -8,6 +8,9 @@ rule evaluation:
         manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "test"),
         states=states_of("test"),
         entropies=entropies_of("test"),
+        dev_manifest=lambda wildcards: flow.corpora.manifest(wildcards.task, "dev"),
+        dev_states=states_of("dev"),
+        dev_entropies=entropies_of("dev"),
         downstream=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
         exits=lambda wildcards: f"{model_folder(wildcards)}/exits.json",
         topline=lambda wildcards: f"{models(wildcards).topline(wildcards.task, wildcards.seed)}/model.safetensors",
@@ -25,6 +28,8 @@ rule evaluation:
     params:
         states=option("states"),
         entropies=option("entropies"),
+        dev_states=option("dev_states"),
+        dev_entropies=option("dev_entropies"),
         topline_evaluation=option("topline_evaluation"),
         settings=lambda wildcards: evaluated(wildcards).settings,
         code=lambda wildcards: evaluated(wildcards).code,
@@ -32,6 +37,7 @@ rule evaluation:
         stage(
             "evaluation.evaluate",
             "--upstream {input.upstream:q} --manifest {input.manifest} {params.states} {params.entropies} "
+            "--dev-manifest {input.dev_manifest} {params.dev_states} {params.dev_entropies} "
             "--downstream {input.downstream} --exits {input.exits} --topline {input.topline} "
             "{params.topline_evaluation} --out {output} --threads 1 --processes {threads}",
         )
