@@ -48,7 +48,7 @@ MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
 RECORDINGS = {"command_speech", "noise_recordings", "enhancement_mixtures", "dump_features"}
 
 
-OWN_FILES = CONFIG | PAGES | PLAYED | {"links", "bundle", "noise_tables"}
+OWN_FILES = CONFIG | PAGES | PLAYED | AT_WORK | {"links", "bundle", "noise_tables"}
 """What every run has of its own, whatever it shares: links, and what is made of evaluations in seconds."""
 
 

@@ -13,6 +13,9 @@ rule evaluation:
         manifest=of("manifest", "test.tsv"),
         states=of("states", "states.npy"),
         entropies=of("entropies", "entropies.npz"),
+        dev_manifest=of("manifest", "dev.tsv"),
+        dev_states=of("dev_states", "states.npy"),
+        dev_entropies=of("dev_entropies", "entropies.npz"),
         downstream=of("downstream", "model.safetensors"),
         exits=of("exits", "exits.json"),
         topline=of("topline", "model.safetensors"),
@@ -32,6 +35,8 @@ rule evaluation:
     params:
         states=option("states"),
         entropies=option("entropies"),
+        dev_states=option("dev_states"),
+        dev_entropies=option("dev_entropies"),
         topline_evaluation=option("topline_evaluation"),
         settings=stored_settings,
         code=stored_code,
@@ -39,6 +44,7 @@ rule evaluation:
         stage(
             "evaluation.evaluate",
             "--upstream {input.upstream:q} --manifest {input.manifest} {params.states} {params.entropies} "
+            "--dev-manifest {input.dev_manifest} {params.dev_states} {params.dev_entropies} "
             "--downstream {input.downstream} --exits {input.exits} --topline {input.topline} "
             "{params.topline_evaluation} --out {output} --threads 1 --processes {threads}",
         )

@@ -3,12 +3,13 @@
 What is predicted comes from the shared forward pass of the feature stage. Speed comes from real runs at
 batch 1, interleaved with the full model, on a seeded sample of the test set; those runs must stop at the
 same layers and score the same, or the stage fails. Of DAISY's models an oracle makes a further cell.
+What its cells make of the dev set is kept beside: whoever picks one of them picks it there.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,23 +97,17 @@ def timed(
     return {key: value for key, value in seconds.items() if key is not None}, beside
 
 
-def rows(
-    task: str,
-    outcomes: Mapping[GridCell, Outcome],
-    manifest: Manifest,
-    upstream: EarlyExitHubert,
-    seconds: Mapping[GridCell, float],
-    full_seconds: float,
-    timed_seconds: float,
-) -> list[dict[str, Any]]:
-    """The method's rows of the grid: one per cell and metric."""
-    result = []
+def costed(
+    task: str, outcomes: Mapping[GridCell, Outcome], manifest: Manifest, upstream: EarlyExitHubert
+) -> Iterator[tuple[GridCell, dict[str, Any]]]:
+    """A row per cell and metric: what it makes of the recordings, and what that costs in operations."""
     for key, outcome in outcomes.items():
         exits = outcome.split.exits.tolist()
         work = sum(macs(upstream, outcome.at(i), manifest.utterances[i].samples, k) for i, k in enumerate(exits))
         for metric in outcome.cell.model.task.metrics:
             value, low, high = outcome.values[metric.name]
-            result.append(
+            yield (
+                key,
                 {
                     "task": task,
                     **named(key),
@@ -124,13 +119,28 @@ def rows(
                     "n_utterances": len(exits),
                     "mean_exit_layer": sum(exits) / len(exits),
                     "macs_per_second": work / manifest.seconds,
-                    "rtf": seconds[key] / timed_seconds,
-                    "speedup_vs_full": full_seconds / seconds[key],
-                    "candidates": list(outcome.cell.rule.candidates),
-                    "tau": outcome.cell.rule.tau if key.method.adaptive else None,
-                }
+                },
             )
-    return result
+
+
+def timed_rows(
+    rows: Iterable[tuple[GridCell, dict[str, Any]]],
+    outcomes: Mapping[GridCell, Outcome],
+    seconds: Mapping[GridCell, float],
+    full_seconds: float,
+    timed_seconds: float,
+) -> list[dict[str, Any]]:
+    """The method's rows of the grid: with the time that its cells take, and the layers where they may stop."""
+    return [
+        {
+            **row,
+            "rtf": seconds[key] / timed_seconds,
+            "speedup_vs_full": full_seconds / seconds[key],
+            "candidates": list(outcomes[key].cell.rule.candidates),
+            "tau": outcomes[key].cell.rule.tau if key.method.adaptive else None,
+        }
+        for key, row in rows
+    ]
 
 
 def named(key: GridCell) -> dict[str, Any]:
@@ -189,6 +199,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="the test set")
     parser.add_argument("--states", type=Path, help="its states; made by the model where none are kept")
     parser.add_argument("--entropies", type=Path, help="its entropies (not needed for a fixed exit)")
+    parser.add_argument("--dev-manifest", type=Path, required=True, help="recordings by which a cell is picked")
+    parser.add_argument("--dev-states", type=Path, help="their states, where they are kept")
+    parser.add_argument("--dev-entropies", type=Path, help="their entropies (not needed for a fixed exit)")
     parser.add_argument("--downstream", type=Path, required=True, help="the downstream model to evaluate")
     parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
     parser.add_argument("--topline", type=Path, required=True, help="the downstream model of the full upstream")
@@ -198,20 +211,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(EvaluationSettings, arguments.settings)
     stage.use_threads(arguments.threads)
-    device = settings.compute.place()
-    checkpoint, manifest = load(arguments.upstream).to(device), read_manifest(arguments.manifest)
+    device, processes = settings.compute.place(), arguments.processes
+    checkpoint = load(arguments.upstream).to(device)
+    manifest, dev_manifest = read_manifest(arguments.manifest), read_manifest(arguments.dev_manifest)
     upstream = EarlyExitHubert(checkpoint)
     load_trained = load_task_exits if settings.method == TASK_EXITS else load_downstream
     model, topline = load_trained(arguments.downstream).to(device), load_downstream(arguments.topline).to(device)
     model.task.check_hop(checkpoint.encoder.config.hop)
     trained = read_json(arguments.exits)
-    features = open_features(arguments.states, manifest, checkpoint.encoder, model.view)
-    split = load_split(model.task, manifest, features, np.full(len(manifest), model.layers))
-    with spent.part("test frames", float(features.frames.sum())):
+
+    def prepared(recordings: Manifest, states: Path | None) -> Split:
+        features = open_features(states, recordings, checkpoint.encoder, model.view)
+        return load_split(model.task, recordings, features, np.full(len(recordings), model.layers))
+
+    split, dev = prepared(manifest, arguments.states), prepared(dev_manifest, arguments.dev_states)
+    frames = float(split.features.frames.sum())
+    with spent.part("test frames", frames):
         measured = measured_by(model, split, arguments.entropies)
-        outcomes = outcomes_of(
-            model, split, measured, trained, settings, arguments.topline_evaluation, arguments.processes
-        )
+        outcomes = outcomes_of(model, split, measured, trained, settings, arguments.topline_evaluation, processes)
+    with spent.part("dev frames", float(dev.features.frames.sum())):
+        dev_measured = measured_by(model, dev, arguments.dev_entropies)
+        on_dev = outcomes_of(model, dev, dev_measured, trained, settings, None, processes)
     indices = sample(manifest, settings.timed, settings.seed)
     waves = {index: manifest.wave(index) for index in indices}
     audio = sum(map(len, waves.values())) / SAMPLE_RATE
@@ -220,17 +240,26 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_equal(upstream, outcome, manifest, indices)
     with spent.part("s of audio, timed", audio * (settings.rounds + 1)):
         seconds, full_seconds = timed(upstream, outcomes, topline, waves, settings.rounds)
-    grid = rows(model.task.name, outcomes, manifest, upstream, seconds, full_seconds, audio)
+    costs = costed(model.task.name, outcomes, manifest, upstream)
+    grid = timed_rows(costs, outcomes, seconds, full_seconds, audio)
     finish(grid, by_scale(settings.method, trained), settings)
     exits = [
         {**named(key), "counts": histogram(outcome.split.exits, upstream.layers)} for key, outcome in outcomes.items()
     ]
-    result = {"task": model.task.name, "method": settings.method.row, "rho": settings.method.rho, "exits": exits}
+    result: dict[str, Any] = {
+        "task": model.task.name,
+        "method": settings.method.row,
+        "rho": settings.method.rho,
+        "exits": exits,
+    }
     if settings.method == FULL:
-        with spent.part("test frames, as they are", float(features.frames.sum())):
-            grid += input_rows(model.task, split, settings, arguments.processes)
+        with spent.part("test frames, as they are", frames):
+            grid += input_rows(model.task, split, settings, processes)
         result |= kept_scores(model.task, outcomes[GridCell(FULL)].scores)
-    write_json(arguments.out, {**result, "rows": [{**row, "seed": settings.training_seed} for row in grid]})
+    on_dev_rows = [row for _, row in costed(model.task.name, on_dev, dev_manifest, upstream)]
+    for name, items in (("rows", grid), ("dev", on_dev_rows)):
+        result[name] = [{**row, "seed": settings.training_seed} for row in items]
+    write_json(arguments.out, result)
 
 
 if __name__ == "__main__":

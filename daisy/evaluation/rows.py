@@ -37,20 +37,18 @@ class CellRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class GridRow(CellRow):
-    """One metric of one cell: ``grid.csv``.
+class DevRow(CellRow):
+    """One metric of one cell on the dev set, by which a cell is picked: ``dev.csv``.
 
     Attributes:
         metric: The metric's name.
-        value: The metric on the test set.
+        value: The metric on the set.
         ci_low: Lower end of its 95% confidence interval.
         ci_high: Upper end.
         higher_is_better: The metric's direction.
-        n_utterances: Size of the test set.
-        mean_exit_layer: Mean over the test set.
+        n_utterances: Size of the set.
+        mean_exit_layer: Mean over the set.
         macs_per_second: Multiply-accumulate operations per second of audio.
-        rtf: Processing time over audio time.
-        speedup_vs_full: The full model's time over this cell's, measured side by side.
     """
 
     metric: str
@@ -61,12 +59,23 @@ class GridRow(CellRow):
     n_utterances: int
     mean_exit_layer: float
     macs_per_second: float
-    rtf: float
-    speedup_vs_full: float
 
     def reaches(self, value: float) -> bool:
         """Whether this row's value is `value` or better."""
         return self.value >= value if self.higher_is_better else self.value <= value
+
+
+@dataclasses.dataclass(frozen=True)
+class GridRow(DevRow):
+    """The same on the test set, with time: ``grid.csv``.
+
+    Attributes:
+        rtf: Processing time over audio time.
+        speedup_vs_full: The full model's time over this cell's, measured side by side.
+    """
+
+    rtf: float
+    speedup_vs_full: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from daisy.common import stage
 from daisy.common.columns import typed, write_table
 from daisy.common.files import read_json, write_csv
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import DAISY, INPUT, TASK_EXITS, Method
 from daisy.report.against_published import AgainstPublishedRow, against_published
@@ -50,34 +50,50 @@ def _once(keys: Iterable[tuple[Hashable, ...]], paths: Sequence[Path]) -> None:
 
 
 MEANS = ("value", "ci_low", "ci_high", "mean_exit_layer", "macs_per_second", "rtf", "speedup_vs_full")
-"""The columns of the grid that are means over seeds of training."""
+"""The columns that are means over seeds of training."""
+
+Measured = TypeVar("Measured", GridRow, DevRow)
 
 
-def seed_rows(paths: Sequence[Path]) -> list[tuple[SeedRow, GridRow]]:
-    """The rows of all evaluations: by task, then full, fixed layers, DAISY by rho and strategy, then seed.
+def trained_rows(paths: Sequence[Path], part: str, kind: type[Measured]) -> list[tuple[int, Measured]]:
+    """The rows of all evaluations, each with its model's seed: by task, then full, fixed layers, DAISY, then seed.
+
+    Args:
+        paths: A file per task, method and seed.
+        part: What the rows are called there: ``rows`` of the test set, or ``dev``.
+        kind: What a row is.
 
     Raises:
         DaisyError: if a file is damaged, or a cell occurs twice.
     """
     rows = []
     for path in paths:
-        items = _items(_read(path, ("task", "method", "rho", "rows")), "rows", dict, path)
-        rows += [(typed(SeedRow, item, path), typed(GridRow, item, path)) for item in items]
-    _once(((row.task, row.cell, row.metric, f"seed {row.seed}") for row, _ in rows), paths)
-    return sorted(rows, key=lambda pair: (pair[0].task, *pair[0].cell.key))
+        for item in _items(_read(path, ("task", "method", "rho", part)), part, dict, path):
+            if type(item.get("seed")) is not int:
+                raise DaisyError("a row has no seed", file=path, fix="Delete the file and run again")
+            rows.append((item["seed"], typed(kind, item, path)))
+    _once(((row.task, row.cell, row.metric, f"seed {seed}") for seed, row in rows), paths)
+    return sorted(rows, key=lambda pair: (pair[1].task, *pair[1].cell.key))
 
 
-def grid_rows(trained: Sequence[tuple[SeedRow, GridRow]]) -> list[GridRow]:
-    """The grid: a row per cell and metric, with means over the seeds that its model was trained with.
+def seed_row(seed: int, row: GridRow) -> SeedRow:
+    """What ``seeds.csv`` says of a row of the grid before means are taken."""
+    return SeedRow(row.task, row.method, row.rho, row.strategy, row.metric, seed, row.value, row.speedup_vs_full)
 
-    Confidence intervals are of the test utterances; their ends are means over seeds too.
+
+def mean_rows(trained: Sequence[tuple[int, Measured]]) -> list[Measured]:
+    """A row per cell and metric, with means over the seeds that its model was trained with.
+
+    Confidence intervals are of the utterances; their ends are means over seeds too.
     """
-    cells: dict[tuple[str, GridCell, str], list[GridRow]] = {}
+    cells: dict[tuple[str, GridCell, str], list[Measured]] = {}
     for _, row in trained:
         cells.setdefault((row.task, row.cell, row.metric), []).append(row)
     rows = []
     for same in cells.values():
-        means: dict[str, Any] = {name: math.fsum(getattr(row, name) for row in same) / len(same) for name in MEANS}
+        means: dict[str, Any] = {
+            name: math.fsum(getattr(row, name) for row in same) / len(same) for name in MEANS if hasattr(same[0], name)
+        }
         rows.append(dataclasses.replace(same[0], **means))
     return rows
 
@@ -203,12 +219,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: folder of the tables")
     arguments = parser.parse_args(argv)
     settings = stage.settings(TablesSettings, arguments.settings)
-    trained = seed_rows(arguments.evaluations)
-    grid, exits = grid_rows(trained), exit_rows(arguments.evaluations)
+    trained = trained_rows(arguments.evaluations, "rows", GridRow)
+    grid, exits = mean_rows(trained), exit_rows(arguments.evaluations)
     candidates = candidate_rows(arguments.evaluations)
     entropies, thresholds = calibration_rows(arguments.calibrations)
     write_table(GridRow, arguments.out / "grid.csv", grid)
-    write_table(SeedRow, arguments.out / "seeds.csv", [row for row, _ in trained])
+    write_table(DevRow, arguments.out / "dev.csv", mean_rows(trained_rows(arguments.evaluations, "dev", DevRow)))
+    write_table(SeedRow, arguments.out / "seeds.csv", [seed_row(*pair) for pair in trained])
     lines = side_by_side(grid)
     write_csv(arguments.out / "table1.csv", list(lines[0]), lines)
     write_table(ExitRow, arguments.out / "exits.csv", exits)

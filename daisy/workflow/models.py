@@ -176,6 +176,8 @@ class Models:
             manifest=self._manifests[task],
             states=self.frozen.states(task, "test", method),
             entropies=self.upstream.entropies(task, "test", method),
+            dev_states=self.frozen.states(task, "dev", method),
+            dev_entropies=self.upstream.entropies(task, "dev", method),
             # What really runs when it is timed: the model with branches, if the method asks any.
             **({"upstream": self.upstream.branches} if method.by_entropy else {"hubert": self._context.checkpoint}),
             downstream=self.downstream(task, method, seed),

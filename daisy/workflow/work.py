@@ -135,7 +135,8 @@ class Work:
         audio = min(job.settings["timed"], test.recordings) * test.seconds / test.recordings
         timed = audio * (job.settings["rounds"] + 1)
         as_they_are = {"test frames, as they are": frames} if job.settings["method"]["kind"] == "full" else {}
-        return {"test frames": frames, "s of audio, checked": audio, "s of audio, timed": timed, **as_they_are}
+        read = {"test frames": frames, "dev frames": self._frames(job.task, "dev")}
+        return {**read, "s of audio, checked": audio, "s of audio, timed": timed, **as_they_are}
 
     def _noisy(self, job: Ran) -> Amounts:
         return {"recordings": min(job.settings["recordings"], self._part(job.task, "test").recordings)}

@@ -30,7 +30,7 @@ from daisy.workflow.settings import LinksSettings
 from daisy.workflow.sizes import Sizes
 from daisy.workflow.upstream import Upstream
 
-TABLES = ("grid", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
+TABLES = ("grid", "dev", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
 FIGURES = ("fig2_entropy", "fig3_tradeoff")
 ENDINGS = ("png", "svg")
 

@@ -10,7 +10,7 @@ import pytest
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.report import tables
 from daisy.report.grid import rows_of
 from daisy.report.tables import side_by_side
@@ -39,7 +39,9 @@ def evaluation(task, method, rho, cells, metrics=("accuracy",), seed=1):
             )
             rows.append({**item, "candidates": [5, 6], "fallback": strategy == "threshold", "tau": rho, "seed": seed})
         exits.append({"strategy": strategy, "counts": [0, 0, 0, 0, 30, 20]})
-    return {"task": task, "method": method, "rho": rho, "rows": rows, "exits": exits}
+    # Ten points worse than the test set, and without times.
+    dev = [{**item, "value": item["value"] - 10, "rtf": None, "speedup_vs_full": None} for item in rows]
+    return {"task": task, "method": method, "rho": rho, "rows": rows, "exits": exits, "dev": dev}
 
 
 def write_run(folder, tasks=("sid", "asr"), metrics=("accuracy",)):
@@ -117,7 +119,9 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     arguments = write_run(tmp_path, tasks=("sid",))
     tables.main(arguments)
     paths = sorted((tmp_path / "evaluation" / "sid").glob("*.json"))
-    assert read_table(GridRow, tmp_path / "tables" / "grid.csv") == tables.grid_rows(tables.seed_rows(paths))
+    assert read_table(GridRow, tmp_path / "tables" / "grid.csv") == tables.mean_rows(
+        tables.trained_rows(paths, "rows", GridRow)
+    )
 
 
 def test_seeds_become_means(tmp_path):
@@ -129,6 +133,8 @@ def test_seeds_become_means(tmp_path):
     assert (full.method, full.value, full.ci_low, full.mean_exit_layer) == ("full", 75.0, 73.0, 12.0)
     seeds = [row for row in read_table(SeedRow, tmp_path / "tables" / "seeds.csv") if row.method == "full"]
     assert {row.seed: row.value for row in seeds} == {1: 80.0, 2: 70.0}
+    dev = read_table(DevRow, tmp_path / "tables" / "dev.csv")
+    assert (dev[0].method, dev[0].value, len(dev)) == ("full", 65.0, 8)
 
 
 def write_exits(folder, task="sid", seed=1, value=79.5, counts=(0, 0, 10, 40, 0, 0)):
@@ -144,7 +150,10 @@ def write_exits(folder, task="sid", seed=1, value=79.5, counts=(0, 0, 10, 40, 0,
         for found in exits:
             found["counts"] = [0, 0, 0, 0, 25, 25] if found["method"] == "daisy" else list(counts)
         path = folder / f"{name}-seed{seed}.json"
-        path.write_text(json.dumps({"task": task, "method": name, "rho": rho, "rows": rows, "exits": exits}))
+        # An oracle knows what is right, so that nobody picks it.
+        dev = [line for line in rows if line["method"] != "oracle"]
+        value = {"task": task, "method": name, "rho": rho, "rows": rows, "exits": exits, "dev": dev}
+        path.write_text(json.dumps(value))
         return str(path)
 
     own = [item("task-ee", rho, strategy, value, 4.0, 1.7) for rho in (1.0, 0.7) for strategy in ("min-max", "avg")]
