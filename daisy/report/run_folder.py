@@ -14,7 +14,7 @@ from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
 from daisy.noise.rows import NoiseExitRow, NoiseWerRow
-from daisy.report.tables import calibration_rows, grid_rows, seed_rows
+from daisy.report.tables import calibration_rows, mean_rows, trained_rows
 
 
 class RunFolder:
@@ -107,7 +107,7 @@ class RunFolder:
     @functools.cached_property
     def grid(self) -> list[GridRow]:
         """The rows of the evaluations that are there, means over their seeds."""
-        return grid_rows(seed_rows(sorted(self.path.glob("evaluation/*/*/*.json"))))
+        return mean_rows(trained_rows(sorted(self.path.glob("evaluation/*/*/*.json")), "rows", GridRow))
 
     def noisy_exits(self, task: str) -> list[NoiseExitRow]:
         """Where recordings stop under noise."""
