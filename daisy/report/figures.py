@@ -10,7 +10,7 @@ from matplotlib import style
 from daisy.common import stage
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
+from daisy.evaluation.rows import DevRow, EntropyRow, GridRow, ThresholdRow
 from daisy.report.drawing import STYLE, save
 from daisy.report.plots import entropy_figure, tradeoff_figure
 from daisy.report.settings import Nothing
@@ -18,6 +18,7 @@ from daisy.report.settings import Nothing
 
 def draw(
     grid: Sequence[GridRow],
+    dev: Sequence[DevRow],
     entropy: Sequence[EntropyRow],
     thresholds: Sequence[ThresholdRow],
     out: Path,
@@ -25,7 +26,7 @@ def draw(
     """Draw both figures into the folder `out`."""
     with style.context(["default", STYLE]):
         save(entropy_figure(entropy, thresholds), out, "fig2_entropy")
-        save(tradeoff_figure(grid), out, "fig3_tradeoff")
+        save(tradeoff_figure(grid, dev), out, "fig3_tradeoff")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,9 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     grid = read_table(GridRow, arguments.tables / "grid.csv")
     if not grid:
         raise DaisyError("the grid is empty", file=arguments.tables / "grid.csv", fix="Evaluate a method first")
+    dev = read_table(DevRow, arguments.tables / "dev.csv")
     entropy = read_table(EntropyRow, arguments.tables / "entropy.csv")
     thresholds = read_table(ThresholdRow, arguments.tables / "thresholds.csv")
-    draw(grid, entropy, thresholds, arguments.out)
+    draw(grid, dev, entropy, thresholds, arguments.out)
 
 
 if __name__ == "__main__":

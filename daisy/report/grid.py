@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from daisy.evaluation.rows import GridRow
+from daisy.evaluation.rows import DevRow, GridRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import INPUT, Method
+
+Row = TypeVar("Row", bound=DevRow)
 
 
 def tasks_of(grid: Sequence[GridRow]) -> list[str]:
@@ -19,12 +22,12 @@ def cells_of(grid: Sequence[GridRow]) -> list[GridCell]:
     return sorted({row.cell for row in grid}, key=lambda cell: cell.key)
 
 
-def metrics_of(grid: Sequence[GridRow], task: str) -> list[str]:
+def metrics_of(grid: Sequence[DevRow], task: str) -> list[str]:
     """The metrics of a task, the main one first."""
     return list(dict.fromkeys(row.metric for row in grid if row.task == task))
 
 
-def rows_of(grid: Sequence[GridRow], task: str, metric: str | None = None) -> list[GridRow]:
+def rows_of(grid: Sequence[Row], task: str, metric: str | None = None) -> list[Row]:
     """A task's rows for one metric, by default its main one: one row per cell, without the input itself."""
     chosen = metric or next(iter(metrics_of(grid, task)), None)
     return [row for row in grid if row.task == task and row.metric == chosen and row.cell.method != INPUT]
@@ -46,7 +49,7 @@ def best_of(rows: Sequence[GridRow]) -> float:
     return max(values) if rows[0].higher_is_better else min(values)
 
 
-def row_of(rows: Sequence[GridRow], cell: GridCell | None) -> GridRow | None:
+def row_of(rows: Sequence[Row], cell: GridCell | None) -> Row | None:
     """The row of a cell among a task's rows for one metric; None if it is not there."""
     return next((row for row in rows if row.cell == cell), None)
 

@@ -10,7 +10,7 @@ from daisy.common import stage
 from daisy.common.columns import read_table, write_table
 from daisy.common.files import read_csv
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, EntropyRow, GridRow
+from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, GridRow
 from daisy.report.claim import ClaimRow, tally
 from daisy.report.claims import Evidence, claims
 from daisy.report.noise_grid import read_noise
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_noise(arguments.tables, settings.noise_tasks) if settings.noise_tasks else None,
         speakers_of(arguments.summaries),
         settings.target_layer,
+        read_table(DevRow, arguments.tables / "dev.csv"),
     )
     if not seen.grid:
         raise DaisyError("the grid is empty", file=arguments.tables / "grid.csv", fix="Evaluate a method first")

@@ -17,7 +17,7 @@ from daisy.common import stage
 from daisy.common.columns import read_table
 from daisy.common.files import read_csv, write_text
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.report import html, provenance
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.beside import Run, beside_section, read_run
@@ -74,6 +74,7 @@ class Results:
     """All tables of a run."""
 
     grid: list[GridRow]
+    dev: list[DevRow]
     entropy: list[EntropyRow]
     exits: list[ExitRow]
     thresholds: list[ThresholdRow]
@@ -95,6 +96,7 @@ def read_results(folder: Path, noise_tasks: Sequence[str] = (), *, published: bo
         raise DaisyError("the grid is empty", file=folder / "grid.csv", fix="Evaluate a method first")
     return Results(
         grid,
+        read_table(DevRow, folder / "dev.csv"),
         read_table(EntropyRow, folder / "entropy.csv"),
         read_table(ExitRow, folder / "exits.csv"),
         read_table(ThresholdRow, folder / "thresholds.csv"),
@@ -251,7 +253,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
             "top": top[0],
             "summary": verdict,
             "counted": counted(results.claims),
-            "headline": headline(results.grid),
+            "headline": headline(results.grid, results.dev),
             "headline_note": headline_note(results.grid),
             "verdicts": VERDICTS,
             "groups": grouped(results.claims),

@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
+from daisy.evaluation.rows import DevRow, EntropyRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL, Kind, Method, rho_text
 from daisy.report.choice import choose
 from daisy.report.grid import daisy_of, row_of, rows_of, tasks_of
-from daisy.report.wording import cell_label, metric_label, task_title
+from daisy.report.wording import cell_label, decimals, metric_label, task_title
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -143,8 +143,8 @@ def _markers(grid: Sequence[GridRow]) -> dict[str, str]:
     return known | {name: MORE_MARKERS[place % len(MORE_MARKERS)] for place, name in enumerate(more)}
 
 
-def tradeoff_figure(grid: Sequence[GridRow]) -> Figure:
-    """Fig. 3: one panel per task, its main metric against the speed-up over the full model."""
+def tradeoff_figure(grid: Sequence[GridRow], dev: Sequence[DevRow]) -> Figure:
+    """Fig. 3: one panel per task, its main metric against the speed-up over the full model; `dev` chooses its cell."""
     tasks = tasks_of(grid)
     columns = min(2, len(tasks))
     lines = math.ceil(len(tasks) / columns)
@@ -160,7 +160,7 @@ def tradeoff_figure(grid: Sequence[GridRow]) -> Figure:
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     for place, task in enumerate(tasks):
         axes = figure.add_subplot(lines, columns, place + 1)
-        _panel(axes, grid, task, shades, markers, crosses)
+        _panel(axes, grid, task, choose(rows_of(dev, task)), shades, markers, crosses)
     _legend(figure, shades, markers, crosses, beside)
     return figure
 
@@ -169,6 +169,7 @@ def _panel(
     axes: Axes,
     grid: Sequence[GridRow],
     task: str,
+    chosen: GridCell | None,
     shades: Mapping[float, str],
     markers: Mapping[str, str],
     crosses: Mapping[Method, str],
@@ -206,7 +207,7 @@ def _panel(
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×"))
     axes.set_title(task_title(task), fontsize=12, fontweight="bold", pad=34)
-    message = axes.text(0, 1.03, _message(rows), transform=axes.transAxes, fontsize=9, color="#444444")
+    message = axes.text(0, 1.03, _message(rows, chosen), transform=axes.transAxes, fontsize=9, color="#444444")
     # Otherwise a long line would narrow the panel.
     message.set_in_layout(False)
 
@@ -238,15 +239,15 @@ def _look_closer(axes: Axes, rows: Sequence[GridRow]) -> None:
             axes.text(0.99, place, text, transform=axes.transAxes, fontsize=9, color=INK, ha="right", va=align)
 
 
-def _message(rows: Sequence[GridRow]) -> str:
-    """What a panel says, in two lines."""
+def _message(rows: Sequence[GridRow], chosen: GridCell | None) -> str:
+    """What a panel says of the cell that the dev set chooses, in two lines."""
     if not any(row.cell.method == FULL for row in rows) or not daisy_of(rows):
         return ""
-    fastest = row_of(rows, choose(rows))
-    if fastest is None:
-        return "No DAISY cell is faster and stays within\nthe full model's 95% interval"
-    speed = f"{fastest.speedup_vs_full:.2f}×"
-    return f"Up to {speed} within the full model's 95% interval\n({cell_label(fastest.cell)})"
+    shown = row_of(rows, chosen)
+    if shown is None:
+        return "On the dev set no cheaper DAISY cell stays\nwithin the full model's 95% interval"
+    value = f"{shown.value:.{decimals(shown.ci_high - shown.ci_low)}f}"
+    return f"Chosen on the dev set: {cell_label(shown.cell)},\n{value} at {shown.speedup_vs_full:.2f}×"
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

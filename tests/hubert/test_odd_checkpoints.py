@@ -219,7 +219,7 @@ def test_settings_survive_every_format(tmp_path):
     [
         (b"version https://git-lfs.example/spec/v1\noid sha256:aa\nsize 3\n", "a Git-LFS pointer"),
         (b"<!DOCTYPE html>\n<html></html>", "a web page"),
-        (gzip.compress(b"x" * 100), "a gzip archive"),
+        (gzip.compress(b"x" * 100, mtime=0), "a gzip archive"),
         (b'{"model_type": "hubert"}', "JSON, not a checkpoint"),
         (b"hubert_base_ls960.pt\n", "a text, not a checkpoint"),
         (b"GGUF\3\0\0\0" + b"\0" * 64, "a GGUF file"),

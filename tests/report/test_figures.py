@@ -8,7 +8,7 @@ from test_tables import write_exits, write_run
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
+from daisy.evaluation.rows import DevRow, EntropyRow, GridRow, ThresholdRow
 from daisy.report import figures, tables
 from daisy.report.plots import OTHER_MARKERS, curve, entropy_figure, points, spread, tradeoff_figure
 
@@ -18,6 +18,10 @@ NAMES = [f"{name}.{ending}" for name in ("fig2_entropy", "fig3_tradeoff") for en
 def run(folder, tasks):
     tables.main(write_run(folder, tasks))
     figures.main(["--settings", "{}", "--tables", str(folder / "tables"), "--out", str(folder / "figures")])
+
+
+def dev_of(folder):
+    return read_table(DevRow, folder / "tables" / "dev.csv")
 
 
 def test_figures_are_written_and_repeat(tmp_path):
@@ -34,7 +38,7 @@ def test_panels_and_points(tmp_path, count):
     tasks = ("asr", "se", "sid", "ss")[:count]
     tables.main(write_run(tmp_path, tasks))
     grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
-    panels = tradeoff_figure(grid).axes
+    panels = tradeoff_figure(grid, dev_of(tmp_path)).axes
     assert len(panels) == count
     for axes, task in zip(panels, tasks, strict=True):
         expected = {(row.speedup_vs_full, row.value) for row in grid if row.task == task}
@@ -49,7 +53,7 @@ def test_task_exits_and_the_oracle_have_markers_of_their_own(tmp_path):
     arguments = write_run(tmp_path, ("sid",))
     tables.main([*arguments[:3], *write_exits(tmp_path), *arguments[3:]])
     grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
-    figure = tradeoff_figure(grid)
+    figure = tradeoff_figure(grid, dev_of(tmp_path))
     (axes,) = figure.axes
     drawn = {}
     for line in axes.lines:
@@ -59,7 +63,7 @@ def test_task_exits_and_the_oracle_have_markers_of_their_own(tmp_path):
         assert drawn[marker] == expected and expected
     words = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"task exits (ρ as left)", "oracle (ρ as left)"} <= words
-    assert "1.60×" in axes.texts[0].get_text(), "what the panel says is of DAISY's cells alone"
+    assert "at 1.50×" in axes.texts[0].get_text(), "what the panel says is of DAISY's cells alone"
 
 
 @pytest.mark.parametrize(("value", "note"), [(79.5, ""), (20.0, "task exits at 20, off the scale ↓")])
@@ -67,7 +71,7 @@ def test_task_exits_far_off_do_not_squeeze_the_others(tmp_path, value, note):
     arguments = write_run(tmp_path, ("sid",))
     tables.main([*arguments[:3], *write_exits(tmp_path, value=value), *arguments[3:]])
     grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
-    (axes,) = tradeoff_figure(grid).axes
+    (axes,) = tradeoff_figure(grid, dev_of(tmp_path)).axes
     low, high = axes.get_ylim()
     assert low > 60 and all(low < row.ci_low and row.ci_high < high for row in grid if row.method != "task-ee")
     assert (low < value) == (not note)

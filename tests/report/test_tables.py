@@ -40,7 +40,7 @@ def evaluation(task, method, rho, cells, metrics=("accuracy",), seed=1):
             rows.append({**item, "candidates": [5, 6], "fallback": strategy == "threshold", "tau": rho, "seed": seed})
         exits.append({"strategy": strategy, "counts": [0, 0, 0, 0, 30, 20]})
     # Ten points worse than the test set, and without times.
-    dev = [{**item, "value": item["value"] - 10, "rtf": None, "speedup_vs_full": None} for item in rows]
+    dev = [{**item, **{name: item[name] - 10 for name in ("value", "ci_low", "ci_high")}, "rtf": None} for item in rows]
     return {"task": task, "method": method, "rho": rho, "rows": rows, "exits": exits, "dev": dev}
 
 
@@ -134,7 +134,7 @@ def test_seeds_become_means(tmp_path):
     seeds = [row for row in read_table(SeedRow, tmp_path / "tables" / "seeds.csv") if row.method == "full"]
     assert {row.seed: row.value for row in seeds} == {1: 80.0, 2: 70.0}
     dev = read_table(DevRow, tmp_path / "tables" / "dev.csv")
-    assert (dev[0].method, dev[0].value, len(dev)) == ("full", 65.0, 8)
+    assert (dev[0].method, dev[0].value, dev[0].ci_low, len(dev)) == ("full", 65.0, 63.0, 8)
 
 
 def write_exits(folder, task="sid", seed=1, value=79.5, counts=(0, 0, 10, 40, 0, 0)):
