@@ -100,8 +100,8 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def planned(project: Project, overlay: dict[str, Any]) -> dict[str, float]:
     """GB of disk by rule."""
-    (paper.folder / "base.yaml").write_text(yaml.safe_dump(overlay))
-    outcome = paper.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
+    (project.folder / "base.yaml").write_text(yaml.safe_dump(overlay))
+    outcome = project.daisy("plan", "--configfile", CONFIG, "base.yaml", "--json")
     # A plan says too where the disk of this machine is too small for all of it.
     assert outcome.returncode == 0 or outcome.stderr.count("error:") == outcome.stderr.count("GB free"), outcome.stderr
     sizes: dict[str, float] = {}
