@@ -14,7 +14,7 @@ from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
 from daisy.noise.rows import NoiseExitRow, NoiseWerRow
-from daisy.report.tables import calibration_rows, mean_rows, trained_rows
+from daisy.report.evaluations import calibration_rows, mean_rows, trained_rows
 
 
 class RunFolder:

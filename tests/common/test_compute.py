@@ -95,6 +95,7 @@ def tf32() -> set[tuple[str, bool]]:
 def pretended_gpu(monkeypatch):
     """torch says that there is one; what was set for it is as before afterwards."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a pretended GPU")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = torch.backends.cudnn.allow_tf32, torch.utils.deterministic.fill_uninitialized_memory
     yield

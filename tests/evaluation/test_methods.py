@@ -81,9 +81,10 @@ def evaluated(request, spoken) -> tuple[str, Callable[..., dict]]:
         chosen = {"method": {"kind": kind, "rho": rho}, "strategies": {} if kind == "full" else STRATEGIES, "draws": 20}
         chosen |= {"timed": 2, "rounds": 1, "seed": 1, "training_seed": 1}
         if kind == "daisy":
-            more["entropies"] = spoken / "entropies.npz"
+            more["entropies"] = more["dev_entropies"] = spoken / "entropies.npz"
         out = spoken / f"{kind}.json"
         test = {"upstream": model, "manifest": manifest, "states": spoken / "states.npy", "topline": topline}
+        test |= {"dev_manifest": manifest, "dev_states": spoken / "states.npy"}
         evaluate.main(arguments(chosen, **test, **trained(kind), **more, out=out))
         return json.loads(out.read_text())
 
@@ -148,7 +149,14 @@ def test_masks_on_a_model_of_25_frames_a_second(tmp_path, waves, task, sources):
     train.main(arguments(chosen, **files, out=trained))
     judged = {"method": {"kind": "full"}, "strategies": {}, "draws": 5, "timed": 1, "rounds": 1}
     judged |= {"seed": 1, "training_seed": 1}
-    found = {"manifest": manifest, "downstream": trained, "exits": tmp_path / "exits.json", "topline": trained}
+    found = {"manifest": manifest, "dev_manifest": manifest, "exits": tmp_path / "exits.json"}
+    found |= {"downstream": trained, "topline": trained}
+        "manifest": manifest,
+        "dev_manifest": manifest,
+        "downstream": trained,
+        "exits": tmp_path / "exits.json",
+        "topline": trained,
+    }
     evaluate.main(arguments(judged, upstream=model, **found, out=tmp_path / "scores.json"))
     rows = {row["method"]: row for row in json.loads((tmp_path / "scores.json").read_text())["rows"]}
     assert rows.keys() == {"full", "input"} and rows["full"]["n_utterances"] == 3

@@ -11,7 +11,7 @@ import pytest
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
-from daisy.report import tables
+from daisy.report import evaluations, tables
 from daisy.report.grid import rows_of
 from daisy.report.tables import side_by_side
 from daisy.report.wording import decimals
@@ -119,8 +119,8 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     arguments = write_run(tmp_path, tasks=("sid",))
     tables.main(arguments)
     paths = sorted((tmp_path / "evaluation" / "sid").glob("*.json"))
-    assert read_table(GridRow, tmp_path / "tables" / "grid.csv") == tables.mean_rows(
-        tables.trained_rows(paths, "rows", GridRow)
+    assert read_table(GridRow, tmp_path / "tables" / "grid.csv") == evaluations.mean_rows(
+        evaluations.trained_rows(paths, "rows", GridRow)
     )
 
 
