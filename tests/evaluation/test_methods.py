@@ -151,12 +151,6 @@ def test_masks_on_a_model_of_25_frames_a_second(tmp_path, waves, task, sources):
     judged |= {"seed": 1, "training_seed": 1}
     found = {"manifest": manifest, "dev_manifest": manifest, "exits": tmp_path / "exits.json"}
     found |= {"downstream": trained, "topline": trained}
-        "manifest": manifest,
-        "dev_manifest": manifest,
-        "downstream": trained,
-        "exits": tmp_path / "exits.json",
-        "topline": trained,
-    }
     evaluate.main(arguments(judged, upstream=model, **found, out=tmp_path / "scores.json"))
     rows = {row["method"]: row for row in json.loads((tmp_path / "scores.json").read_text())["rows"]}
     assert rows.keys() == {"full", "input"} and rows["full"]["n_utterances"] == 3
