@@ -41,7 +41,7 @@ wildcard_constraints:
     task="|".join(TASKS),
     part="|".join(PARTS),
     seed=r"\d+",
-    rho="|".join(item.scale for item in flow.methods.values() if item.scale).replace(".", r"\."),
+    rho="|".join(flow.scales).replace(".", r"\."),
     method="|".join(flow.methods).replace(".", r"\."),
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daisy.exits.method import FULL, Method
+from daisy.exits.method import FULL, Method, rho_name
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import (
     ClaimsSettings,
@@ -115,6 +115,11 @@ class Workflow:
     def methods(self) -> dict[str, Method]:
         """Every method by its name, that of the ablation too."""
         return {**self.context.methods, self.ablation.method.name: self.ablation.method}
+
+    @property
+    def scales(self) -> list[str]:
+        """The spelling of every scale that has thresholds, whether a method takes it or not."""
+        return sorted({rho_name(rho) for rho in (*self.config.thresholds.rho, self.config.ablation.rho)})
 
     # Stages of the run's folder
 

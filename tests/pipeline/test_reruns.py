@@ -94,7 +94,10 @@ def test_the_store_is_cleaned_of_what_no_run_uses(project, nano):
     table.write_text(before)
     named = [line.partition(":")[0].rpartition("/")[2] for line in outcome.stdout.splitlines()[:-1]]
     assert outcome.returncode == 0 and unused.exists()
-    assert named == [unused.name, model.name, model.name], "the model, and the curves of its training"
+    # Other tests leave models of their own in the store.
+    assert {unused.name, model.name} <= {*named} and named.count(model.name) == 2, (
+        "the model, and its training's curves"
+    )
     assert project.daisy("clean-store").returncode == 0
     assert not unused.exists() and model.exists() and not project.would_run()
     lock = project.folder / ".snakemake/locks/0.input.lock"
