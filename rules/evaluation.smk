@@ -1,11 +1,6 @@
 """Evaluation: every trained method on its test set, one cell per strategy, with speed against the full model."""
 
 
-def running(wildcards):
-    """Input function: the model that runs when a method is timed; the frozen one is old, whatever its time."""
-    return of("upstream", "daisy.pt")(wildcards) or hubert(wildcards)
-
-
 rule evaluation:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
