@@ -60,6 +60,11 @@ class DevRow(CellRow):
     mean_exit_layer: float
     macs_per_second: float
 
+    @property
+    def worse_end(self) -> float:
+        """The end of the interval at which the result would be worse."""
+        return self.ci_low if self.higher_is_better else self.ci_high
+
     def reaches(self, value: float) -> bool:
         """Whether this row's value is `value` or better."""
         return self.value >= value if self.higher_is_better else self.value <= value

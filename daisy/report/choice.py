@@ -34,8 +34,7 @@ def choose(table: Sequence[DevRow], *, within: GridCell | None = None, kind: Kin
     if within is not None:
         cheap = [row for row in cells if row.macs_per_second <= bound.macs_per_second]
         return _cell(max(cheap, key=lambda row: (_goodness(row), -row.macs_per_second), default=None))
-    least = bound.ci_low if bound.higher_is_better else bound.ci_high
-    keeping = [row for row in cells if row.reaches(least) and row.macs_per_second < bound.macs_per_second]
+    keeping = [row for row in cells if row.reaches(bound.worse_end) and row.macs_per_second < bound.macs_per_second]
     return _cell(min(keeping, key=lambda row: (row.macs_per_second, -_goodness(row)), default=None))
 
 

@@ -65,7 +65,8 @@ class Evidence:
 
     def table(self, task: str, metric: str) -> list[DevRow]:
         """The rows by which a cell of the task is chosen."""
-        return rows_of(list[DevRow](self.grid if self.choosing is None else self.choosing), task, metric)
+        every: Sequence[DevRow] = self.grid if self.choosing is None else self.choosing
+        return rows_of(every, task, metric)
 
     def no_ground(self, row: GridRow, name: str) -> str:
         """Why a result is nothing to compare with; empty if it is something."""
@@ -87,14 +88,13 @@ def keeps_quality(seen: Evidence, task: str, metric: str) -> ClaimRow:
     trouble = seen.no_ground(full, "full model") or clock(rows)
     if trouble:
         return asked.untold(trouble, f"{topline[0].upper()}{topline[1:]}.")
-    bound = full.ci_low if full.higher_is_better else full.ci_high
     shown = row_of(cells, choose(seen.table(task, metric)))
     if shown is None:
-        near = max(cells, key=lambda row: (row.reaches(bound), row.speedup_vs_full))
+        near = max(cells, key=lambda row: (row.reaches(full.worse_end), row.speedup_vs_full))
         numbers = f"Nearest: {cell_label(near.cell)}, {value_text(near)} at {speed_text(near)}; {topline}."
         return asked.answer(NO, numbers, "No cell that costs less keeps the result.")
     numbers = f"{cell_label(shown.cell)}: {value_text(shown)} at {speed_text(shown)}; {topline}."
-    if not shown.reaches(bound):
+    if not shown.reaches(full.worse_end):
         return asked.answer(NO, numbers, "No cell was chosen that keeps the result on the test set.")
     saved = 100 * (1 - shown.macs_per_second / full.macs_per_second)
     reason = f"It saves {saved:.0f}% of the operations, but by the clock its checks cost what the layers save."
@@ -108,7 +108,7 @@ def as_good(row: GridRow, other: GridRow) -> tuple[Holds, str]:
     """
     if row.reaches(other.value):
         return YES, ""
-    if row.reaches(other.ci_low if other.higher_is_better else other.ci_high):
+    if row.reaches(other.worse_end):
         return OPEN, "It is worse, but inside the other's interval: too few test utterances to tell them apart."
     return NO, ""
 
@@ -161,7 +161,7 @@ def _depth_is_idle(rows: Sequence[GridRow], other: GridRow) -> str:
     full = row_of(rows, GridCell(FULL))
     if full is None or other.cell.method.kind != "layer":
         return ""
-    if not other.reaches(full.ci_low if full.higher_is_better else full.ci_high):
+    if not other.reaches(full.worse_end):
         return ""
     return (
         f"The layers above layer {other.cell.method.layer} add nothing to this task here: there the result is the full "

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.evaluation.rows import GridRow
+from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL, Method
 from daisy.noise.conditions import WHITE
 from daisy.noise.rows import WER_TASK
 from daisy.report.gates import Gate, Limits, Measured
-from daisy.report.grid import daisy_of, input_of, rows_of
+from daisy.report.grid import daisy_of, input_of, row_of, rows_of
 from daisy.report.known_results import KNOWN, NOISY_INPUT, SHIPPED, TEST_RECORDINGS
 from daisy.report.noise_grid import kinds_of, mean_exit_of, shown_cell
 from daisy.report.run_folder import RunFolder
@@ -180,7 +181,7 @@ def learning(run: RunFolder) -> Iterator[Measured]:
 
 
 def _full(run: RunFolder, task: str, metric: str | None = None) -> GridRow | None:
-    return next((row for row in rows_of(run.grid, task, metric) if row.cell.method == FULL), None)
+    return row_of(rows_of(run.grid, task, metric), GridCell(FULL))
 
 
 def topline(run: RunFolder) -> Iterator[Measured]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daisy.evaluation.rows import GridRow
+from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL
-from daisy.report.grid import input_of
+from daisy.report.grid import input_of, row_of
 from daisy.report.wording import interval_text, value_text
 
 HALF = 0.5
@@ -49,11 +50,10 @@ def no_ground(row: GridRow, least: tuple[float, str] | None, name: str) -> str:
     if least is None:
         return ""
     floor, who = least
-    worse = row.ci_low if row.higher_is_better else row.ci_high
-    ahead = (worse - floor) if row.higher_is_better else (floor - worse)
+    ahead = (row.worse_end - floor) if row.higher_is_better else (floor - row.worse_end)
     if ahead <= 0:
         return f"The {name} ({value_text(row, interval=True)}) is not clearly better than {who} ({floor:.3g})."
-    if abs(row.value - worse) > HALF * abs(row.value - floor):
+    if abs(row.value - row.worse_end) > HALF * abs(row.value - floor):
         return (
             f"The interval of the {name}, {interval_text(row)}, reaches more than half of the way to {who} "
             f"({floor:.3g}): too few test utterances to tell results apart."
@@ -67,7 +67,7 @@ def clock(rows: Sequence[GridRow]) -> str:
     Args:
         rows: A task's rows for one metric. The full model is timed beside itself, as every cell is.
     """
-    full = next((row for row in rows if row.cell.method == FULL), None)
+    full = row_of(rows, GridCell(FULL))
     if full is None or 1 / CLOCK <= full.speedup_vs_full <= CLOCK:
         return ""
     return (

@@ -241,7 +241,7 @@ def _look_closer(axes: Axes, rows: Sequence[GridRow]) -> None:
 
 def _message(rows: Sequence[GridRow], chosen: GridCell | None) -> str:
     """What a panel says of the cell that the dev set chooses, in two lines."""
-    if not any(row.cell.method == FULL for row in rows) or not daisy_of(rows):
+    if row_of(rows, GridCell(FULL)) is None or not daisy_of(rows):
         return ""
     shown = row_of(rows, chosen)
     if shown is None:
