@@ -111,7 +111,7 @@ def weight(job: Ran, unit: str, facts: Mapping[str, Any]) -> float | None:
     if job.stage == "noise.noisy":
         seconds = facts.get("seconds_per_recording")
         return None if seconds is None else (1 + len(chosen["kinds"]) * len(chosen["snr_db"])) * float(seconds)
-    if unit.startswith("test frames") and job.stage == "evaluation.evaluate" and TASKS[job.task].waves:
+    if unit.startswith(("test frames", "dev frames")) and job.stage == "evaluation.evaluate" and TASKS[job.task].waves:
         return 1 / job.threads  # signals are judged by processes, on a core each
     return 1.0
 

@@ -17,12 +17,10 @@ from daisy.workflow.noise import WER_TASK
 from daisy.workflow.sections import PARTS
 from daisy.workflow.sizes import Sizes
 
-FIXED = (
-    *("workflow.save_config", "workflow.links", "library.bundle", "features.calibrate", "downstream.task_thresholds"),
-    *("noise.tables", "report.tables", "report.figures", "report.noise_figures", "report.page", "report.examples"),
-    "report.ablation",
-)
-"""Stages that take seconds whatever the corpora: they read means, tables and a few recordings."""
+FIXED = ("features.calibrate", "downstream.task_thresholds", "library.bundle", "noise.tables")
+"""Stages that take seconds whatever the corpora, as all of the rooms below do: they read means and tables."""
+
+FIXED_ROOMS = ("report", "workflow")
 
 Amounts = Mapping[str, float]
 
@@ -65,7 +63,7 @@ class Work:
 
     def amounts(self, job: Ran) -> Amounts | None:
         """By unit, how much a job would do, weighted as `daisy.workflow.estimates` does; None if nobody knows yet."""
-        if job.stage in FIXED:
+        if job.stage in FIXED or job.stage.split(".")[0] in FIXED_ROOMS:
             return {}
         if job.stage not in self._stages:
             return None
