@@ -262,7 +262,9 @@ class TransformerEncoder(nn.Module):
         self.layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
         self._gated = config.buckets > 0
         if self._gated:
-            cast("Any", self.layers[0]).self_attn.relative_attention_bias = RelativePositions(config)  # where WavLM keeps it
+            cast("Any", self.layers[0]).self_attn.relative_attention_bias = RelativePositions(
+                config
+            )  # where WavLM keeps it
 
     @property
     def positions(self) -> RelativePositions | None:

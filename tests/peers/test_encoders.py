@@ -29,16 +29,16 @@ from transformers import (  # isort: skip
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
 LAYERS = 3
+LENGTHS = (30_000, 20_000, 12_345)
 
 BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
-LARGE = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}
 SMALL = {"hidden_size": 96, "num_attention_heads": 6, "intermediate_size": 192, "conv_dim": [32] * 7}
 STABLE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
 
 SHAPES: dict[str, tuple[type, type, dict[str, Any], bool]] = {
     "wav2vec 2.0 Base": (Wav2Vec2Config, Wav2Vec2Model, BASE, False),
     "wav2vec 2.0 Large": (Wav2Vec2Config, Wav2Vec2Model, {**SMALL, "num_conv_pos_embeddings": 128}, False),
-    "wav2vec 2.0 Large LV-60": (Wav2Vec2Config, Wav2Vec2Model, {**LARGE, **STABLE, "conv_bias": True}, True),
+    "wav2vec 2.0 Large LV-60": (Wav2Vec2Config, Wav2Vec2Model, {**SMALL, **STABLE, "conv_bias": True}, True),
     "XLS-R 1B": (
         Wav2Vec2Config,
         Wav2Vec2Model,
@@ -56,8 +56,8 @@ SHAPES: dict[str, tuple[type, type, dict[str, Any], bool]] = {
     "data2vec Base": (Data2VecAudioConfig, Data2VecAudioModel, BASE, True),
     "data2vec Large": (Data2VecAudioConfig, Data2VecAudioModel, SMALL, True),
 }
-"""By what is published: the classes, what is not their default, and whether the waveform is normalised. At full width
-once for each kind, and narrower otherwise; all of three layers."""
+"""By what is published: the classes, what is not their default, and whether the waveform is normalised. At the width of
+Base once for each kind, and narrower otherwise; all of three layers."""
 
 
 def shaken(model: torch.nn.Module) -> torch.nn.Module:
@@ -86,7 +86,7 @@ def model(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def waves() -> list[Tensor]:
-    return [audio.read(path) for path in sorted(GOLDEN.glob("*.wav"))][:3]
+    return [audio.read(path)[:length] for path, length in zip(sorted(GOLDEN.glob("*.wav")), LENGTHS, strict=False)]
 
 
 def ours(checkpoint: Checkpoint, waves: list[Tensor], padding: Padding = "exact") -> list[Tensor]:
@@ -148,3 +148,61 @@ def test_every_distance_has_transformers_bucket():
         attention = WavLMAttention(8, 1, num_buckets=buckets, max_distance=furthest)
         wanted = attention._relative_positions_bucket(distances).tolist()
         assert [bucket(distance, buckets, furthest) for distance in distances.tolist()] == wanted
+
+
+CONVOLUTIONS = "[(32,10,5)] + [(32,3,2)] * 4 + [(32,2,2)] * 2"
+FAIRSEQ = {
+    "wav2vec2": {},
+    "wav2vec2 of layer norms": {"extractor_mode": "layer_norm", "layer_norm_first": True, "conv_bias": True},
+    "data2vec_audio": {"extractor_mode": "layer_norm", "conv_pos": 95, "pos_conv_depth": 5},
+    "data2vec_audio of group norm": {"conv_pos": 40, "pos_conv_depth": 4, "layer_norm_first": True},
+}
+
+
+@pytest.fixture(scope="module", params=FAIRSEQ)
+def of_fairseq(request, tmp_path_factory):
+    """fairseq's model, its file as its trainer writes it, and whether it normalises."""
+    from fairseq.examples.data2vec.models.data2vec_audio import Data2VecAudioConfig as Data2Vec
+    from fairseq.examples.data2vec.models.data2vec_audio import Data2VecAudioModel
+    from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config as Wav2Vec2
+    from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Model as Model
+    from omegaconf import OmegaConf
+
+    kind, normalize = request.param.split(" ")[0], request.param != "wav2vec2"
+    build, make = (Wav2Vec2, Model) if kind == "wav2vec2" else (Data2Vec, Data2VecAudioModel)
+    shape = {"encoder_embed_dim": 96, "encoder_ffn_embed_dim": 192, "encoder_attention_heads": 6, "final_dim": 8}
+    given = {**shape, "encoder_layers": LAYERS, "conv_feature_layers": CONVOLUTIONS, "quantize_targets": True}
+    torch.manual_seed(7)
+    config = OmegaConf.structured(build(**{**given, **FAIRSEQ[request.param]}))
+    if kind == "data2vec_audio":
+        config.ema_anneal_end_step = config.max_update = 10  # which refer to the trainer's settings
+    made = make(config)
+    if kind == "data2vec_audio":
+        made.make_ema_teacher()  # which the file then has, too
+    plain = {"model": {"_name": kind, **OmegaConf.to_container(config, enum_to_str=True)}}
+    plain["task"] = {"_name": "audio_pretraining", "normalize": normalize, "sample_rate": 16_000}
+    path = tmp_path_factory.mktemp("fairseq") / "model.pt"
+    torch.save({"args": None, "cfg": plain, "model": shaken(made).state_dict()}, path)
+    return made, path, normalize
+
+
+@torch.no_grad()
+def of_layers(model: torch.nn.Module, source: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """(B, K, T, D) of the layers' outputs, and which frames are padding."""
+    found = model.extract_features(source=source, padding_mask=mask, mask=False)
+    states = [layer[0].transpose(0, 1)[:, : found["x"].shape[1]] for layer in found["layer_results"]]
+    return torch.stack(states, 1), found["padding_mask"]
+
+
+def test_fairseq(of_fairseq, waves):
+    model, path, normalize = of_fairseq
+    for source, states in zip(prepared(waves, normalize), ours(load(path), waves), strict=True):
+        wanted = of_layers(model, source[None], None)[0][0]
+        check(states[1:LAYERS], wanted[:-1])
+    source = torch.nn.utils.rnn.pad_sequence(prepared(waves, normalize), batch_first=True)
+    mask = torch.arange(source.shape[1])[None] >= torch.tensor([len(wave) for wave in waves])[:, None]
+    wanted, padding = of_layers(model, source, mask)
+    assert padding is not None
+    for row, states in enumerate(ours(load(path), waves, "formula")):
+        valid = int((~padding[row]).sum())
+        check(states[1:LAYERS], wanted[row, :-1, :valid])

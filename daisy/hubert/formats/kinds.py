@@ -145,4 +145,6 @@ def named(name: str) -> str | None:
 
 def not_known(what: str) -> DaisyError:
     """The refusal of another model."""
-    return DaisyError(f"it is {what}, which daisy does not support", fix="Use a HuBERT, wav2vec 2.0, WavLM or data2vec audio")
+    return DaisyError(
+        f"it is {what}, which daisy does not support", fix="Use a HuBERT, wav2vec 2.0, WavLM or data2vec audio"
+    )
