@@ -2,7 +2,8 @@
 
 HuBERT, wav2vec 2.0, WavLM and data2vec's audio model are one encoder, of which four parts differ:
 
-- the front end's norms: a group norm behind the first convolution, or a layer norm behind each (`layer_norm_front_end`);
+- the front end's norms: a group norm behind its first convolution, or a layer norm behind each
+  (`layer_norm_front_end`);
 - the positional part: one long convolution, or several short ones with norms between them (`pos_depth`);
 - the order in a layer: norms behind attention and feed-forward layers, or before them (`pre_norm`);
 - attention: by what frames hold alone, or by their distance too (`buckets`).

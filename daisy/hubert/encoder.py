@@ -136,7 +136,9 @@ class SelfAttention(Keeper, nn.Module):
         gated = None if positions is None else Gated(positions, self._gate(x))
         if packing is not None:
             return self.out_proj(packing.attention(q, k, v, gated).flatten(-2))
-        bias = None if gated is None else (gated.gate.T[..., None] * gated.positions.pairs(len(x))).to(q.dtype)[None]
+        bias = (
+            None if gated is None else (gated.gate.T[..., None] * gated.positions.pairs(x.shape[0])).to(q.dtype)[None]
+        )
         return self.out_proj(attention(q[None], k[None], v[None], bias)[0].flatten(-2))
 
     def _gate(self, x: Tensor) -> Tensor:

@@ -110,9 +110,9 @@ class Packing:
         strip = self.strip(gated.positions)
         if not self.even and not as_a_whole(q.device) and q.device.type == "cpu":
             parts = zip(*(self.split(x) for x in (q, k, v, gated.gate)), strict=True)
-            return torch.cat([biased(*(x[None] for x in part), strip)[0] for part in parts])
+            return torch.cat([biased(*(x[None] for x in part), strip=strip)[0] for part in parts])
         mask = None if self.even else self.mask[:, None, None]
-        return self.pack(biased(*(self.pad(x) for x in (q, k, v, gated.gate)), strip, mask))
+        return self.pack(biased(*(self.pad(x) for x in (q, k, v, gated.gate)), strip=strip, mask=mask))
 
     def attention_padded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """`attention` in one call: (R, heads, width) thrice to (B, T, heads, width)."""

@@ -1,4 +1,4 @@
-"""Writing a folder that transformers loads: a plain HuBERT or one of its kin, and what only daisy knows in files beside it."""
+"""Writing a folder that transformers loads: a plain model, and what only daisy knows in files beside it."""
 
 from __future__ import annotations
 
