@@ -71,6 +71,10 @@ class Gated:
     positions: RelativePositions
     gate: Tensor
 
+    def pairs(self, time: int) -> Tensor:
+        """(H, T, T): the whole bias of one utterance, by query and key."""
+        return self.gate.T[..., None] * self.positions.pairs(time)
+
 
 def gate_of(projected: Tensor, scale: Tensor) -> Tensor:
     """(..., H, 8) of the gates' linear layer, and (H,) of the heads, to (..., H) in float32."""

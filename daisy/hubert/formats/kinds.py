@@ -1,4 +1,4 @@
-"""What a file or model is that daisy does not read, so that the refusal can say so. Torch is not needed for any of it."""
+"""What a file or model is that daisy does not read, so that the refusal can say so; torch is not needed for it."""
 
 from __future__ import annotations
 
