@@ -54,14 +54,14 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(facts, indent=2))
         return
     branches, calibrations = facts["branches"], facts["calibrations"]
-    classes = facts["pretraining_classes"]
+    classes, count = facts["pretraining_classes"], facts["positional_convolutions"]
     lines = {
         "format": facts["format"],
         "encoder": f"{facts['layers']} layers of width {facts['width']}, feed-forward {facts['feed_forward']}, "
         f"{facts['heads']} heads, {facts['parameters']:,} parameters",
         "layer norm": facts["norm"],
         "front end": f"{facts['front_end_norm']} norm, one frame per {1000 * facts['frame_seconds']:g} ms",
-        "positions": f"{facts['positional_convolutions']} convolution(s)"
+        "positions": ("one convolution" if count == 1 else f"{count} convolutions")
         + (", and attention by distance (WavLM)" if facts["attends_by_distance"] else ""),
         "waveform": "normalised to zero mean and unit variance" if facts["normalises_waveform"] else "as it is",
         "pre-training head": "none" if classes is None else f"{classes} classes",

@@ -109,10 +109,10 @@ class Packing:
     def _gated(self, q: Tensor, k: Tensor, v: Tensor, gated: Gated) -> Tensor:
         strip = self.strip(gated.positions)
         if not self.even and not as_a_whole(q.device) and q.device.type == "cpu":
-            parts = zip(*(self.split(x) for x in (q, k, v, gated.gate)), strict=True)
-            return torch.cat([biased(*(x[None] for x in part), strip=strip)[0] for part in parts])
+            parts = zip(*map(self.split, (q, k, v, gated.gate)), strict=True)
+            return torch.cat([biased(q[None], k[None], v[None], gate[None], strip)[0] for q, k, v, gate in parts])
         mask = None if self.even else self.mask[:, None, None]
-        return self.pack(biased(*(self.pad(x) for x in (q, k, v, gated.gate)), strip=strip, mask=mask))
+        return self.pack(biased(self.pad(q), self.pad(k), self.pad(v), self.pad(gated.gate), strip, mask))
 
     def attention_padded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """`attention` in one call: (R, heads, width) thrice to (B, T, heads, width)."""
