@@ -19,7 +19,7 @@ from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.workflow.digests import module_file
 from daisy.workflow.estimates import Clock, Estimates, GpuPage, Measured, Ran, Rule, measured, stage_of, streams
-from daisy.workflow.inputs import Fault, gpu_here, inputs
+from daisy.workflow.inputs import Fault, can_submit, gpu_here, inputs, needs
 from daisy.workflow.upgrades import Outdated, outdated
 from daisy.workflow.work import Work
 
@@ -102,8 +102,8 @@ def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], c
             # Snakemake's interface says what would run; only the graph behind it says why.
             records = Records(workflow._workflow)
             jobs = [records.planned(job) for level in records.dag.toposorted() for job in records.waiting(level)]
-            disk_mb = sum(job.disk_mb for job in jobs)
-            return Plan(jobs, records.outdated, inputs(records.flow, {job.rule for job in jobs}, disk_mb))
+            faults = inputs(records.flow.context, needs(workflow._workflow), submits=can_submit())
+            return Plan(jobs, records.outdated, faults)
         except (Exception, SystemExit) as error:
             raise _first_cause(error) from None
 

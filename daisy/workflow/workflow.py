@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daisy.errors import DaisyError, together, tried
 from daisy.exits.method import FULL, Method, rho_name
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import (
@@ -24,6 +25,7 @@ from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.digests import code_digests
 from daisy.workflow.frozen import Frozen
+from daisy.workflow.inputs import foreseen
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
@@ -59,7 +61,7 @@ class Workflow:
     def __init__(self, values: Mapping[str, Any], project: Path) -> None:
         self.context = Context(values, project)
         self.config = self.context.config
-        self.corpora = Corpora(self.context)
+        self.corpora = self._checked_corpora()
         self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
         self.frozen = Frozen(self.context, self.corpora)
         self.models = Models(
@@ -74,6 +76,16 @@ class Workflow:
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
         self.ablation = Ablation(self.context, self.corpora, self.frozen)
         self.sizes = Sizes(self.context, self.corpora)
+
+    def _checked_corpora(self) -> Corpora:
+        """The corpora, once nothing that the config names is at fault; else all that is seen to be wrong."""
+        context = self.context
+        try:
+            *_, corpora = tried(context.check_model, context.check_folder, lambda: Corpora(context))
+        except DaisyError as error:
+            raise together([error, *foreseen(context)]) from None
+        assert corpora is not None
+        return corpora
 
     # The final files
 

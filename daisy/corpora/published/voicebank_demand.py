@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from daisy.common import audio
 from daisy.common.audio import SAMPLE_RATE
-from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.draw import drawn
 from daisy.corpora.published.reader import Reader
@@ -26,6 +24,9 @@ from daisy.corpora.published.tree import (
     root_of,
 )
 from daisy.errors import DaisyError
+
+if TYPE_CHECKING:
+    import torch
 
 NAME = "voicebank-demand"
 SETS = {"trainset_28spk": "train", "testset": "test"}
@@ -90,6 +91,8 @@ def at_16_khz(path: Path) -> torch.Tensor:
     Raises:
         DaisyError: if it cannot be read, or is not mono.
     """
+    from daisy.common.torchaudio_shim import torchaudio  # here, because whether a corpus is there is asked without torch
+
     rate = audio.header(path, to_end=False).rate
     return torchaudio.functional.resample(audio.read(path, rate=rate), rate, SAMPLE_RATE)
 
