@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daisy.common import stage
+from daisy.common.gpus import visible
 from daisy.corpora.own import TABLE
 from daisy.corpora.published.catalogue import module_of, settings_of
 from daisy.errors import DaisyError, together
@@ -48,19 +49,15 @@ class Fault:
 
 
 def gpu_here() -> str | None:
-    """The name of this machine's first GPU; empty for one whose name nobody tells, None if this process has none."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+    """The name of this machine's first GPU; empty if nobody tells it, None if this process may use no GPU."""
+    if not visible():
         return None
-    program = shutil.which("nvidia-smi")
-    if program:
-        try:
-            command = [program, "--query-gpu=name", "--format=csv,noheader"]
-            told = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.splitlines()
-        except (OSError, subprocess.SubprocessError):
-            told = []
-        if told and told[0].strip():
-            return told[0].strip()
-    return "" if any(Path("/dev").glob("nvidia[0-9]*")) else None
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        told = []
+    return told[0].strip() if told else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,15 +172,16 @@ def _published(context: Context, names: Iterable[str]) -> list[Fault]:
 def _moved(folders: Iterable[str]) -> list[Fault]:
     """The corpora that were read and whose audio is no longer where it was then."""
     links = [link for folder in folders for link in sorted(Path(folder, "audio").glob("*")) if link.is_symlink()]
+    fix = "Put it back, or leave a link there"
     return [
-        Fault(f"{link.readlink()} is gone, where {link.parent.parent} has its audio", "Put it back, or leave a link there")
+        Fault(f"{link.readlink()} is gone, where {link.parent.parent} has its audio", fix)
         for link in links
         if not link.exists()
     ]
 
 
 def _gpu(context: Context, submits: bool) -> list[Fault]:
-    if context.config.compute.device != "cuda" or gpu_here() is not None:
+    if context.config.compute.device != "cuda" or visible():
         return []
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     why = "CUDA_VISIBLE_DEVICES hides every GPU" if hidden else "this machine has no GPU"

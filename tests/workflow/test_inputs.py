@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 from project import ROOT, Project, laid_over
-from runners import finished
 
 from daisy.errors import DaisyError, Several, together
 from daisy.workflow import inputs
@@ -37,7 +35,7 @@ def lacking(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def bare(monkeypatch):
     """A machine without a GPU and without Slurm."""
-    monkeypatch.setattr(inputs, "gpu_here", lambda: None)
+    monkeypatch.setattr(inputs, "visible", dict)
     monkeypatch.setattr(inputs.shutil, "which", lambda name: None)
 
 
@@ -88,14 +86,10 @@ def test_a_gpu_that_is_hidden_is_none(monkeypatch, hidden):
 def test_a_gpu_is_known_by_its_name(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho NVIDIA H200\n")
+    program.write_text("#!/bin/sh\n[ $1 = -L ] && echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)' || echo NVIDIA H200\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert inputs.gpu_here() == "NVIDIA H200"
-
-
-def test_corpora_are_looked_at_without_torch():
-    finished([sys.executable, "-c", "import sys, daisy.corpora.published.check; sys.exit('torch' in sys.modules)"])
 
 
 def job(rule: str, makes: str, reads: tuple[str, ...] = (), **resources: int) -> SimpleNamespace:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from daisy.common import audio
 from daisy.common.audio import SAMPLE_RATE
@@ -24,9 +25,6 @@ from daisy.corpora.published.tree import (
     root_of,
 )
 from daisy.errors import DaisyError
-
-if TYPE_CHECKING:
-    import torch
 
 NAME = "voicebank-demand"
 SETS = {"trainset_28spk": "train", "testset": "test"}
@@ -85,16 +83,16 @@ def read(settings: VoiceBankDemandSettings) -> Tree:
     return Tree(chosen + [item for item in listed if item.split == "test"], faults, census)
 
 
-def at_16_khz(path: Path) -> torch.Tensor:
+def at_16_khz(path: Path) -> np.ndarray:
     """(samples,) of a recording of any rate, resampled.
 
     Raises:
         DaisyError: if it cannot be read, or is not mono.
     """
-    from daisy.common.torchaudio_shim import torchaudio  # here, because whether a corpus is there is asked without torch
+    from daisy.common.torchaudio_shim import torchaudio  # here: who asks whether a corpus is there needs no torch
 
     rate = audio.header(path, to_end=False).rate
-    return torchaudio.functional.resample(audio.read(path, rate=rate), rate, SAMPLE_RATE)
+    return torchaudio.functional.resample(audio.read(path, rate=rate), rate, SAMPLE_RATE).numpy()
 
 
 def resampled(settings: VoiceBankDemandSettings, out: Path) -> Callable[[Listed], Made]:
@@ -106,8 +104,8 @@ def resampled(settings: VoiceBankDemandSettings, out: Path) -> Callable[[Listed]
             problem = f"{len(noisy)} samples, but {len(clean)} in {item.sources[0]}"
             raise DaisyError(problem, file=item.path, fix="Restore both")
         reference = f"{item.id}-clean.flac"
-        audio.write(out / f"{item.id}.flac", noisy.numpy())
-        audio.write(out / reference, clean.numpy())
+        audio.write(out / f"{item.id}.flac", noisy)
+        audio.write(out / reference, clean)
         return len(noisy), (reference,)
 
     return make
