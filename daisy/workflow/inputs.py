@@ -84,7 +84,8 @@ def needs(workflow: Any, *, here: bool = True) -> Needs:
         workflow: Snakemake's, with the graph of its jobs.
         here: Whether they run on this machine.
     """
-    jobs = list(workflow.dag.needrun_jobs())
+    dag = workflow.dag
+    jobs = [job for job in dag.jobs if dag.needrun(job)]
     made = {str(file) for job in jobs for file in job.output}
     reading = [job for job in jobs if job.rule.name == "published_corpus" and made.isdisjoint(map(str, job.input))]
     tables = {str(file) for job in jobs for file in job.input if Path(file).name == TABLE} - made

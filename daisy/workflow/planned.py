@@ -109,11 +109,12 @@ def _table(plan: Plan) -> str:
 def _totals(plan: Plan) -> list[str]:
     """Jobs, time and disk in all, what of the time is unknown, and where the rest is from if not from jobs that ran."""
     jobs, unknown = plan.jobs, [job.rule for job in plan.jobs if job.seconds is None]
-    time = "time unknown"
-    if len(unknown) < len(jobs):
-        time = f"{_time(jobs, plan.machine, plan.chain)} on {plan.machine}"
-        time += f" and the unknown time of {_count(len(unknown))}" if unknown else ""
-    lines = [f"{_count(len(jobs))}, {time}, {f'{_disk(jobs)} of disk' if _disk(jobs) else 'hardly any disk'}"]
+    time = f"{_time(jobs, plan.machine, plan.chain)} on {plan.machine}"
+    if unknown:
+        time = "time unknown" if len(unknown) == len(jobs) else f"{len(unknown)} of unknown time, the others {time}"
+    disk = f"{_disk(jobs)} of disk" if _disk(jobs) else "hardly any disk"
+    disk += " and what is downloaded" if any(job.rule == "download" for job in jobs) else ""
+    lines = [f"{_count(len(jobs))}, {time}, {disk}"]
     why = "nothing like it was measured with this model, device and precision"
     if len(unknown) == len(jobs):
         lines.append(f"All of it is unknown, since {why}.")

@@ -110,7 +110,7 @@ def test_what_other_jobs_make_is_not_needed(tmp_path):
         job("states", str(tmp_path / "there"), disk_mb=8),
         job("calibration", "calibration.json", disk_mb=16),
     ]
-    workflow = SimpleNamespace(dag=SimpleNamespace(needrun_jobs=lambda: jobs))
+    workflow = SimpleNamespace(dag=SimpleNamespace(jobs=jobs, needrun=lambda job: True))
     assert inputs.needs(workflow) == Needs(("voxceleb1",), ("own-2",), gpu=True, disk_mb=7)
     assert not inputs.needs(workflow, here=False).gpu, "a cluster has its own"
 
