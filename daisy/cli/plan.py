@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.configfile:
         if not path.exists():
             raise DaisyError("the config file does not exist", file=path, fix="Correct the path")
+    if arguments.cores < 1 or arguments.gpus < 0:
+        raise DaisyError(f"{arguments.cores} cores and {arguments.gpus} GPUs run nothing", fix="Give one core at least")
     asked = Asked(arguments.snakefile, arguments.configfile, arguments.targets)
     machine = Machine(arguments.cores, arguments.gpus)
     if arguments.compare:

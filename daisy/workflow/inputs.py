@@ -141,7 +141,10 @@ def look(workflow: Any) -> Iterator[str]:
     """
     if workflow.touch:
         return
-    faults = inputs(workflow.globals["flow"].context, needs(workflow, here=workflow.local_exec), submits=False)
+    wanted = needs(workflow, here=workflow.local_exec)
+    if wanted.published:
+        yield f"Before the first job: are {', '.join(wanted.published)} there?"
+    faults = inputs(workflow.globals["flow"].context, wanted, submits=False)
     if fatal := [fault.error for fault in faults if fault.fatal]:
         raise together(fatal)
     yield from map(str, faults)
@@ -162,6 +165,9 @@ def _published(context: Context, names: Iterable[str]) -> list[Fault]:
         except DaisyError as error:
             problem = error.problem if error.file is None else f"{error.file}: {error.problem}"
             faults.append(Fault(f"{name}: {problem}", error.fix.rstrip(".")))
+            continue
+        except OSError as error:
+            faults.append(Fault(f"{name}: {error.filename}: {error.strerror}", "Let it be read"))
             continue
         if lacking:
             problem = f"{name}: {len(lacking)} faults, the first of them {lacking[0].id}: {lacking[0].reason}"
