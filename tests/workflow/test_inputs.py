@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +114,12 @@ def test_what_other_jobs_make_is_not_needed(tmp_path):
     workflow = SimpleNamespace(dag=SimpleNamespace(jobs=jobs, needrun=lambda job: True))
     assert inputs.needs(workflow) == Needs(("voxceleb1",), ("own-2",), gpu=True, disk_mb=7)
     assert not inputs.needs(workflow, here=False).gpu, "a cluster has its own"
+
+
+def test_rules_that_say_how_much_they_write_are_known():
+    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    bodies = re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.M)
+    assert {name for name, body in bodies if "disk_mb=" in body} == set(inputs.WRITING)
 
 
 def test_a_run_begins_with_them_and_ends_there(tmp_path, monkeypatch):
