@@ -13,10 +13,11 @@ from typing import Any, cast
 import jsonschema
 import yaml
 
-from daisy.errors import DaisyError, together
+from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
 from daisy.tasks.registry import TASKS
 from daisy.workflow.beside import kept
+from daisy.workflow.several import together
 from daisy.workflow.values import NUMBER, meant
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"

@@ -21,10 +21,11 @@ from daisy.corpora.settings import (
     NoiseSettings,
     PreparedSettings,
 )
-from daisy.errors import DaisyError, tried
+from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.own import SPEECH, manifest_settings, own_folder, splits_of, unfit
+from daisy.workflow.several import tried
 
 OWN = "own"
 """The store's name for a corpus of the user's own, once it is checked."""

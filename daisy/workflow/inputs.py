@@ -18,8 +18,9 @@ from daisy.common import stage
 from daisy.common.gpus import visible
 from daisy.corpora.own import TABLE
 from daisy.corpora.published.catalogue import module_of, settings_of
-from daisy.errors import DaisyError, together
+from daisy.errors import DaisyError
 from daisy.workflow.context import Context
+from daisy.workflow.several import together
 
 WRITING = ("published_corpus", "dump_features", "labels", "targets", "states", "noisy_speech", "noise_states")
 """Rules that say how much they write; the disk of other jobs is a cluster's own default."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daisy.errors import DaisyError, together, tried
+from daisy.errors import DaisyError
 from daisy.exits.method import FULL, Method, rho_name
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import (
@@ -29,6 +29,7 @@ from daisy.workflow.inputs import foreseen
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
+from daisy.workflow.several import together, tried
 from daisy.workflow.sizes import Sizes
 from daisy.workflow.upstream import Upstream
 

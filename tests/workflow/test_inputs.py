@@ -12,9 +12,10 @@ import pytest
 import yaml
 from project import ROOT, Project, laid_over
 
-from daisy.errors import DaisyError, Several, together
+from daisy.errors import DaisyError
 from daisy.workflow import inputs
 from daisy.workflow.inputs import Needs
+from daisy.workflow.several import Several, together
 from daisy.workflow.workflow import Workflow
 
 HEADLESS = str(ROOT / "tests/golden/daisy_tiny_after_norm.pt")
