@@ -17,6 +17,7 @@ from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.tensors import read_tensors
 from daisy.workflow.config import SCHEMA, check_layers, resolve
+from daisy.workflow.context import Context
 from daisy.workflow.workflow import Workflow
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
