@@ -17,7 +17,6 @@ from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.tensors import read_tensors
 from daisy.workflow.config import SCHEMA, check_layers, resolve
-from daisy.workflow.context import Context
 from daisy.workflow.workflow import Workflow
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
@@ -65,12 +64,12 @@ def test_configs_of_other_encoders(tmp_path, name):
     )
     file = header_of(HubertConfig(**ENCODERS[name]), tmp_path / "model.safetensors")
     here = {"results": str(tmp_path), "upstream": {"checkpoint": str(file)}}
-    context = Context(laid_over(config, here), ROOT)
+    context = Workflow(laid_over(config, here), ROOT).context
     assert context.shape.layers == (24 if "large" in name else 12)
     deepest = max(method.layer or 0 for method in context.methods.values())
     assert 2 * deepest == context.shape.layers and context.config.targets.layer < context.shape.layers
     with pytest.raises(DaisyError, match="no pre-training head.*or targets.kind: kmeans"):
-        Context(laid_over(config, here, {"targets": {"kind": "head"}}), ROOT)
+        Workflow(laid_over(config, here, {"targets": {"kind": "head"}}), ROOT)
 
 
 def test_every_field_is_described_and_typed():
