@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import soundfile
 from matplotlib import style
 from project import GOLDEN
-from runners import finished
 
 from daisy.cli import exits
 from daisy.cli.main import main
@@ -95,8 +93,3 @@ def test_the_shipped_model_in_other_commands(tmp_path, capsys):
     assert load(tmp_path / "a.pt").calibrations == load("tiny").calibrations
     asked = ["extract", "tiny", WAV, "--out", str(tmp_path / "f"), "--rho", "1", "--strategy", "avg", "--task", "asr"]
     assert main(asked) == 0 and main(asked) == 0
-
-
-def test_a_command_line_draws_only_when_asked():
-    code = "import sys; from daisy.cli.main import main; main(['exits', 'tiny']); sys.exit('matplotlib' in sys.modules)"
-    finished([sys.executable, "-c", code])
