@@ -41,6 +41,8 @@ def describe(path: Path, heads: int | None = None) -> dict[str, Any]:
         "heads": config.heads,
         "norm": "before attention and feed-forward (Large)" if config.pre_norm else "after them (Base)",
         "front_end_norm": "layer" if config.layer_norm_front_end else "group",
+        "positional_convolutions": config.pos_depth,
+        "attends_by_distance": config.buckets > 0,
         "normalises_waveform": config.normalize,
         "frame_seconds": config.hop / 16_000,
         "pretraining_classes": None if checkpoint.head is None else checkpoint.head.classes,
@@ -59,13 +61,15 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(facts, indent=2))
         return
     branches, calibrations = facts["branches"], facts["calibrations"]
-    classes = facts["pretraining_classes"]
+    classes, count = facts["pretraining_classes"], facts["positional_convolutions"]
     lines = {
         "format": facts["format"],
         "encoder": f"{facts['layers']} layers of width {facts['width']}, feed-forward {facts['feed_forward']}, "
         f"{facts['heads']} heads, {facts['parameters']:,} parameters",
         "layer norm": facts["norm"],
         "front end": f"{facts['front_end_norm']} norm, one frame per {1000 * facts['frame_seconds']:g} ms",
+        "positions": ("one convolution" if count == 1 else f"{count} convolutions")
+        + (", and attention by distance (WavLM)" if facts["attends_by_distance"] else ""),
         "waveform": "normalised to zero mean and unit variance" if facts["normalises_waveform"] else "as it is",
         "pre-training head": "none" if classes is None else f"{classes} classes",
         "exit branches": f"{branches['classes']} classes, {branches['position']}" if branches else "none",
