@@ -2,6 +2,7 @@
 
 import { Refusal } from "./sound";
 
+// As an address: from a disk, a worklet may not be loaded from an object's.
 const COLLECTOR = `registerProcessor("collector", class extends AudioWorkletProcessor {
   process([[samples]]) { if (samples) this.port.postMessage(samples.slice()); return true; }
 });`;
@@ -15,9 +16,8 @@ export interface Recorded {
 export async function record(seconds: number, stop: AbortSignal, heard: (seconds: number) => void): Promise<Recorded> {
   const stream = await opened();
   const context = new AudioContext();
-  const module = URL.createObjectURL(new Blob([COLLECTOR], { type: "text/javascript" }));
   try {
-    await context.audioWorklet.addModule(module);
+    await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(COLLECTOR)}`);
     const collector = new AudioWorkletNode(context, "collector", { channelCount: 1, channelCountMode: "explicit" });
     const blocks: Float32Array[] = [];
     const enough = seconds * context.sampleRate;
@@ -35,7 +35,6 @@ export async function record(seconds: number, stop: AbortSignal, heard: (seconds
     blocks.reduce((place, block) => (samples.set(block, place), place + block.length), 0);
     return { samples, rate: context.sampleRate };
   } finally {
-    URL.revokeObjectURL(module);
     stream.getTracks().forEach((track) => track.stop());
     await context.close();
   }

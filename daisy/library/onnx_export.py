@@ -216,7 +216,7 @@ def quantise(file: Path) -> None:
 
 
 def halve(file: Path) -> None:
-    """Store a segment's weights as float16, in place; they are float32 again, and so is all arithmetic, once it is loaded."""
+    """Store a segment's weights as float16, in place; once it is loaded they are float32 again, as arithmetic is."""
     import onnx
 
     model = onnx.load(str(file))

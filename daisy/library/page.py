@@ -14,7 +14,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def write(checkpoint: Checkpoint, out: Path, name: str) -> Written:
 
 
 def entropies(folder: Path) -> np.ndarray:
-    """(conditions, K - 1) of the shipped recording, clean and under each noise at 0 dB; the last layer is never asked."""
+    """(conditions, K - 1) of the shipped recording, clean and under noise at 0 dB; the last layer is never asked."""
     model = OnnxDaisy(folder)
     clean = audio.read(SENTENCE).numpy()
     noises = [loop(audio.read(SOUNDS / f"{kind}.flac").numpy(), len(clean)) for kind in NOISES]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from browser import started
+from chromium import started
 from project import GOLDEN, ROOT
 
 import daisy
@@ -45,8 +45,8 @@ WIDE = """(() => [...document.querySelectorAll('body *')].filter(it => {
   return box.width > 1 && (box.right > innerWidth + 0.5 || box.left < -0.5);
 }).map(it => it.tagName + ' ' + it.textContent.slice(0, 40)))()"""
 
-NAMELESS = """[...document.querySelectorAll('button, input, select, audio, svg, canvas')].filter(it => it.checkVisibility() &&
-  !(it.labels?.length || it.ariaLabel || it.textContent.trim() || it.getAttribute('aria-label'))).map(it => it.outerHTML)"""
+NAMELESS = """[...document.querySelectorAll('button, input, select, audio, svg, canvas')].filter(it =>
+  it.checkVisibility() && !(it.labels?.length || it.ariaLabel || it.textContent.trim())).map(it => it.outerHTML)"""
 
 
 @pytest.fixture(scope="module")

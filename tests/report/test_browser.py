@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import started
+from chromium import started
 from project import GOLDEN
 from test_report import FIGURES_OF, arguments, drawn, with_examples  # noqa: F401
 

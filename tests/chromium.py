@@ -69,7 +69,7 @@ def _unpack(cache: Path) -> None:
 
 
 def started(profile: Path, *switches: str) -> Browser:
-    """This machine's Chromium, or Debian's, which is unpacked once into the project's cache; a test without is skipped."""
+    """This machine's Chromium, or Debian's, unpacked once into the project's cache; a test without is skipped."""
     try:
         return Browser(ROOT / ".cache/chromium", profile, *switches)
     except CannotBrowse as error:
