@@ -31,17 +31,40 @@ LONGER = 1.25
 _SHAPE = HubertConfig()
 
 
+def frames_of(samples: int) -> int:
+    """Frames of a recording."""
+    return _SHAPE.frames(samples)
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What a step takes: waves (B, N), labels (B, T) and the mask (B, T)."""
+    """What a step takes: waves (B, N) or what the front end made of them (B, T, C), labels (B, T), the mask (B, T)."""
 
-    waves: Tensor
+    inputs: Tensor
     labels: Tensor
     mask: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        return Batch(*(value.to(device, non_blocking=True) for value in (self.waves, self.labels, self.mask)))
+        return Batch(*(value.to(device, non_blocking=True) for value in (self.inputs, self.labels, self.mask)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What the front end made of all recordings, one behind the other.
+
+    Attributes:
+        copies: (frames, C) each.
+        ends: Where each recording begins, and where the last one ends.
+    """
+
+    copies: tuple[np.ndarray, ...]
+    ends: np.ndarray
+
+    def part(self, index: int, begin: int, frames: int, chance: np.random.Generator) -> np.ndarray:
+        """Frames (T, C) of a recording, of a copy that is drawn."""
+        copy = self.copies[chance.integers(len(self.copies))]
+        return copy[self.ends[index] + begin :][:frames].astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +76,14 @@ class Data:
         labels: (T,) of each.
         settings: Of the training.
         tracks: Recordings of noise; None for none.
+        kept: What the front end made of the recordings, if that is kept.
     """
 
     manifest: Manifest
     labels: Sequence[np.ndarray]
     settings: TrainSettings
     tracks: Manifest | None = None
+    kept: Kept | None = None
 
     @functools.cached_property
     def lengths(self) -> np.ndarray:
@@ -90,16 +115,23 @@ class Data:
         """Read recordings, cut to the length of the shortest, augmented if `changed`; `names` name the draws."""
         chance = generator(self.settings.seed, "batch", *names)
         samples = int(min(self.lengths[index] for index in group))
-        frames = _SHAPE.frames(samples)
-        waves, labels = [], []
+        frames = frames_of(samples)
+        inputs, labels = [], []
         for index in group:
             begin = int(chance.integers((self.manifest.utterances[index].samples - samples) // _SHAPE.hop + 1))
-            waves.append(self.manifest.wave(index).numpy()[begin * _SHAPE.hop :][:samples])
+            if self.kept:
+                inputs.append(self.kept.part(index, begin, frames, chance))
+            else:
+                inputs.append(self.manifest.wave(index).numpy()[begin * _SHAPE.hop :][:samples])
             labels.append(self.labels[index][begin : begin + frames])
-        if changed:
-            waves = augment(waves, self.settings.augment, chance, self._track if self.tracks else None)
+        if changed and not self.kept:
+            inputs = self.augmented(inputs, chance)
         mask = span_mask(len(group), frames, self.settings, chance)
-        return Batch(*(torch.from_numpy(np.stack(list(part))) for part in (waves, labels, mask)))
+        return Batch(*(torch.from_numpy(np.stack(list(part))) for part in (inputs, labels, mask)))
+
+    def augmented(self, waves: Sequence[np.ndarray], chance: np.random.Generator) -> list[np.ndarray]:
+        """Recordings (N,) with their share of noise, other speech of the same ones, and rooms."""
+        return augment(waves, self.settings.augment, chance, self._track if self.tracks else None)
 
     def _track(self, chance: np.random.Generator) -> np.ndarray:
         assert self.tracks is not None
@@ -121,7 +153,7 @@ def read_tracks(table: Path) -> Manifest:
 def read_data(manifest: Path, labels: Path, settings: TrainSettings, tracks: Path | None = None) -> Data:
     """Recordings with their labels, checked against each other, and noise."""
     found = read_manifest(manifest)
-    classes = read_labels(labels, [_SHAPE.frames(item.samples) for item in found.utterances])
+    classes = read_labels(labels, [frames_of(item.samples) for item in found.utterances])
     highest = max(int(item.max(initial=0)) for item in classes)
     if highest >= settings.classes:
         raise DaisyError(f"the class {highest} of {settings.classes}", file=labels, fix="Correct the number of classes")

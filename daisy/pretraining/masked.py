@@ -108,11 +108,13 @@ class Pretrainer(nn.Module):
         """Take all weights, by fairseq's names."""
         self.load_state_dict(dict(zip(self.state_dict(), (weights[name] for name in self.weights()), strict=True)))
 
-    def features(self, waves: Tensor) -> Tensor:
-        """The front end: (B, N) to (B, T, channels)."""
+    def features(self, inputs: Tensor) -> Tensor:
+        """The front end: (B, N) to (B, T, channels); what it made before is taken as it is."""
+        if inputs.dim() == 3:
+            return inputs
         scale = self.settings.front_end
         with torch.no_grad() if scale == 0 else contextlib.nullcontext():
-            features = self.hubert.feature_extractor(waves)
+            features = self.hubert.feature_extractor(inputs)
         if scale not in (0, 1) and features.requires_grad:
             features.register_hook(lambda gradient: gradient * scale)
         return features
@@ -145,11 +147,11 @@ class Pretrainer(nn.Module):
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.settings.dropout, self.training)
 
-    def forward(self, waves: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch.
 
         Args:
-            waves: (B, N) samples at 16 kHz.
+            inputs: (B, N) samples at 16 kHz, or what the front end makes of them, (B, T, channels).
             labels: (B, T) classes.
             mask: (B, T), true where a frame is hidden.
 
@@ -157,7 +159,7 @@ class Pretrainer(nn.Module):
             The weighted mean of the losses of all frames that count, with the front end's penalty; and `MEASURES` (4,).
         """
         settings = self.settings
-        features = self.features(waves)
+        features = self.features(inputs)
         x = self.final_proj(self.encode(features, mask))
         with torch.autocast(x.device.type, enabled=False):
             classes = F.normalize(self.label_embs_concat.float(), dim=-1, eps=1e-8)

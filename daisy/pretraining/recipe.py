@@ -154,7 +154,7 @@ class Recipe:
         self.stage(
             f"train-{number}", described, noise, out, lambda: run_stage("pretraining.train", *words, *self.threads)
         )
-        for name, first, second in self.probes:
+        for name, first, second in self.probes if iteration.probed else ():
             self._probe(number, name, first, second, out)
         return out
 

@@ -119,6 +119,8 @@ class TrainSettings:
         attention_dropout: Of attention's weights.
         layerdrop: Share of layers that a step leaves out.
         front_end: Factor on the front end's gradient; 0 leaves its weights as they are.
+        kept: Copies of each recording, each augmented once, of which a front end that stays as it is is computed
+            beforehand and kept on the disk; 0 computes it in every step.
         betas: Adam's.
         weight_decay: Adam's.
         clip: Highest norm of the gradient.
@@ -147,6 +149,7 @@ class TrainSettings:
     attention_dropout: float = 0.1
     layerdrop: float = 0.05
     front_end: float = 0.1
+    kept: int = 0
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip: float = 10.0
@@ -188,6 +191,7 @@ class IterationSettings:
         utterances: Share of utterances that the clustering sees.
         share: Share of their frames.
         fresh: Whether it starts from fresh weights, and not from those of the iteration before.
+        probed: Whether layers are probed after it.
     """
 
     train: dict[str, object]
@@ -196,6 +200,7 @@ class IterationSettings:
     utterances: float = 0.2
     share: float = 0.3
     fresh: bool = False
+    probed: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.pretraining.ability import able
 from daisy.pretraining.data import Batch, Data, read_data
+from daisy.pretraining.front_end import keep
 from daisy.pretraining.masked import MEASURES, Pretrainer
 from daisy.pretraining.settings import ModelSettings, TrainSettings
 from daisy.training.loop import Loop, check_finite
@@ -48,7 +49,7 @@ def validate(model: Pretrainer, data: Data, device: torch.device) -> dict[str, f
     for number, group in enumerate(data.groups("valid")):
         batch = data.batch(group, False, "valid", number).to(device)
         with able(data.settings.compute).autocast():
-            _, means = model(batch.waves, batch.labels, batch.mask)
+            _, means = model(batch.inputs, batch.labels, batch.mask)
         sums += means.cpu() * batch.labels.numel()
         count += batch.labels.numel()
     model.train()
@@ -83,7 +84,7 @@ class Training:
             group["lr"] = rate_at(step, settings)
             group["eps"] = EPSILON / math.sqrt(1 - settings.betas[1] ** step)  # fairseq's is not divided by that
         with self.compute.autocast():
-            loss, means = self.model(batch.waves, batch.labels, batch.mask)
+            loss, means = self.model(batch.inputs, batch.labels, batch.mask)
         check_finite(loss.item(), step, "learning_rate")
         self.optimizer.zero_grad()
         loss.backward()
@@ -196,10 +197,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         start(model, arguments.checkpoint)
     data = read_data(arguments.manifest, arguments.labels, settings, arguments.noise)
     dev = read_data(arguments.dev_manifest, arguments.dev_labels, settings)
-    training = Training(model.to(settings.compute.place()), data, dev)
-    inputs = [arguments.manifest, arguments.labels, arguments.dev_labels, arguments.noise, arguments.checkpoint]
-    wanted = {"settings": dataclasses.asdict(settings), "model": dataclasses.asdict(shape)}
-    saved = training.run(arguments.state, {**wanted, "inputs": [digest(path) for path in inputs if path]})
+    given = [arguments.manifest, arguments.labels, arguments.dev_labels, arguments.noise, arguments.checkpoint]
+    inputs = [digest(path) for path in given if path]
+    model.to(settings.compute.place())
+    if settings.kept:
+        data = keep(model, data, arguments.state, inputs)
+    wanted = {"settings": dataclasses.asdict(settings), "model": dataclasses.asdict(shape), "inputs": inputs}
+    training = Training(model, data, dev)
+    saved = training.run(arguments.state, wanted)
     header = list(dict.fromkeys(name for row in training.history for name in row))
     write_csv(arguments.history, header, training.history)
     write_checkpoint(arguments.out, model, shape, training.history[-1])

@@ -85,8 +85,8 @@ def fairseq_loss(model, criterion, given: Batch, monkeypatch) -> torch.Tensor:
     from fairseq.models.hubert import hubert
 
     monkeypatch.setattr(hubert, "compute_mask_indices", lambda *_, **__: given.mask.numpy())
-    source = {"source": given.waves, "padding_mask": torch.zeros_like(given.waves, dtype=torch.bool)}
-    sample = {"id": torch.arange(len(given.waves)), "net_input": source, "target_list": [given.labels]}
+    source = {"source": given.inputs, "padding_mask": torch.zeros_like(given.waves, dtype=torch.bool)}
+    sample = {"id": torch.arange(len(given.inputs)), "net_input": source, "target_list": [given.labels]}
     loss, size, _ = criterion(model, sample)
     return loss / size
 
@@ -122,11 +122,11 @@ def test_losses_gradients_and_steps(front_end, monkeypatch):
         loss = fairseq_loss(theirs, criterion, given, monkeypatch)
         optimizer.zero_grad()
         loss.backward()
-        assert loss.item() == pytest.approx(ours(given.waves, given.labels, given.mask)[0].item(), rel=2e-6)
+        assert loss.item() == pytest.approx(ours(given.inputs, given.labels, given.mask)[0].item(), rel=2e-6)
         gradients = {name: value.grad.clone() for name, value in theirs.named_parameters() if value.grad is not None}
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), settings.clip)
         training.optimizer.zero_grad()
-        ours(given.waves, given.labels, given.mask)[0].backward()
+        ours(given.inputs, given.labels, given.mask)[0].backward()
         own = dict(ours.named_parameters())
         for name, gradient in gradients.items():
             scale = gradient.abs().max().item()

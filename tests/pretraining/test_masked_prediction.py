@@ -20,6 +20,7 @@ from daisy.hubert.checkpoint import load
 from daisy.hubert.every_layer import every_layer
 from daisy.pretraining.augment import augment, room
 from daisy.pretraining.data import read_data
+from daisy.pretraining.front_end import keep
 from daisy.pretraining.masked import Pretrainer, span_mask
 from daisy.pretraining.settings import AugmentSettings, ModelSettings, TrainSettings
 from daisy.pretraining.train import Training, able, main, rate_at, start, write_checkpoint
@@ -171,7 +172,7 @@ def test_cuts_keep_labels_with_their_frames(speech):
     data = dataclasses.replace(data, labels=places)
     for number, group in enumerate(data.groups(0)):
         batch = data.batch(group, False, number)
-        for wave, labels, index in zip(batch.waves, batch.labels, group, strict=True):
+        for wave, labels, index in zip(batch.inputs, batch.labels, group, strict=True):
             begin = 320 * int(labels[0])
             assert torch.equal(wave, data.manifest.wave(index)[begin : begin + len(wave)])
             assert torch.equal(labels - labels[0], torch.arange(len(labels)))
@@ -239,3 +240,41 @@ def test_a_bare_machine_is_enough(module):
     known = ("safetensors", "yaml", "sklearn", "scipy", "torchaudio", "av", "snakemake", "threadpoolctl", "tensorboard")
     program = f"import sys; sys.modules.update(dict.fromkeys({known!r})); import daisy.pretraining.{module}"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_front_end_that_stays_is_kept(speech, tmp_path):
+    """What is kept is what the front end makes of whole recordings, cut where their labels are, copy by copy."""
+    settings = plain(front_end=0.0, kept=2, max_seconds=0.6)
+    data = read_data(speech / "train.tsv", speech / "train.km", settings)
+    model = Pretrainer(SHAPE, settings)
+    kept = keep(model, data, tmp_path, ["given"])
+    counted = dataclasses.replace(kept, labels=[np.arange(len(item)) for item in data.labels])
+    batch = counted.batch([0, 1], True, 5)
+    for index, (features, begins) in enumerate(zip(batch.inputs, batch.labels[:, 0].tolist(), strict=True)):
+        whole = model.hubert.feature_extractor(data.manifest.wave(index)[None])[0]
+        assert torch.allclose(features, whole[begins:][: len(features)], rtol=2e-3, atol=1e-4)
+    assert len(list(tmp_path.glob("front-*.npy"))) == 2
+    noisy = dataclasses.replace(data, settings=dataclasses.replace(settings, augment=NOISY))
+    first, second = keep(model, noisy, tmp_path, ["given"]).kept.copies
+    assert first.shape == second.shape == kept.kept.copies[0].shape and not np.array_equal(first, second)
+    with pytest.raises(DaisyError, match="cannot be kept"):
+        keep(model, dataclasses.replace(data, settings=plain(kept=1)), tmp_path, [])
+
+
+def test_training_on_what_is_kept_goes_on_to_the_bit(speech, monkeypatch):
+    settings = plain(front_end=0.0, kept=2, augment=NOISY)
+    one, update = train(speech, "one", settings), Training.update
+
+    def failing(self, step, batch):
+        if step == 7:
+            raise KeyboardInterrupt
+        return update(self, step, batch)
+
+    monkeypatch.setattr(Training, "update", failing)
+    with pytest.raises(KeyboardInterrupt):
+        train(speech, "two", settings)
+    assert len(list((speech / "two/state").glob("front-*.npy"))) == 2
+    monkeypatch.setattr(Training, "update", update)
+    two = train(speech, "two", settings)
+    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
+    assert not (two / "state").exists()
