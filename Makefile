@@ -12,7 +12,7 @@ KIT ?= soundfile cffi pycparser jsonschema attrs referencing rpds-py jsonschema-
 	pytest iniconfig pluggy packaging pygments safetensors pyyaml threadpoolctl torchaudio==2.11.0
 RESULTS ?= results/mini
 
-.PHONY: demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs browser pretrain pretrain-phones clean help
+.PHONY: demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs page browser pretrain pretrain-phones clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,11 @@ format: $(VENV)/.ready-dev  ## Format the code
 
 docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
 	@$(RUN) python docs/generate.py
+
+page: $(VENV)/.ready  ## A run's model (RESULTS=results/mini) in the browser: its page/, beside its report
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[onnx]'
+	@rm -rf $(RESULTS)/page
+	@$(RUN) daisy page $(RESULTS)/page --bundle $(RESULTS)/model/daisy.safetensors
 
 browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm; users need neither)
 	cd browser && npm ci && npm run build
