@@ -12,7 +12,7 @@ KIT ?= soundfile cffi pycparser jsonschema attrs referencing rpds-py jsonschema-
 	pytest iniconfig pluggy packaging pygments safetensors pyyaml threadpoolctl torchaudio==2.11.0
 RESULTS ?= results/mini
 
-.PHONY: demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs page browser pretrain pretrain-phones clean help
+.PHONY: demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs pretrain pretrain-phones clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,7 @@ format: $(VENV)/.ready-dev  ## Format the code
 docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
 	@$(RUN) python docs/generate.py
 
+.PHONY: page browser
 page: $(VENV)/.ready  ## A run's model (RESULTS=results/mini) in the browser: its page/, beside its report
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[onnx]'
 	@rm -rf $(RESULTS)/page
