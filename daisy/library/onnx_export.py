@@ -59,9 +59,10 @@ class _Layer(nn.Module):
     def __init__(self, encoder: Hubert, k: int, after_norm: bool) -> None:
         super().__init__()
         self.layer, self.after_norm = encoder.encoder.layers[k - 1], after_norm
+        self.positions = encoder.encoder.positions  # the same numbers in every segment that needs them
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x, inner = self.layer(x[0], None)
+        x, inner = self.layer(x[0], None, self.positions)
         # The same tensor twice would become one output.
         return x[None], torch.clone(x)[None] if self.after_norm else inner[None]
 
