@@ -7,6 +7,7 @@ from pathlib import Path
 
 SUMMARY = "Write a web page on which a model hears recordings and stops early, in the browser itself."
 EXAMPLES = (
+    "daisy page page/",
     "daisy page page/ --bundle results/mini/model/daisy.safetensors",
     "python -m http.server --directory page/      (or open page/index.html from the disk)",
 )
@@ -15,15 +16,15 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument("out", type=Path, metavar="DIR", help="a new folder")
-    parser.add_argument("--bundle", type=Path, required=True, help="DAISY checkpoint, such as a run's bundle")
+    parser.add_argument("--bundle", type=Path, default="tiny", help="DAISY checkpoint (default: the shipped one)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
-    from daisy.hubert.checkpoint import load
     from daisy.library.page import write
+    from daisy.library.shipped import read
 
-    written = write(load(arguments.bundle), arguments.out, arguments.bundle.stem)
+    written = write(read(arguments.bundle), arguments.out, arguments.bundle.stem)
     bits = "16" if written.half else "32"
     print(
         f"{arguments.out}: {written.size / 1e6:.1f} MB, weights of {bits} bits "

@@ -30,12 +30,10 @@ from daisy.exits.thresholds import midrange
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.library.onnx_export import export, fresh, halve
 from daisy.library.onnx_runtime import OnnxDaisy
+from daisy.library.shipped import SENTENCE
 
 PACKAGE = Path(__file__).parent.parent
 APP, SOUNDS = PACKAGE / "page/app", PACKAGE / "page/sounds"
-SENTENCE = PACKAGE / "models/pls-hold-while-try.flac"
-"""What the page plays and runs first."""
-
 NOISES = ("music", "babble")
 
 HELD = 5e-4

@@ -25,6 +25,7 @@ from daisy.corpora.mixing import loop, mix, power
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.library import page
+from daisy.library.shipped import SENTENCE
 
 WORDS = GOLDEN / "agent-pass.wav"
 
@@ -128,7 +129,7 @@ def agrees(result, model, request):
 
 
 def test_the_numbers_are_the_librarys(visit, model, waves):
-    assert np.allclose(seen(visit)["wave"], audio.read(page.SENTENCE).numpy(), atol=BIT)
+    assert np.allclose(seen(visit)["wave"], audio.read(SENTENCE).numpy(), atol=BIT)
     stops = set()
     files = sorted(GOLDEN.glob("*.wav"))
     for number, (file, wave) in enumerate(zip(files, waves, strict=True)):
@@ -215,7 +216,7 @@ def test_the_microphone_is_heard(visit):
 
 def test_it_plays_what_the_model_hears(visit):
     playing = "(async () => { const it = document.getElementById('player'); await it.play(); return it.duration })()"
-    assert visit.evaluate(playing) == pytest.approx(len(audio.read(page.SENTENCE)) / 16_000, abs=0.01)
+    assert visit.evaluate(playing) == pytest.approx(len(audio.read(SENTENCE)) / 16_000, abs=0.01)
     visit.until("document.getElementById('player').currentTime > 0")
 
 
