@@ -80,6 +80,15 @@ format: $(VENV)/.ready-dev  ## Format the code
 docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
 	@$(RUN) python docs/generate.py
 
+.PHONY: page browser
+page: $(VENV)/.ready  ## A run's model (RESULTS=results/mini) in the browser: its page/, beside its report
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[onnx]'
+	@rm -rf $(RESULTS)/page
+	@$(RUN) daisy page $(RESULTS)/page --bundle $(RESULTS)/model/daisy.safetensors
+
+browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm; users need neither)
+	cd browser && npm ci && npm run build
+
 pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES)
 
