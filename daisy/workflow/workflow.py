@@ -184,7 +184,8 @@ class Workflow:
             method = self.heard[-1]
             name = f"DAISY ρ {method.rho:g}, {strategy}"
             systems.append(System(name, method, strategy, self.config.tasks[task].q))
-        settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems))
+        signal = self.config.thresholds.signal
+        settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems), signal)
         return job("daisy.report.examples", settings, [task])
 
     @property
