@@ -42,7 +42,7 @@ def signal_of(calibrations: Mapping[str, Calibration], task: str | None, asked: 
     """
     if asked is not None:
         check_signal(asked)
-    calibrated = calibrations[task].signal if task in calibrations else None
+    calibrated = calibrations[task].signal if task is not None and task in calibrations else None
     if asked is not None and calibrated is not None and asked != calibrated:
         raise DaisyError(
             f"the threshold of {task} was calibrated for the signal {calibrated}, not for {asked}",

@@ -69,13 +69,12 @@ def _probabilities(logits: Tensor) -> Tensor:
     return torch.softmax(logits, -1, dtype=torch.float32)
 
 
-def less_sure_half(values: Tensor, packing: Packing) -> Tensor:
-    """(R,) to (B,): the mean over the larger half of each utterance's values, of an odd number the larger one.
+def less_sure_half(values: Tensor) -> Tensor:
+    """The mean over the larger half of an utterance's values, of an odd number the larger one: (T,) to ().
 
     So that silence and other easy frames do not vouch for the rest.
     """
-    parts = packing.split(values)
-    return torch.stack([part.sort(descending=True).values[: (len(part) + 1) // 2].mean() for part in parts])
+    return values.sort(descending=True).values[: (values.shape[0] + 1) // 2].mean()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +83,12 @@ class Measure:
 
     Attributes:
         frames: What a frame has: of its logits, and of those of the layer before.
-        pooled: What an utterance has of its frames.
+        pooled: What an utterance has of its frames (T,).
         looks_back: Whether the layer before matters.
     """
 
     frames: Callable[[Tensor, Tensor | None], Tensor]
-    pooled: Callable[[Tensor, Packing], Tensor] = lambda values, packing: packing.means(values)
+    pooled: Callable[[Tensor], Tensor] = Tensor.mean
     looks_back: bool = False
 
 
@@ -138,7 +137,10 @@ class SignalJudge:
 
     def measured(self, logits: Tensor, before: Tensor | None, packing: Packing) -> Tensor:
         """The signal of every utterance: logits (R, C), and those of the layer before if there is one, to (B,)."""
-        return self._measure.pooled(self._measure.frames(logits, before), packing)
+        values = self._measure.frames(logits, before)
+        if self._measure.pooled is Tensor.mean:
+            return packing.means(values)
+        return torch.stack([self._measure.pooled(part) for part in packing.split(values)])
 
     def entropy(self, k: int, states: Tensor, packing: Packing) -> Tensor:
         """The signal of every utterance at layer k: h_k (R, D) to (B,)."""

@@ -89,11 +89,20 @@ def mean_rows(compared: Compared) -> list[SignalRow]:
         apart = found - means[ENTROPY]
         low, high = np.quantile(found[1:], LEVEL)
         least, most = (float(end) for end in np.quantile(apart[1:], LEVEL))
-        said = "" if name == ENTROPY else verdict(least, most, metric.higher_is_better)
         rows.append(
             SignalRow(
-                *(compared.task, compared.rho, name, metric.name, metric.higher_is_better),
-                *(float(found[0]), float(low), float(high), float(apart[0]), least, most, said),
+                task=compared.task,
+                rho=compared.rho,
+                signal=name,
+                metric=metric.name,
+                higher_is_better=metric.higher_is_better,
+                value=float(found[0]),
+                ci_low=float(low),
+                ci_high=float(high),
+                difference=float(apart[0]),
+                difference_low=least,
+                difference_high=most,
+                verdict="" if name == ENTROPY else verdict(least, most, metric.higher_is_better),
             )
         )
     return rows
@@ -129,13 +138,18 @@ def tell(rows: Sequence[SignalRow], task: str, rho: float) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
-    parser.add_argument("--signals", type=Path, nargs="+", required=True, help="of the test set, one per task")
-    parser.add_argument("--layers", type=Path, nargs="+", required=True, help="one per task and scale, task by task")
+    parser.add_argument("--signals", type=Path, nargs="*", required=True, help="of the test set, one per task")
+    parser.add_argument("--layers", type=Path, nargs="*", required=True, help="one per task and scale, task by task")
     parser.add_argument("--grid", type=Path, required=True, help="the run's grid.csv")
     parser.add_argument("--tables", type=Path, required=True, help="output: folder of the tables")
     parser.add_argument("--figures", type=Path, required=True, help="output: folder of the figures")
     arguments = parser.parse_args(argv)
     settings = stage.settings(SignalsTableSettings, arguments.settings)
+    if not settings.tasks:
+        raise DaisyError(
+            "evaluation.oracle names none of the run's tasks, or the run has no DAISY",
+            fix="Name a task whose models are judged at every layer",
+        )
     measured = dict(zip(settings.tasks, map(load_signals, arguments.signals), strict=True))
     cells = [(task, rho) for task in settings.tasks for rho in settings.rho]
     models = [
@@ -146,8 +160,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     curves = [row for compared in models for row in curve_rows(compared)]
     for task, rho in cells:
         print(f"{task} rho {rho:g}: {tell(rows, task, rho)}")
-    write_table(arguments.tables / "signals.csv", SignalRow, rows)
-    write_table(arguments.tables / "signals_curve.csv", CurveRow, curves)
+    write_table(SignalRow, arguments.tables / "signals.csv", rows)
+    write_table(CurveRow, arguments.tables / "signals_curve.csv", curves)
     grid = read_table(GridRow, arguments.grid)
     with style.context(["default", STYLE]):
         save(signals_figure(rows, curves), arguments.figures, "signals")

@@ -27,6 +27,7 @@ from daisy.workflow.frozen import Frozen
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
+from daisy.workflow.signals import Signals
 from daisy.workflow.sizes import Sizes
 from daisy.workflow.upstream import Upstream
 
@@ -50,6 +51,7 @@ class Workflow:
         models: Thresholds, downstream models and evaluations.
         noise: The noise study.
         ablation: The ablation of targets.
+        signals: The comparison of signals.
         sizes: What jobs write to the disk.
 
     Raises:
@@ -73,6 +75,7 @@ class Workflow:
         )
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
         self.ablation = Ablation(self.context, self.corpora, self.frozen)
+        self.signals = Signals(self.context, self.corpora, self.models)
         self.sizes = Sizes(self.context, self.corpora)
 
     # The final files

@@ -124,7 +124,10 @@ def test_the_signal_of_a_request():
     }
     assert [signal_of(calibrations, task, None) for task in ("asr", "sid", None)] == ["margin", "entropy", "entropy"]
     assert signal_of(calibrations, "asr", "margin") == signal_of(calibrations, None, "margin") == "margin"
-    for task, asked, message in [("asr", "top", "calibrated for the signal margin"), (None, "sure", "'sure' is unknown")]:
+    for task, asked, message in [
+        ("asr", "top", "calibrated for the signal margin"),
+        (None, "sure", "'sure' is unknown"),
+    ]:
         with pytest.raises(DaisyError, match=message):
             signal_of(calibrations, task, asked)
     for task, item in from_plain({task: item.plain() for task, item in calibrations.items()}, 1).items():

@@ -11,6 +11,7 @@ import torch
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
 from daisy.exits.signals import SIGNALS
+from daisy.hubert.branches import Branches
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.hubert.packing import Packing
 from daisy.hubert.signals import MEASURES, SignalJudge, every_signal
@@ -24,8 +25,8 @@ def logits(*rows: list[float]) -> torch.Tensor:
 
 
 def measured(signal: str, now: torch.Tensor, before: torch.Tensor | None, *lengths: int) -> list[float]:
-    measure = MEASURES[signal]
-    return measure.pooled(measure.frames(now, before), Packing(lengths, CPU)).tolist()
+    judge = SignalJudge(Branches(2, 3, 1), signal)
+    return judge.measured(now, before, Packing(lengths, CPU)).tolist()
 
 
 def entropy(*probabilities: float) -> float:
