@@ -29,6 +29,9 @@ if flow.config.upgrades == "rerun" and workflow.is_main_process:
 
 
 onstart:
+    with shown():
+        for note in look(workflow):
+            logger.info(note)
     if flow.config.upgrades == "tell" and (told := summary(outdated(flow.context))):
         logger.info(told)
     if workflow.executor_plugin.name == "slurm":

@@ -11,6 +11,7 @@ from daisy.errors import DaisyError
 from daisy.workflow.slurm_orphans import end_orphans
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
+from daisy.workflow.inputs import look
 from daisy.workflow.noise import RESULTS as NOISE_RESULTS
 from daisy.workflow.sections import PARTS
 from daisy.workflow.upgrades import make_again, outdated, summary

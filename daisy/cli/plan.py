@@ -9,7 +9,12 @@ from pathlib import Path
 from daisy.errors import DaisyError
 
 SUMMARY = "Say which stages a run would do and why, before anything runs."
-EXAMPLES = ("daisy plan", "daisy plan --configfile my.yaml --cores 8", "daisy plan ablation")
+EXAMPLES = (
+    "daisy plan",
+    "daisy plan --configfile my.yaml --cores 32 --gpus 8",
+    "daisy plan ablation",
+    "daisy plan --compare",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="files laid over config/config.yaml")
     parser.add_argument("--snakefile", type=Path, default=Path("Snakefile"), help="(default: Snakefile)")
     parser.add_argument("--cores", type=int, default=2, help="cores of the run (default: 2)")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of the run, as `--resources gpu=8` of snakemake")
     parser.add_argument("--json", action="store_true", help="for programs: one object per job")
+    parser.add_argument(
+        "--compare",
+        choices=("seconds", "cpu"),
+        nargs="?",
+        const="seconds",
+        help="of a run that is done: what a plan by other runs' records would have said, beside what it took, "
+        "in seconds by the clock (or of processors, which a busy machine does not lengthen)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,17 +40,28 @@ def run(arguments: argparse.Namespace) -> int:
     import dataclasses
     import sys
 
-    from daisy.workflow.plan import plan, render
+    from daisy.workflow import comparison
+    from daisy.workflow.plan import Asked, plan
+    from daisy.workflow.planned import Machine, render
 
     if not arguments.snakefile.exists():
         raise DaisyError("there is no workflow here", file=arguments.snakefile, fix="Go to daisy's own folder")
     for path in arguments.configfile:
         if not path.exists():
             raise DaisyError("the config file does not exist", file=path, fix="Correct the path")
-    planned = plan(arguments.snakefile, arguments.configfile, arguments.targets, arguments.cores)
+    if arguments.cores < 1 or arguments.gpus < 0:
+        raise DaisyError(f"{arguments.cores} cores and {arguments.gpus} GPUs run nothing", fix="Give one core at least")
+    asked = Asked(arguments.snakefile, arguments.configfile, arguments.targets)
+    machine = Machine(arguments.cores, arguments.gpus)
+    if arguments.compare:
+        compared = comparison.compare(asked, machine, arguments.compare)
+        told = json.dumps([dataclasses.asdict(job) for job in compared], indent=2)
+        print(told if arguments.json else comparison.render(compared))
+        return 0
+    planned = plan(asked, machine)
     if arguments.json:
         print(json.dumps([dataclasses.asdict(job) for job in planned.jobs], indent=2))
         print("".join(f"{fault}\n" for fault in planned.faults), end="", file=sys.stderr)
     else:
-        print(render(planned, arguments.cores))
+        print(render(planned))
     return int(any(fault.fatal for fault in planned.faults))

@@ -35,6 +35,10 @@ class RunFolder:
             raise DaisyError("no run is here: it has no config.yaml", file=path, fix=fix)
         self.config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
 
+    def _there(self, pattern: str) -> list[Path]:
+        """The files of a pattern; a link is made before what it points to."""
+        return sorted(path for path in self.path.glob(pattern) if path.is_file())
+
     @property
     def tasks(self) -> list[str]:
         """The tasks of the run."""
@@ -86,7 +90,7 @@ class RunFolder:
     def trainings(self, task: str) -> dict[str, tuple[list[dict[str, str]], list[int]]]:
         """By seed and method, of the downstream models that are trained: their history and training exit histogram."""
         found = {}
-        for path in sorted(self.path.glob(f"downstream/{task}/*/*/exits.json")):
+        for path in self._there(f"downstream/{task}/*/*/exits.json"):
             counts = json.loads(path.read_text(encoding="utf-8")).get("counts", [])
             history = path.with_name("history.csv")
             found[f"{path.parts[-3]}/{path.parts[-2]}"] = (read_csv(history) if history.is_file() else [], counts)
@@ -94,7 +98,7 @@ class RunFolder:
 
     @functools.cached_property
     def _calibrated(self) -> tuple[list[EntropyRow], list[ThresholdRow]]:
-        return calibration_rows(sorted(self.path.glob("calibration/*/rho*.json")))
+        return calibration_rows(self._there("calibration/*/rho*.json"))
 
     def mean_entropy(self, task: str) -> list[float] | None:
         """E_bar_k of a task's training set, from layer 1, in nats."""
@@ -107,11 +111,11 @@ class RunFolder:
     @functools.cached_property
     def grid(self) -> list[GridRow]:
         """The rows of the evaluations that are there, means over their seeds."""
-        return mean_rows(trained_rows(sorted(self.path.glob("evaluation/*/*/*.json")), "rows", GridRow))
+        return mean_rows(trained_rows(self._there("evaluation/*/*/*.json"), "rows", GridRow))
 
     def noisy_exits(self, task: str) -> list[NoiseExitRow]:
         """Where recordings stop under noise."""
-        files = sorted(self.path.glob(f"noise/{task}/daisy-*/exits.csv"))
+        files = self._there(f"noise/{task}/daisy-*/exits.csv")
         return [row for path in files for row in read_table(NoiseExitRow, path)]
 
     def noisy_errors(self, task: str) -> list[NoiseWerRow]:

@@ -121,7 +121,7 @@ class CharacterHead(Head):
         self.projection = nn.Linear(dim * stride, projection)
         self.lstm = BiLSTM(projection, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * hidden, characters + 1)
+        self.classifier = nn.Linear(self.lstm.width, characters + 1)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""

@@ -20,19 +20,23 @@ class BiLSTM(nn.Module):
     Args:
         dim: Width of the input.
         hidden: Width of one direction; the output is twice as wide.
-        layers: How many.
+        layers: How many; with none, the output is the input.
         dropout: Between layers.
+
+    Attributes:
+        width: Of the output.
     """
 
     def __init__(self, dim: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
-        widths = [dim] + [2 * hidden] * (layers - 1)
+        widths = [dim, *[2 * hidden] * layers]
+        self.width = widths.pop()
         self.forwards = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
         self.backwards = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
         self.dropout = dropout
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, dim) with (B,) valid frames to (B, T, 2 * hidden); what lies behind the valid frames is undefined."""
+        """(B, T, dim) with (B,) valid frames to (B, T, width); what lies behind the valid frames is undefined."""
         place = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
         last = handed(lengths, x.device)[:, None] - 1
         mirror = torch.where(place <= last, last - place, place)[..., None]

@@ -135,7 +135,7 @@ class MaskHead(Head):
         super().__init__()
         self.lstm = BiLSTM(dim, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
-        self.masks = nn.Linear(2 * hidden, sources * bins)
+        self.masks = nn.Linear(self.lstm.width, sources * bins)
         self.sources, self.pace = sources, pace
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:

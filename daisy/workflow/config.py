@@ -17,6 +17,7 @@ from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
 from daisy.tasks.registry import TASKS
 from daisy.workflow.beside import kept
+from daisy.workflow.several import together
 from daisy.workflow.values import NUMBER, meant
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
@@ -105,11 +106,12 @@ def check(config: Mapping[str, Any]) -> None:
     """Check a whole config against the schema, and its parts against each other.
 
     Raises:
-        DaisyError: at the first fault.
+        DaisyError: that tells all that the schema refuses, or else the first part that does not fit another.
     """
     validator = jsonschema.Draft202012Validator(_schema_file())
-    for error in sorted(validator.iter_errors(config), key=lambda item: (len(item.path), str(item.path))):
-        raise _explained(error)
+    faults = sorted(validator.iter_errors(config), key=lambda item: (len(item.path), str(item.path)))
+    if faults:
+        raise together([_explained(fault) for fault in faults])
     _check_finite(config)
     splits = config["data"]["splits"]
     if splits["dev"] + splits["test"] >= 1:

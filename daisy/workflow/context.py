@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,13 @@ class Context:
         home: The run's folder.
         store: The stages that runs share.
         checkpoint: The frozen model's file.
-        shape: Its depth and width, and the hop of its frames.
         compute: Where models are trained.
         exact: Where the tables' exits come from, in float32: rounding, TF32's too, moves an entropy across a threshold
             now and then.
         methods: By the name that wildcards have.
 
     Raises:
-        DaisyError: if the config is wrong, the checkpoint is missing or cannot be loaded, or the run's folder is of an
-            older version.
+        DaisyError: if the config is wrong.
     """
 
     def __init__(self, values: Mapping[str, Any], project: Path) -> None:
@@ -85,22 +84,40 @@ class Context:
         self.compute = self.config.compute.effective()
         self.exact: Compute = dataclasses.replace(self.compute, precision="float32")
         self.checkpoint = self.resource(self.config.upstream.checkpoint)
-        self.shape = self._checked_shape()
         named = [Method.parse(name) for name in self.config.downstream.methods]
         scaled = [Method("daisy", rho) for rho in self.config.thresholds.rho] if DAISY in named else []
         self.methods = {method.name: method for method in scaled + [item for item in named if item != DAISY]}
 
-    def _checked_shape(self) -> Shape:
+    @functools.cached_property
+    def shape(self) -> Shape:
+        """The frozen model's depth and width, and the hop of its frames.
+
+        Raises:
+            DaisyError: if the checkpoint is missing, cannot be loaded or lacks the head that the targets need.
+        """
         if not Path(self.checkpoint).exists():
             raise DaisyError(f"upstream.checkpoint: {self.checkpoint} does not exist", fix="Correct the path")
-        shape = shape_of(Path(self.checkpoint), head=self.config.targets.kind == "head")
-        check_layers(self.values, shape.layers)
+        return shape_of(Path(self.checkpoint), head=self.config.targets.kind == "head")
+
+    def check_model(self) -> None:
+        """See whether the frozen model can be used, and has the layers that the config names.
+
+        Raises:
+            DaisyError: if not.
+        """
+        check_layers(self.values, self.shape.layers)
+
+    def check_folder(self) -> None:
+        """See whether the run's folder is one of this version.
+
+        Raises:
+            DaisyError: if not.
+        """
         if older := self._older():
             raise DaisyError(
                 f"{self.home} was made by an older version: {older} is no link to the store",
                 fix="Move the folder away, or give the run another name",
             )
-        return shape
 
     def _older(self) -> Path | None:
         """A file in the run's folder, or in a variant's, where there should be a link, or a folder that is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from daisy.errors import DaisyError
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.own import SPEECH, manifest_settings, own_folder, splits_of, unfit
+from daisy.workflow.several import tried
 
 OWN = "own"
 """The store's name for a corpus of the user's own, once it is checked."""
@@ -40,14 +42,15 @@ class Corpora:
         manifests: The folder of manifests of every task, and of the branches' speech.
 
     Raises:
-        DaisyError: if one of the user's own corpora is missing.
+        DaisyError: if some of the user's own corpora are missing or cannot be used.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._data = context.config.data
         self._splits = splits_of(context.config)
-        named = self._embedded() | {name: self._given(name, folder) for name, folder in self._data.corpora.items()}
+        given = tried(*(functools.partial(self._given, *item) for item in self._data.corpora.items()))
+        named = self._embedded() | dict(zip(self._data.corpora, given, strict=True))
         shared = {task: named[TASKS[task].corpus] for task in context.tasks if TASKS[task].corpus}
         self.folders = shared | named
         self.manifests = {name: self._manifests(name) for name in (SPEECH, *context.tasks)}

@@ -127,6 +127,7 @@ class Measured:
         parts: By unit, how much work it did, weighted, and in what time.
         model: Layers and width of the frozen model; None if it reads none.
         device: ``cpu``, or the name of a GPU; None if it computed on none.
+        file: Of its benchmark.
     """
 
     job: Ran
@@ -135,6 +136,7 @@ class Measured:
     parts: Mapping[str, tuple[float, float]]
     model: tuple[int, int] | None
     device: str | None
+    file: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,13 +172,16 @@ def measured(folder: Path, rules: Mapping[str, Rule], clock: Clock = "seconds") 
                 row = list(csv.DictReader(lines, delimiter="\t"))[-1]
             rule, wildcards = rules[row["rule_name"]], ast.literal_eval(row["wildcards"])
             record = Path(f"{rule.log(wildcards)}.json")
-            found.append(_measured(row, rule.stage, wildcards, json.loads(record.read_text("utf-8"))["spent"], clock))
+            spent = json.loads(record.read_text("utf-8"))["spent"]
+            found.append(_measured(row, rule.stage, wildcards, spent, clock, str(file)))
         except (OSError, ValueError, KeyError, IndexError, TypeError, SyntaxError, AttributeError):
             continue  # an old or damaged one tells nothing
     return found
 
 
-def _measured(row: Mapping[str, str], stage: str, wildcards: dict[str, str], spent: Any, clock: Clock) -> Measured:
+def _measured(
+    row: Mapping[str, str], stage: str, wildcards: dict[str, str], spent: Any, clock: Clock, file: str
+) -> Measured:
     """A row of a benchmark with its record.
 
     Raises:
@@ -189,13 +194,24 @@ def _measured(row: Mapping[str, str], stage: str, wildcards: dict[str, str], spe
         heavy = weight(job, unit, spent)
         if heavy is None:
             raise ValueError(f"no weight for {unit}")
-        first = taken["first"] if taken["first"]["amount"] < taken["amount"] else {"amount": 0.0, clock: 0.0}
-        # What was done first also warmed up, which no further work does: it counts as a part of the start.
-        parts[unit] = ((taken["amount"] - first["amount"]) * heavy, float(taken[clock]) - first[clock])
+        parts[unit] = (taken["amount"] * heavy, _warm(taken, clock))
     seconds = float(spent["cpu"] if clock == "cpu" else row["s"])
     fixed = max(0.0, seconds - sum(taken for _, taken in parts.values()))
     model = spent.get("model")
-    return Measured(job, seconds, fixed, parts, tuple(model) if model else None, spent.get("device"))
+    return Measured(job, seconds, fixed, parts, tuple(model) if model else None, spent.get("device"), file)
+
+
+def _warm(taken: Mapping[str, Any], clock: Clock) -> float:
+    """What work would have taken by the rate of all but what was done first, if anything was done later.
+
+    What was done first also warmed up, which no further work does: that is a part of the start.
+    """
+    first, seconds = taken["first"], float(taken[clock])
+    later = taken["amount"] - first["amount"]
+    if later <= 0:
+        return seconds
+    rest = seconds - first[clock]
+    return rest + min(float(first[clock]), rest / later * first["amount"])
 
 
 class Estimates:

@@ -1,7 +1,7 @@
 """What a run reads and needs, looked at before the first job: all that is wrong at once, each with its fix.
 
-No torch: `daisy plan` asks this before anything runs. What the config names wrongly, and a checkpoint that cannot be
-read, lacks its head or is too shallow, is refused before (`daisy.workflow.context`).
+No torch: `daisy plan` and the start of every run ask this. What the config names wrongly, and a checkpoint that cannot
+be read, lacks its head or is too shallow, is refused while Snakemake reads its files, with what can be told already.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import dataclasses
 import os
 import shutil
 import subprocess
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from daisy.common import stage
-from daisy.corpora.published.catalogue import settings_of
+from daisy.common.gpus import visible
+from daisy.corpora.own import TABLE
+from daisy.corpora.published.catalogue import module_of, settings_of
 from daisy.errors import DaisyError
+from daisy.workflow.context import Context
+from daisy.workflow.several import together
 
-if TYPE_CHECKING:
-    from daisy.workflow.workflow import Workflow
+WRITING = ("published_corpus", "dump_features", "labels", "targets", "states", "noisy_speech", "noise_states")
+"""Rules that say how much they write; the disk of other jobs is a cluster's own default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,55 +40,135 @@ class Fault:
     fix: str
     fatal: bool = True
 
+    @property
+    def error(self) -> DaisyError:
+        """The same as an error."""
+        return DaisyError(self.problem, fix=self.fix)
+
     def __str__(self) -> str:
-        return f"{'error' if self.fatal else 'note'}: {self.problem}. {self.fix}."
+        return f"{'error' if self.fatal else 'note'}: {self.error}"
 
 
 def gpu_here() -> str | None:
-    """The name of this machine's first GPU; empty for one whose name nobody tells, None if this process has none."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+    """The name of this machine's first GPU; empty if nobody tells it, None if this process may use no GPU."""
+    if not visible():
         return None
-    program = shutil.which("nvidia-smi")
-    if program:
-        try:
-            command = [program, "--query-gpu=name", "--format=csv,noheader"]
-            told = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.splitlines()
-        except (OSError, subprocess.SubprocessError):
-            told = []
-        if told and told[0].strip():
-            return told[0].strip()
-    return "" if any(Path("/dev").glob("nvidia[0-9]*")) else None
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        told = []
+    return told[0].strip() if told else ""
 
 
-def inputs(flow: Workflow, rules: Collection[str], disk_mb: int) -> list[Fault]:
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What the jobs of a run need, beside what others of them make.
+
+    Attributes:
+        published: The published corpora that are read as they were unpacked.
+        corpora: Folders of the store whose audio is read.
+        gpu: Whether a GPU of this machine is asked for.
+        disk_mb: What is written, beside what takes the place of something.
+    """
+
+    published: tuple[str, ...] = ()
+    corpora: tuple[str, ...] = ()
+    gpu: bool = False
+    disk_mb: int = 0
+
+
+def needs(workflow: Any, *, here: bool = True) -> Needs:
+    """What the jobs of a run need.
+
+    Args:
+        workflow: Snakemake's, with the graph of its jobs.
+        here: Whether they run on this machine.
+    """
+    dag = workflow.dag
+    jobs = [job for job in dag.jobs if dag.needrun(job)]
+    made = {str(file) for job in jobs for file in job.output}
+    reading = [job for job in jobs if job.rule.name == "published_corpus" and made.isdisjoint(map(str, job.input))]
+    tables = {str(file) for job in jobs for file in job.input if Path(file).name == TABLE} - made
+    fresh = [job for job in jobs if job.rule.name in WRITING and not any(map(os.path.exists, job.output))]
+    return Needs(
+        tuple(sorted({str(job.wildcards.published) for job in reading})),
+        tuple(sorted(str(Path(table).parent) for table in tables)),
+        here and any(job.resources.get("gpu", 0) for job in jobs),
+        sum(int(job.resources["disk_mb"]) for job in fresh),
+    )
+
+
+def inputs(context: Context, wanted: Needs, *, submits: bool) -> list[Fault]:
     """All that keeps the jobs of a run from working, as far as it can be seen without reading audio.
 
     Args:
-        flow: The run.
-        rules: Those whose jobs would run.
-        disk_mb: What they write.
+        context: The run.
+        wanted: What they need.
+        submits: Whether this machine may send the jobs to a cluster, so that it can do without a GPU.
     """
-    return [*_corpora(flow, rules), *_gpu(flow, rules), *_disk(flow, disk_mb)]
+    faults = [*_published(context, wanted.published), *_moved(wanted.corpora)]
+    if wanted.gpu:
+        faults += _gpu(context, submits)
+    return [*faults, *_disk(context, wanted.disk_mb)]
 
 
-def _corpora(flow: Workflow, rules: Collection[str]) -> list[Fault]:
-    """The published corpora that would be read and are not there, or lack files that their lists name.
+def can_submit() -> bool:
+    """Whether this is a machine from which jobs are sent to a cluster."""
+    return shutil.which("sbatch") is not None
+
+
+def foreseen(context: Context) -> list[DaisyError]:
+    """What is wrong, as far as that shows before it is known which jobs would run."""
+    from daisy.corpora.published.check import used_by
+
+    published = context.config.data.published
+    unread = []
+    for name in [] if published["download"] else used_by(context.values):
+        folder = context.store.add(name, module_of(name), settings=settings_of(name, published))
+        unread += [] if Path(folder, TABLE).exists() else [name]
+    faults = [*_published(context, unread), *_gpu(context, can_submit())]
+    return [fault.error for fault in faults if fault.fatal]
+
+
+def look(workflow: Any) -> Iterator[str]:
+    """Look at what a run needs before its first job starts; gives what there is to say of it.
+
+    Args:
+        workflow: Snakemake's, ready to run.
+
+    Raises:
+        DaisyError: that tells all that keeps the run from working.
+    """
+    if workflow.touch:
+        return
+    wanted = needs(workflow, here=workflow.local_exec)
+    if wanted.published:
+        yield f"Before the first job: are {', '.join(wanted.published)} there?"
+    faults = inputs(workflow.globals["flow"].context, wanted, submits=False)
+    if fatal := [fault.error for fault in faults if fault.fatal]:
+        raise together(fatal)
+    yield from map(str, faults)
+
+
+def _published(context: Context, names: Iterable[str]) -> list[Fault]:
+    """The published corpora that are not there, or lack files that their lists name.
 
     Headers and samples are for `daisy data check`, which takes minutes.
     """
-    published = flow.config.data.published
-    if "published_corpus" not in rules or published["download"]:
-        return []
-    from daisy.corpora.published.check import READERS, used_by
+    from daisy.corpora.published.check import READERS
 
-    faults = []
-    for name in used_by(flow.context.values):
+    published, faults = context.config.data.published, []
+    for name in names:
         reader = READERS[name]
         try:
             lacking = reader.read(stage.build(reader.settings, settings_of(name, published))).faults
         except DaisyError as error:
             problem = error.problem if error.file is None else f"{error.file}: {error.problem}"
             faults.append(Fault(f"{name}: {problem}", error.fix.rstrip(".")))
+            continue
+        except OSError as error:
+            faults.append(Fault(f"{name}: {error.filename}: {error.strerror}", "Let it be read"))
             continue
         if lacking:
             problem = f"{name}: {len(lacking)} faults, the first of them {lacking[0].id}: {lacking[0].reason}"
@@ -93,28 +177,34 @@ def _corpora(flow: Workflow, rules: Collection[str]) -> list[Fault]:
     return faults
 
 
-_COMPUTE = ("branches", "states", "entropies", "labels", "dump_features", "downstream", "evaluation", "task_exits")
-"""Rules that use a GPU where there is one."""
+def _moved(folders: Iterable[str]) -> list[Fault]:
+    """The corpora that were read and whose audio is no longer where it was then."""
+    links = [link for folder in folders for link in sorted(Path(folder, "audio").glob("*")) if link.is_symlink()]
+    fix = "Put it back, or leave a link there"
+    return [
+        Fault(f"{link.readlink()} is gone, where {link.parent.parent} has its audio", fix)
+        for link in links
+        if not link.exists()
+    ]
 
 
-def _gpu(flow: Workflow, rules: Collection[str]) -> list[Fault]:
-    wanted = flow.config.compute.device == "cuda" and any(name in rules for name in _COMPUTE)
-    if not wanted or gpu_here() is not None:
+def _gpu(context: Context, submits: bool) -> list[Fault]:
+    if context.config.compute.device != "cuda" or visible():
         return []
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     why = "CUDA_VISIBLE_DEVICES hides every GPU" if hidden else "this machine has no GPU"
-    # Where sbatch is, this is likely the machine from which jobs are submitted, which needs none.
-    fatal = shutil.which("sbatch") is None
-    fix = "Set compute.device: auto, or run where there is one" + ("" if fatal else " (--profile slurm does)")
-    return [Fault(f"compute.device is cuda, but {why}", fix, fatal)]
+    fix = "Set compute.device: auto, or run where there is one" + (" (--profile slurm does)" if submits else "")
+    return [Fault(f"compute.device is cuda, but {why}", fix, not submits)]
 
 
-def _disk(flow: Workflow, disk_mb: int) -> list[Fault]:
-    folder = Path(flow.config.cache).absolute()
+def _disk(context: Context, disk_mb: int) -> list[Fault]:
+    folder = Path(context.config.cache).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e6
     if disk_mb <= free:
         return []
     problem = f"the jobs write about {disk_mb / 1000:.1f} GB, and {folder} has {free / 1000:.1f} GB free"
-    return [Fault(problem, "Set cache to a larger disk, or keep fewer states (tasks.<name>.keep_states)")]
+    fix = "Set cache to a larger disk, or keep fewer states (tasks.<name>.keep_states)"
+    # A corpus that is read with its faults left out may be far from whole, and takes less then.
+    return [Fault(problem, fix, context.config.data.published["faults"] == "stop")]

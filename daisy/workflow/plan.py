@@ -7,82 +7,75 @@ what is missing; and how long such a job took when it was last measured.
 from __future__ import annotations
 
 import ast
-import collections
 import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daisy.common.files import read_csv
+from daisy.common.gpus import visible
 from daisy.errors import DaisyError
 from daisy.workflow.digests import module_file
 from daisy.workflow.estimates import Clock, Estimates, GpuPage, Measured, Ran, Rule, measured, stage_of, streams
-from daisy.workflow.inputs import Fault, gpu_here, inputs
-from daisy.workflow.upgrades import Outdated, outdated
+from daisy.workflow.inputs import can_submit, gpu_here, inputs, needs
+from daisy.workflow.planned import Machine, Plan, Planned
+from daisy.workflow.upgrades import outdated
 from daisy.workflow.work import Work
 
 KEY = re.compile(r'-[0-9a-f]{12}(?=[/."-]|$)')
 """The key in the name of a store's folder, and of files named after it."""
 
 
+Result = TypeVar("Result")
+
 EARLIER = "an earlier version of daisy made it"
 """Why something runs whose code has other modules now; what that version made stays in the store."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned:
-    """A job that would run.
+class Asked:
+    """What Snakemake is asked for.
 
     Attributes:
-        rule: Its rule.
-        reasons: Why, each as a short phrase.
-        seconds: How long it would take; None if nobody knows.
-        threads: How many cores it takes.
-        disk_mb: What it writes, in MB, where that is much.
-        task: Its task, if it has one.
-        method: Its method, if it has one.
-        key: Of the folder of the store that it writes, if it writes there.
-        output: The first of its files.
-        source: Where `seconds` is from: ``measured``, or the GPU that the page of benchmarks is about.
-    """
-
-    rule: str
-    reasons: tuple[str, ...]
-    seconds: float | None
-    threads: int
-    disk_mb: int = 0
-    task: str | None = None
-    method: str | None = None
-    key: str | None = None
-    output: str = ""
-    source: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a run would do.
-
-    Attributes:
-        jobs: In an order in which they could run.
-        outdated: What other versions of the libraries made; kept, unless ``upgrades: rerun`` makes jobs of it.
-        faults: What keeps the run from working, or may.
-    """
-
-    jobs: list[Planned]
-    outdated: list[Outdated]
-    faults: list[Fault] = dataclasses.field(default_factory=list)
-
-
-def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], cores: int) -> Plan:
-    """What `snakemake` would do.
-
-    Args:
         snakefile: The workflow.
         configfiles: Laid over its own config, the last one uppermost.
         targets: Rules or files; the workflow's default target if empty.
-        cores: Cores of the run; a job's threads are scaled down to them.
+    """
+
+    snakefile: Path
+    configfiles: Sequence[Path] = ()
+    targets: Sequence[str] = ()
+
+
+def plan(asked: Asked, machine: Machine) -> Plan:
+    """What `snakemake` would do.
+
+    Args:
+        asked: The run.
+        machine: What it has; a job's threads are scaled down to its cores.
+
+    Raises:
+        DaisyError: if Snakemake finds a fault in the workflow or the config, or is running in this folder.
+    """
+
+    def look(workflow: Any) -> Plan:
+        records = Records(workflow, machine)
+        dag, jobs, ends = records.dag, list[Planned](), dict[Any, float]()
+        for level in dag.toposorted():
+            for job in records.waiting(level):
+                jobs.append(records.planned(job))
+                before = max((ends.get(other, 0.0) for other in dag.dependencies[job]), default=0.0)
+                ends[job] = before + (jobs[-1].seconds or 0.0)
+        faults = inputs(records.flow.context, needs(workflow), submits=can_submit())
+        return Plan(jobs, records.outdated, faults, records.machine, max(ends.values(), default=0.0))
+
+    return graph(asked, machine, look)
+
+
+def graph(asked: Asked, machine: Machine, look: Callable[[Any], Result]) -> Result:
+    """What `look` finds in Snakemake's workflow, with the graph of its jobs; nothing runs.
 
     Raises:
         DaisyError: if Snakemake finds a fault in the workflow or the config, or is running in this folder.
@@ -90,20 +83,18 @@ def plan(snakefile: Path, configfiles: Sequence[Path], targets: Sequence[str], c
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types
 
+    resources = {"gpu": machine.gpus} if machine.gpus else {}
     with SnakemakeApi(types.OutputSettings(quiet={types.Quietness.ALL})) as api:
         try:
             workflow = api.workflow(
-                resource_settings=types.ResourceSettings(cores=cores),
-                config_settings=types.ConfigSettings(configfiles=[path.resolve() for path in configfiles]),
-                snakefile=snakefile.resolve(),
+                resource_settings=types.ResourceSettings(cores=machine.cores, resources=resources),
+                config_settings=types.ConfigSettings(configfiles=[path.resolve() for path in asked.configfiles]),
+                snakefile=asked.snakefile.resolve(),
             )
-            settings = types.DAGSettings(targets=set(targets))
+            settings = types.DAGSettings(targets=set(asked.targets))
             workflow.dag(settings).execute_workflow(executor="dryrun")
             # Snakemake's interface says what would run; only the graph behind it says why.
-            records = Records(workflow._workflow)
-            jobs = [records.planned(job) for level in records.dag.toposorted() for job in records.waiting(level)]
-            disk_mb = sum(job.disk_mb for job in jobs)
-            return Plan(jobs, records.outdated, inputs(records.flow, {job.rule for job in jobs}, disk_mb))
+            return look(workflow._workflow)
         except (Exception, SystemExit) as error:
             raise _first_cause(error) from None
 
@@ -119,9 +110,25 @@ def _first_cause(error: BaseException) -> DaisyError:
 
 
 class Records:
-    """What Snakemake knows about the jobs of a workflow and about what made the files that are there."""
+    """What Snakemake knows about the jobs of a workflow and about what made the files that are there.
 
-    def __init__(self, workflow: Any) -> None:
+    Args:
+        workflow: Snakemake's.
+        machine: On which they would run.
+        known: Tells whether a benchmark counts, by its path.
+        clock: See `daisy.workflow.estimates.measured`.
+
+    Attributes:
+        machine: The same, with the GPUs that this process may use where nobody says how many there are.
+    """
+
+    def __init__(
+        self,
+        workflow: Any,
+        machine: Machine,
+        known: Callable[[str], bool] = lambda file: True,
+        clock: Clock = "seconds",
+    ) -> None:
         self.dag, self._persistence = workflow.dag, workflow.persistence
         self.flow = workflow.globals["flow"]
         context = self.flow.context
@@ -131,11 +138,15 @@ class Records:
         rows = read_csv(table, columns=("folder",)) if table.exists() else []
         self._folders = {KEY.sub("", f"{row['folder']}/"): row["folder"] for row in rows}
         self._work, model = Work(context, self.flow.sizes), (context.shape.layers, context.shape.dim)
-        gpu = None if context.config.compute.device == "cpu" else gpu_here()
-        if gpu is None and context.config.compute.device == "cuda":
+        device = context.config.compute.device
+        gpu = None if device == "cpu" else gpu_here()
+        if gpu is None and (device == "cuda" or (device == "auto" and machine.gpus)):
             gpu = ""
+        here = 0 if gpu is None else machine.gpus or max(1, len(visible()))
+        self._gpu, self.machine = gpu, dataclasses.replace(machine, gpus=here)
         self._page = GpuPage(context.project, model) if gpu is not None else None
-        self._estimates = Estimates(measured_jobs(workflow.rules, context.home), model, gpu)
+        counted = [item for item in measured_jobs(workflow.rules, context.home, clock) if known(item.file)]
+        self._estimates = Estimates(counted, model, gpu)
 
     def waiting(self, jobs: Iterable[Any]) -> list[Any]:
         """Those of `jobs` that would run and make something."""
@@ -143,13 +154,14 @@ class Records:
 
     def planned(self, job: Any) -> Planned:
         """A job with its reasons."""
-        seconds, source = self._seconds(job)
+        seconds, source = self.seconds(job)
         key = KEY.search(str(job.output[0]))
         return Planned(
             job.rule.name,
             tuple(dict.fromkeys(self._reasons(job))),
             seconds,
             job.threads,
+            self._gpus(job),
             int(job.resources.get("disk_mb", 0)),
             job.wildcards_dict.get("task"),
             job.wildcards_dict.get("method"),
@@ -158,10 +170,16 @@ class Records:
             source,
         )
 
-    def _seconds(self, job: Any) -> tuple[float | None, str]:
-        """How long a job would take, and where that is from."""
+    def _gpus(self, job: Any) -> int:
+        """How many GPUs a job takes: what it asks for, or one if it computes where there are some."""
         settings = job.params.get("settings")
-        if not isinstance(settings, str) or not settings.startswith("{"):
+        computes = self._gpu is not None and isinstance(settings, str) and '"compute"' in settings
+        return int(job.resources.get("gpu", 0)) or int(computes)
+
+    def seconds(self, job: Any) -> tuple[float | None, str]:
+        """How long a job would take, and where that is from; a rule without a benchmark was never measured."""
+        settings = job.params.get("settings")
+        if not job.rule.benchmark or not isinstance(settings, str) or not settings.startswith("{"):
             return None, ""
         ran = Ran(stage_of(job.rule), json.loads(settings), job.wildcards_dict, job.threads, streams(job.params))
         amounts = self._work.amounts(ran)
@@ -270,71 +288,3 @@ def _log_of(rule: Any, home: str, run: str) -> Callable[[dict[str, str]], str]:
 def _moved(path: str, home: str, run: str) -> str:
     """A path of the run's folder, in another run's."""
     return f"{run}{path.removeprefix(home)}" if path.startswith(f"{home}/") else path
-
-
-def render(plan: Plan, cores: int) -> str:
-    """The plan as text: rules with the number of jobs, the time they take, and why they run; then what is outdated."""
-    lines = [_table(plan.jobs, cores) if plan.jobs else "Nothing to be done: every result is there and up to date."]
-    if plan.faults:
-        lines += ["", "Before the first job:", *(f"  {fault}" for fault in plan.faults)]
-    if plan.outdated:
-        lines += ["", "Made with other versions of libraries (`upgrades: rerun` makes it again):"]
-        lines += [f"  {item}" for item in plan.outdated]
-    return "\n".join(lines)
-
-
-def _table(jobs: Sequence[Planned], cores: int) -> str:
-    groups: dict[tuple[str, tuple[str, ...]], list[Planned]] = collections.defaultdict(list)
-    for job in jobs:
-        groups[job.rule, job.reasons].append(job)
-    rows = [("stage", "jobs", "time", "disk", "because")]
-    for (rule, reasons), members in groups.items():
-        first, *others = reasons or ("its input is made anew",)
-        known = [job for job in members if job.seconds is not None]
-        more = "+" if 0 < len(known) < len(members) else ""
-        rows.append((rule, str(len(members)), _time(known, cores) + more, _disk(members), first))
-        rows += [("", "", "", "", other) for other in others]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in (1, 2, 3)), row[4]])
-        for row in rows
-    ]
-    return "\n".join([*(line.rstrip() for line in lines), "", *_totals(jobs, cores)])
-
-
-def _totals(jobs: Sequence[Planned], cores: int) -> list[str]:
-    """Jobs, time and disk in all, what of the time is unknown, and where the rest is from if not from jobs that ran."""
-    unknown = [job.rule for job in jobs if job.seconds is None]
-    time = _time([job for job in jobs if job.seconds is not None], cores)
-    on = f"on {cores} core{'s' * (cores != 1)}"
-    disk = f"{_disk(jobs)} of disk" if _disk(jobs) else "hardly any disk"
-    known = f"{time} {on}" if not unknown else f"{time} {on} and what is unknown"
-    lines = [
-        f"{len(jobs)} job{'s' * (len(jobs) != 1)}, {'time unknown' if len(unknown) == len(jobs) else known}, {disk}"
-    ]
-    if unknown:
-        counts = ", ".join(f"{count} {rule}" for rule, count in sorted(collections.Counter(unknown).items()))
-        lines.append(f"Unknown, since nothing like it was measured with this model, device and precision: {counts}.")
-    pages = sorted({job.source for job in jobs} - {"", "measured"})
-    for page in pages:
-        count = sum(job.source == page for job in jobs)
-        lines.append(f"The time of {count} jobs is by the project's benchmarks on {page}.")
-    return lines
-
-
-def _disk(jobs: Sequence[Planned]) -> str:
-    """Disk that `jobs` take; nothing where it is hardly any."""
-    size = sum(job.disk_mb for job in jobs) / 1000
-    return f"{size:.1f} GB" if size >= 0.05 else ""
-
-
-def _time(jobs: Sequence[Planned], cores: int) -> str:
-    """Time of `jobs` on `cores` that are never idle."""
-    known = [job.seconds * min(job.threads, cores) for job in jobs if job.seconds is not None]
-    if not known:
-        return "?"
-    seconds = sum(known) / cores
-    if seconds < 60:
-        return f"about {seconds:.0f} s" if seconds >= 1 else "under 1 s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daisy.errors import DaisyError
 from daisy.exits.method import FULL, Method, rho_name
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import (
@@ -24,9 +25,11 @@ from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.digests import code_digests
 from daisy.workflow.frozen import Frozen
+from daisy.workflow.inputs import foreseen
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
+from daisy.workflow.several import together, tried
 from daisy.workflow.signals import Signals
 from daisy.workflow.sizes import Sizes
 from daisy.workflow.upstream import Upstream
@@ -61,7 +64,7 @@ class Workflow:
     def __init__(self, values: Mapping[str, Any], project: Path) -> None:
         self.context = Context(values, project)
         self.config = self.context.config
-        self.corpora = Corpora(self.context)
+        self.corpora = self._checked_corpora()
         self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
         self.frozen = Frozen(self.context, self.corpora)
         self.models = Models(
@@ -77,6 +80,16 @@ class Workflow:
         self.ablation = Ablation(self.context, self.corpora, self.frozen)
         self.signals = Signals(self.context, self.corpora, self.models)
         self.sizes = Sizes(self.context, self.corpora)
+
+    def _checked_corpora(self) -> Corpora:
+        """The corpora, once nothing that the config names is at fault; else all that is seen to be wrong."""
+        context = self.context
+        try:
+            *_, corpora = tried(context.check_model, context.check_folder, lambda: Corpora(context))
+        except DaisyError as error:
+            raise together([error, *foreseen(context)]) from None
+        assert corpora is not None
+        return corpora
 
     # The final files
 

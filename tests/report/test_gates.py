@@ -277,6 +277,13 @@ def test_a_run_that_has_not_ended(tmp_path, capsys):
     assert {item.verdict for item in findings} == {"not yet"} and {item.what for item in findings} == set(CASES)
     given = copy.deepcopy(GOOD)
     write_task(folder, given, "asr")
+    for name in (
+        "evaluation/asr/seed1/layer6.json",
+        "calibration/asr/rho2.json",
+        "downstream/asr/seed1/full/exits.json",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(folder / "not made yet")
     some = check(RunFolder(folder), GATES)
     spread = {item.about: item.verdict for item in some if item.stage == "downstream" and "exits" in item.what}
     assert spread == {"asr, seed1/daisy-rho1": "pass", "sid": "not yet", "se": "not yet", "ss": "not yet"}

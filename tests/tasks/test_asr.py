@@ -57,6 +57,20 @@ def test_marks_are_learnt_as_characters_are():
     torch.testing.assert_close(plain.loss(output[..., :5], torch.tensor([9]), ["ab"]), expected)
 
 
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_head_without_lstm_layers_reads_each_step_alone(layers):
+    torch.manual_seed(0)
+    options = {**OPTIONS, "layers": layers, "end_marks": False, "specaugment": MASKS}
+    head = SpeechRecognition(options, CHARACTERS).head(6)
+    features = torch.randn(1, 5, 6)
+    other = features.clone()
+    other[:, 0] += 1
+    alone = torch.equal(head(features, torch.tensor([5]))[:, 1:], head(other, torch.tensor([5]))[:, 1:])
+    assert alone == (layers == 0)
+    gates = 2 * 4 * 4 * (4 + 4) if layers else 0
+    assert head.macs(5) == 5 * (6 * 4 + (2 * 4 if layers else 4) * 5 + gates)
+
+
 def test_transcripts_of_single_words_have_a_word_mark_too():
     assert task(marks=True, vocabulary=["a"]).symbols == ["a", " ", END]
 

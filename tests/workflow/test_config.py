@@ -14,7 +14,7 @@ from runners import finished
 from daisy.errors import DaisyError
 from daisy.hubert.formats.tensors import read_tensors
 from daisy.workflow.config import SCHEMA, check_layers, resolve
-from daisy.workflow.context import Context
+from daisy.workflow.workflow import Workflow
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
 CASES = ROOT / "tests/cases/checkpoints"
@@ -135,6 +135,13 @@ def test_faults_are_named(overlay, parts):
     assert all(part in str(caught.value) for part in parts), str(caught.value)
 
 
+def test_all_that_the_schema_refuses_is_told_at_once():
+    with pytest.raises(DaisyError) as caught:
+        resolve(merged({"seed": "x", "targets": {"layr": 3}, "compute": {"device": "tpu"}}))
+    told = str(caught.value).splitlines()
+    assert len(told) == 4 and all(any(key in line for line in told) for key in ("seed", "layr", "tpu"))
+
+
 @pytest.mark.parametrize(
     ("overlay", "parts"),
     [
@@ -164,19 +171,19 @@ def test_what_a_user_sees(project, overlay, parts):
 def test_checkpoints_that_cannot_be_loaded_are_refused_while_parsing(tmp_path):
     overlay = {"run": "refused", "results": str(tmp_path), "upstream": {"checkpoint": str(CASES / "fs_conformer.pt")}}
     with pytest.raises(DaisyError, match="fs_conformer.pt: it is a conformer"):
-        Context(merged(overlay), ROOT)
+        Workflow(merged(overlay), ROOT)
     weights, header = read_tensors(MODEL)
     del weights["encoder.layers.3.fc1.weight"]
     safetensors.torch.save_file(weights, tmp_path / "missing.safetensors", header)
     overlay["upstream"]["checkpoint"] = str(tmp_path / "missing.safetensors")
     with pytest.raises(DaisyError, match=r"encoder\.layers\.3\.fc1\.weight' is missing"):
-        Context(merged(overlay), ROOT)
+        Workflow(merged(overlay), ROOT)
     weights, header = read_tensors(MODEL)
     headless = {name: value for name, value in weights.items() if name != "label_embs_concat"}
     safetensors.torch.save_file(headless, tmp_path / "headless.safetensors", header)
     overlay |= {"upstream": {"checkpoint": str(tmp_path / "headless.safetensors")}, "targets": {"kind": "head"}}
     with pytest.raises(DaisyError, match="no pre-training head"):
-        Context(merged(overlay), ROOT)
+        Workflow(merged(overlay), ROOT)
 
 
 def test_a_checkpoint_is_checked_without_torch():

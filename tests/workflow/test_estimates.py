@@ -70,6 +70,32 @@ def test_what_was_never_done_in_such_an_amount_is_unknown_for_k_means():
     assert of(job, {estimates.CLUSTERED: 2e6}) == pytest.approx(8) and of(job, {estimates.CLUSTERED: 1e8}) is None
 
 
+START, WARMUP = 4.0, 2.0
+
+
+def ran(steps: float, rate: float) -> float:
+    """Seconds of a made-up job: a start, a warm-up, and so much for each step."""
+    return START + WARMUP + rate * steps
+
+
+@pytest.mark.parametrize("times", [0.01, 0.1, 1, 10, 30])
+@pytest.mark.parametrize("rate", [0.001, 0.02, 0.5, 10])
+@pytest.mark.parametrize("steps", [2, 10, 1000])
+def test_another_scale_is_predicted_from_one_job(tmp_path, steps, rate, times):
+    """Within a factor of 1.5, up and down, whatever share of its time the first step, the start and the warm-up had."""
+    settings = {"batch_seconds": 60.0, "position": "after-norm", "compute": {"precision": "float32"}}
+    steps_spent = {"seconds": ran(steps, rate) - START, "first": {"amount": 1, "seconds": WARMUP + rate, "cpu": 0}}
+    columns = {"s": str(ran(steps, rate)), "rule_name": "branches", "wildcards": "{'key': 'abc'}", "threads": "2"}
+    columns["params"] = repr({"settings": json.dumps(settings)})
+    (tmp_path / "branches-abc.tsv").write_text("\t".join(columns) + "\n" + "\t".join(columns.values()) + "\n")
+    record = {"spent": {"parts": {"steps": {"amount": steps, **steps_spent}}, "model": [12, 128], "device": "cpu"}}
+    (tmp_path / "abc.log.json").write_text(json.dumps(record))
+    known = measured(tmp_path, {"branches": Rule("branches.train", lambda wildcards: f"{tmp_path}/abc.log")})
+    job = Ran("branches.train", settings, {}, 2)
+    predicted = Estimates(known, (12, 128), None).seconds(job, {"steps": times * steps * 60})
+    assert predicted == pytest.approx(ran(times * steps, rate)), "the rate is that of the later steps"
+
+
 def test_benchmarks_and_records_are_read_together(tmp_path):
     settings = {"steps": 6, "batch_seconds": 60.0, "position": "after-norm", "compute": {"precision": "float32"}}
     columns = {"s": "30.0", "rule_name": "branches", "wildcards": "{'key': 'abc'}", "threads": "2"}
@@ -82,9 +108,10 @@ def test_benchmarks_and_records_are_read_together(tmp_path):
     record = {"spent": {"seconds": 28, "cpu": 12, "parts": {"steps": steps}, "model": [12, 128], "device": "cpu"}}
     (tmp_path / "abc.log.json").write_text(json.dumps(record))
     (found,) = measured(tmp_path, rules)
-    assert found.parts == {"steps": (5 * 60, 10.0)} and found.fixed == 20 and found.model == (12, 128)
+    assert found.parts == {"steps": (6 * 60, 12.0)} and found.fixed == 18 and found.model == (12, 128)
     (by_cpu,) = measured(tmp_path, rules, "cpu")
-    assert by_cpu.parts == {"steps": (5 * 60, 5.0)} and by_cpu.fixed == 7
+    assert by_cpu.parts == {"steps": (6 * 60, 6.0)} and by_cpu.fixed == 6
+    assert found.file == str(tmp_path / "branches-abc.tsv")
 
 
 def test_the_page_of_a_gpu_is_used_for_the_shape_that_it_measured(tmp_path):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from project import ROOT, laid_over
+from project import ROOT, Project, laid_over
 
+from daisy.errors import DaisyError
 from daisy.workflow import inputs
+from daisy.workflow.inputs import Needs
+from daisy.workflow.several import Several, together
 from daisy.workflow.workflow import Workflow
+
+HEADLESS = str(ROOT / "tests/golden/daisy_tiny_after_norm.pt")
 
 
 def flow(tmp_path: Path, overlay: dict[str, Any]) -> Workflow:
@@ -20,22 +27,56 @@ def flow(tmp_path: Path, overlay: dict[str, Any]) -> Workflow:
     return Workflow(laid_over(config, folders, overlay), ROOT)
 
 
-def test_all_faults_are_listed_at_once_each_with_its_fix(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "gpu_here", lambda: None)
-    monkeypatch.setattr(inputs.shutil, "which", lambda name: None)
-    monkeypatch.setattr(inputs.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+def lacking(tmp_path: Path) -> dict[str, Any]:
+    """A config whose two published corpora are not there, nor is its GPU."""
     roots = {"librispeech": {"root": str(tmp_path / "none")}, "musan": {"root": str(tmp_path / "nowhere")}}
     corpora = {"speech": "librispeech", "noise": "musan"}
-    run = flow(tmp_path, {"compute": {"device": "cuda"}, "data": {"corpora": corpora, "published": roots}})
-    faults = inputs.inputs(run, {"published_corpus", "states"}, 5000)
+    return {"compute": {"device": "cuda"}, "data": {"corpora": corpora, "published": roots}}
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """A machine without a GPU and without Slurm."""
+    monkeypatch.setattr(inputs, "visible", dict)
+    monkeypatch.setattr(inputs.shutil, "which", lambda name: None)
+
+
+def test_all_faults_are_listed_at_once_each_with_its_fix(tmp_path, monkeypatch, bare):
+    monkeypatch.setattr(inputs.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+    context = flow(tmp_path, lacking(tmp_path)).context
+    store = tmp_path / "cache/store/own-0123456789ab"
+    (store / "audio").mkdir(parents=True)
+    (store / "audio/own").symlink_to(tmp_path / "moved")
+    wanted = Needs(("librispeech", "musan"), (str(store),), gpu=True, disk_mb=5000)
+    faults = inputs.inputs(context, wanted, submits=False)
     told = "\n".join(map(str, faults))
-    for part in ("librispeech", "musan", "compute.device is cuda", "5.0 GB"):
+    for part in ("librispeech", "musan", "moved is gone", "compute.device is cuda", "5.0 GB"):
         assert part in told
-    assert len(faults) == 4 and all(fault.fatal and fault.fix for fault in faults)
-    assert len(inputs.inputs(run, {"figures"}, 0)) == 0, "what no job needs is no fault"
-    monkeypatch.setattr(inputs.shutil, "which", lambda name: "sbatch")
-    (only,) = inputs.inputs(run, {"states"}, 0)
+    assert len(faults) == 5 and all(fault.fatal and fault.fix for fault in faults)
+    assert not inputs.inputs(context, Needs(), submits=False), "what no job needs is no fault"
+    (only,) = inputs.inputs(context, Needs(gpu=True), submits=True)
     assert not only.fatal and "slurm" in only.fix, "the machine that submits jobs needs no GPU"
+
+
+def test_what_the_config_names_wrongly_is_told_with_all_else_that_is_lacking(tmp_path, bare):
+    own = {"asr": str(tmp_path / "mine"), "sid": str(tmp_path / "theirs")}
+    overlay = {"targets": {"kind": "head"}, "upstream": {"checkpoint": HEADLESS}, "data": {"corpora": own}}
+    with pytest.raises(Several) as caught:
+        flow(tmp_path, laid_over(lacking(tmp_path), overlay))
+    told = str(caught.value).splitlines()
+    assert len(told) == 7 and told[0] == "6 things are wrong:"
+    for part, line in zip(
+        ("no pre-training head", "data.corpora.asr", "data.corpora.sid", "librispeech", "musan", "is cuda"),
+        told[1:],
+        strict=True,
+    ):
+        assert part in line
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_one_problem_is_told_as_it_is():
+    error = DaisyError("it is wrong", fix="Mend it")
+    assert together([error]) is error
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
@@ -47,7 +88,51 @@ def test_a_gpu_that_is_hidden_is_none(monkeypatch, hidden):
 def test_a_gpu_is_known_by_its_name(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho NVIDIA H200\n")
+    program.write_text("#!/bin/sh\n[ $1 = -L ] && echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)' || echo NVIDIA H200\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert inputs.gpu_here() == "NVIDIA H200"
+
+
+def job(rule: str, makes: str, reads: tuple[str, ...] = (), **resources: int) -> SimpleNamespace:
+    name = makes.partition("-")[0]
+    named = SimpleNamespace(name=rule)
+    return SimpleNamespace(
+        rule=named, wildcards=SimpleNamespace(published=name), input=reads, output=[makes], resources=resources
+    )
+
+
+def test_what_other_jobs_make_is_not_needed(tmp_path):
+    (tmp_path / "there").touch()
+    jobs = [
+        job("download", "musan.json"),
+        job("published_corpus", "musan-1/recordings.csv", ("musan.json",), disk_mb=1),
+        job("published_corpus", "voxceleb1-1/recordings.csv", disk_mb=2),
+        job("states", "states.npy", ("musan-1/recordings.csv", "own-2/recordings.csv"), disk_mb=4, gpu=1),
+        job("states", str(tmp_path / "there"), disk_mb=8),
+        job("calibration", "calibration.json", disk_mb=16),
+    ]
+    workflow = SimpleNamespace(dag=SimpleNamespace(jobs=jobs, needrun=lambda job: True))
+    assert inputs.needs(workflow) == Needs(("voxceleb1",), ("own-2",), gpu=True, disk_mb=7)
+    assert not inputs.needs(workflow, here=False).gpu, "a cluster has its own"
+
+
+def test_rules_that_say_how_much_they_write_are_known():
+    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    bodies = re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.M)
+    assert {name for name, body in bodies if "disk_mb=" in body} == set(inputs.WRITING)
+
+
+def test_a_run_begins_with_them_and_ends_there(tmp_path, monkeypatch):
+    """One clear error, no job, no lock left behind; what starts no job does not look."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    project = Project(tmp_path / "daisy")
+    overlay = laid_over(lacking(tmp_path), {"data": {"published": {"faults": "leave-out"}}})  # whatever the disk holds
+    stopped = project.run(overlay=overlay, check=False)
+    said = stopped.stdout + stopped.stderr
+    told = said[said.index("error: ") :].splitlines()
+    assert stopped.returncode == 1 and len(told) == 4 and "Traceback" not in said, said
+    for part, line in zip(("3 things", "librispeech", "musan", "hides every GPU"), told, strict=True):
+        assert part in line
+    assert not (project.folder / "results").exists() and not list(project.folder.glob(".snakemake/locks/*"))
+    assert project.would_run(overlay=overlay)

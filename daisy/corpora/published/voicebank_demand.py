@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from daisy.common import audio
 from daisy.common.audio import SAMPLE_RATE
-from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.draw import drawn
 from daisy.corpora.published.reader import Reader
@@ -84,14 +83,16 @@ def read(settings: VoiceBankDemandSettings) -> Tree:
     return Tree(chosen + [item for item in listed if item.split == "test"], faults, census)
 
 
-def at_16_khz(path: Path) -> torch.Tensor:
+def at_16_khz(path: Path) -> np.ndarray:
     """(samples,) of a recording of any rate, resampled.
 
     Raises:
         DaisyError: if it cannot be read, or is not mono.
     """
+    from daisy.common.torchaudio_shim import torchaudio  # here: who asks whether a corpus is there needs no torch
+
     rate = audio.header(path, to_end=False).rate
-    return torchaudio.functional.resample(audio.read(path, rate=rate), rate, SAMPLE_RATE)
+    return torchaudio.functional.resample(audio.read(path, rate=rate), rate, SAMPLE_RATE).numpy()
 
 
 def resampled(settings: VoiceBankDemandSettings, out: Path) -> Callable[[Listed], Made]:
@@ -103,8 +104,8 @@ def resampled(settings: VoiceBankDemandSettings, out: Path) -> Callable[[Listed]
             problem = f"{len(noisy)} samples, but {len(clean)} in {item.sources[0]}"
             raise DaisyError(problem, file=item.path, fix="Restore both")
         reference = f"{item.id}-clean.flac"
-        audio.write(out / f"{item.id}.flac", noisy.numpy())
-        audio.write(out / reference, clean.numpy())
+        audio.write(out / f"{item.id}.flac", noisy)
+        audio.write(out / reference, clean)
         return len(noisy), (reference,)
 
     return make
