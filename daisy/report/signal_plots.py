@@ -154,7 +154,7 @@ def _draw_differences(axes: Axes, rows: Sequence[SignalRow]) -> None:
     axes.set_yticks(range(len(others)), [f"{row.signal} ({row.verdict})" for row in reversed(others)], fontsize=9)
     axes.margins(y=0.15)
     better = "right" if rows[0].higher_is_better else "left"
-    axes.set_xlabel(f"Mean over the curve, less entropy's ({better} is better)")
+    axes.set_xlabel(f"Curve's mean, less entropy's ({better} is better)")
 
 
 def curve_figure(grid: Sequence[GridRow], curves: Sequence[CurveRow]) -> Figure:

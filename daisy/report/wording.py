@@ -74,7 +74,7 @@ SIGNALS = {
     "margin": "margin of the two largest",
     "agreement": "agreement with the layer before",
     "divergence": "divergence from the layer before",
-    "random": "its exits, dealt out at random",
+    "random": "entropy's exits, dealt out at random",
     "fixed": "the same layer for all",
     "oracle": "oracle (bound)",
 }
