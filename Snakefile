@@ -20,6 +20,7 @@ include: "rules/noise.smk"
 include: "rules/links.smk"
 include: "rules/report.smk"
 include: "rules/ablation.smk"
+include: "rules/signals.smk"
 include: "rules/pretrain.smk"
 
 

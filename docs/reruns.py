@@ -155,6 +155,12 @@ EDITS = (
         },
     ),
     Edit(
+        "`thresholds.rule: quantile`",
+        CONFIG | {"calibration"} | HEADS | NOISE | PLAYED,
+        {"thresholds": {"rule": "quantile"}},
+    ),
+    Edit("`thresholds.signal: margin`", CONFIG | EXITS, {"thresholds": {"signal": "margin"}}),
+    Edit(
         "`downstream.baseline_states: s3prl`",
         CONFIG | {"states", "noise_states", "downstream"} | SCORES | NOISE - AT_WORK | PLAYED,
         {"downstream": {"baseline_states": "s3prl"}},
@@ -221,6 +227,7 @@ EDITS = (
     Edit(
         "code of `daisy/hubert/every_layer.py`", ALL_FEATURES, code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n")
     ),
+    Edit("code of the signals, `daisy/hubert/signals.py`", EXITS, code=("daisy/hubert/signals.py", "", "OTHER = 1\n")),
     Edit(
         "code of the exit rule, `daisy/exits/rule.py`",
         OWN | HEADS | NOISE | PLAYED,

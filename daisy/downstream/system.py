@@ -37,11 +37,10 @@ def macs(upstream: EarlyExitHubert, cell: Cell, samples: int, layer: int) -> int
     config = upstream.encoder.config
     frames = config.frames(samples)
     total = config.macs(samples, layer) + cell.model.macs(frames)
-    asked = sum(map(cell.rule.asks, range(1, layer + 1)))
-    if asked and cell.judge is not None:
+    passed = range(1, layer + 1)
+    if cell.judge is not None:
         # Only a task's own heads judge in place of the branches, and one of them is the model's whole work.
-        total += asked * cell.model.macs(frames)
-    elif asked and upstream.branches is not None:
-        _, classes, dim = upstream.branches.shape
-        total += asked * frames * classes * dim
+        total += sum(map(cell.rule.asks, passed)) * cell.model.macs(frames)
+    else:
+        total += sum(upstream.runs_branch(cell.rule, k) for k in passed) * upstream.branch_macs(frames)
     return total

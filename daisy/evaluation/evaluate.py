@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     device, processes = settings.compute.place(), arguments.processes
     checkpoint = load(arguments.upstream).to(device)
     manifest, dev_manifest = read_manifest(arguments.manifest), read_manifest(arguments.dev_manifest)
-    upstream = EarlyExitHubert(checkpoint)
+    upstream = EarlyExitHubert(checkpoint, settings.signal)
     load_trained = load_task_exits if settings.method == TASK_EXITS else load_downstream
     model, topline = load_trained(arguments.downstream).to(device), load_downstream(arguments.topline).to(device)
     model.task.check_hop(checkpoint.encoder.config.hop)

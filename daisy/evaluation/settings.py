@@ -21,6 +21,7 @@ class EvaluationSettings:
         seed: Seed of bootstrap and sample.
         training_seed: Seed that the downstream model was trained with.
         compute: Where; speed is measured there too.
+        signal: What branches are asked for, where exits follow them.
     """
 
     method: Method
@@ -30,4 +31,16 @@ class EvaluationSettings:
     rounds: int
     seed: int
     training_seed: int
+    compute: Compute = Compute()
+    signal: str = "entropy"
+
+
+@dataclasses.dataclass(frozen=True)
+class LayersSettings:
+    """Config of `daisy.evaluation.layers`.
+
+    Attributes:
+        compute: Where.
+    """
+
     compute: Compute = Compute()

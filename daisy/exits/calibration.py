@@ -15,11 +15,12 @@ class Calibration:
     """A task's calibration.
 
     Attributes:
-        rule: How a threshold follows from rho: ``midrange`` or ``absolute``.
-        mean_entropy: E_bar_k for k = 1..K on the task's training set, in nats.
-        absolute: The task's threshold in nats at every rho, for the rule ``absolute``.
+        rule: How a threshold follows from rho: ``midrange``, ``quantile`` or ``absolute``.
+        mean_entropy: E_bar_k for k = 1..K on the task's training set, in nats; of another signal, its means.
+        absolute: The task's threshold at every rho, for the rules ``absolute`` and ``quantile``.
         q: The share that the strategy ``threshold`` asks of a layer.
         counts: For every calibrated rho, how many training utterances stopped at layers 1..K.
+        signal: What the threshold is compared with (`daisy.exits.signals`).
     """
 
     rule: str
@@ -27,6 +28,7 @@ class Calibration:
     absolute: dict[float, float] | None
     q: float
     counts: dict[float, tuple[int, ...]]
+    signal: str = "entropy"
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -34,7 +36,9 @@ class Calibration:
         given = sorted((self.absolute or {}).items())
         absolute = {str(rho): tau for rho, tau in given} or None
         plain = {"mean_entropy": list(self.mean_entropy), "absolute": absolute, "counts": counts}
-        return {**dataclasses.asdict(self), **plain}
+        whole = {**dataclasses.asdict(self), **plain}
+        # Not written where it is the paper's, so that older versions read the file, and files stay as they were.
+        return whole if self.signal != "entropy" else {key: whole[key] for key in whole if key != "signal"}
 
 
 def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
@@ -49,7 +53,8 @@ def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
             counts = {float(rho): tuple(int(n) for n in numbers) for rho, numbers in item["counts"].items()}
             mean = tuple(float(number) for number in item["mean_entropy"])
             absolute = _absolute(item.get("absolute"), counts)
-            calibration = Calibration(str(item["rule"]), mean, absolute, float(item["q"]), counts)
+            signal = str(item.get("signal", "entropy"))
+            calibration = Calibration(str(item["rule"]), mean, absolute, float(item["q"]), counts, signal)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the calibration of {task} is malformed ({error})") from None
         if {len(mean), *map(len, counts.values())} != {layers}:

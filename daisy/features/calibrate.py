@@ -7,7 +7,8 @@ from pathlib import Path
 
 from daisy.common import stage
 from daisy.common.files import write_json
-from daisy.exits.thresholds import threshold_for
+from daisy.exits.signals import ENTROPY
+from daisy.exits.thresholds import quantile, threshold_for
 from daisy.features.measured import load_measured
 from daisy.features.settings import CalibrationSettings
 
@@ -19,12 +20,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output: mean entropy per layer, and tau")
     arguments = parser.parse_args(argv)
     settings = stage.settings(CalibrationSettings, arguments.settings)
-    mean = load_measured(arguments.entropies).entropies.mean(axis=0).tolist()
-    tau = threshold_for(settings.rule, settings.task, settings.rho, mean, settings.absolute)
-    write_json(
-        arguments.out,
-        {"task": settings.task, "rule": settings.rule, "rho": settings.rho, "tau": tau, "mean_entropy": mean},
-    )
+    measured = load_measured(arguments.entropies).entropies
+    mean = measured.mean(axis=0).tolist()
+    given = quantile(measured, settings.rho) if settings.rule == "quantile" else settings.absolute
+    tau = threshold_for(settings.rule, settings.task, settings.rho, mean, given)
+    found = {"task": settings.task, "rule": settings.rule, "rho": settings.rho, "tau": tau, "mean_entropy": mean}
+    write_json(arguments.out, found if settings.signal == ENTROPY else {**found, "signal": settings.signal})
 
 
 if __name__ == "__main__":

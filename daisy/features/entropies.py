@@ -1,6 +1,7 @@
 """Measure every branch's entropy on every recording of a task: one pass of the model, and nothing else is kept.
 
-One file, ``entropies.npz``: (utterances, K) ``entropies`` in nats, and the ``frames`` that each is the mean of.
+One file, ``entropies.npz``: (utterances, K) ``entropies`` in nats, and the ``frames`` that each is the mean of. A run
+that stops by another signal has its values there instead, by which all that follows goes on as by entropies.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from daisy.common.progress import Progress
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.corpora.walk import walk
 from daisy.errors import DaisyError
+from daisy.exits.signals import ENTROPY
 from daisy.features.measured import Measured, save_measured
 from daisy.features.settings import EntropiesSettings
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.every_layer import entropies_of
+from daisy.hubert.signals import every_signal
 
 
 def measure(model: Checkpoint, manifest: Manifest, settings: EntropiesSettings, label: str) -> Measured:
@@ -29,6 +32,8 @@ def measure(model: Checkpoint, manifest: Manifest, settings: EntropiesSettings, 
     entropies = np.zeros((len(manifest), config.layers))
 
     def run(waves: list[Tensor]) -> list[Tensor]:
+        if settings.signal != ENTROPY:
+            return every_signal(model.encoder, waves, branches, model.position, [settings.signal])
         return [entropies_of(model.encoder, waves, branches, model.position)]
 
     def keep(batch: list[int], made: list[Tensor]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,4 +64,27 @@ def load_measured(path: Path, recordings: int | None = None, fix: str = AGAIN) -
             file=path,
             fix=fix,
         )
+    return found
+
+
+def save_signals(path: Path, signals: Mapping[str, np.ndarray]) -> None:
+    """Write (utterances, K) values of every signal of a split."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **signals)  # type: ignore[arg-type]
+
+
+def load_signals(path: Path) -> dict[str, np.ndarray]:
+    """Read what `save_signals` wrote.
+
+    Raises:
+        DaisyError: if the file is missing or damaged, or holds what is no number.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        odd = [name for name, values in found.items() if values.ndim != 2 or not np.isfinite(values).all()]
+        if odd or len({values.shape for values in found.values()}) != 1:
+            raise ValueError(f"not all are numbers of the same utterances and layers: {', '.join(odd) or 'shapes'}")
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DaisyError(f"no signals ({error})", file=path, fix="Run the stage of signals again") from None
     return found

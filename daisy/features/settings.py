@@ -49,8 +49,25 @@ class EntropiesSettings:
     Attributes:
         batch_seconds: Audio in one forward pass.
         compute: Where, in float32: rounding moves an entropy across a threshold now and then.
+        signal: What is measured in the entropy's place (`daisy.exits.signals`).
     """
 
+    batch_seconds: float
+    compute: Compute = Compute()
+    signal: str = "entropy"
+
+
+@dataclasses.dataclass(frozen=True)
+class SignalsSettings:
+    """Config of `daisy.features.signals`.
+
+    Attributes:
+        signals: What is measured.
+        batch_seconds: Audio in one forward pass.
+        compute: Where, in float32.
+    """
+
+    signals: tuple[str, ...]
     batch_seconds: float
     compute: Compute = Compute()
 
@@ -61,12 +78,14 @@ class CalibrationSettings:
 
     Attributes:
         task: The task's name.
-        rule: ``midrange`` or ``absolute``.
+        rule: ``midrange``, ``quantile`` or ``absolute``.
         rho: The scale.
         absolute: The threshold in nats, for the rule ``absolute``.
+        signal: What was measured.
     """
 
     task: str
     rule: str
     rho: float
     absolute: float | None = None
+    signal: str = "entropy"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from daisy.exits.rule import ExitRule
+from daisy.exits.signals import ENTROPY
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.config import States
 from daisy.hubert.encoder import Padding
@@ -23,6 +24,7 @@ from daisy.hubert.every_layer import every_layer, first_state, state_of
 from daisy.hubert.judge import Judge
 from daisy.hubert.kept_states import KeptStates
 from daisy.hubert.packing import Packing
+from daisy.hubert.signals import SignalJudge
 
 Granularity = Literal["utterance", "batch"]
 """Who exits: every `utterance` by itself, or the whole `batch` by the mean over its valid frames, as the
@@ -36,7 +38,7 @@ class Exit:
     Attributes:
         layer: k, the layer at which it stopped.
         states: (k + 1, T, D): state 0, then h_1 to h_k. On a GPU a part of one tensor of the whole batch.
-        entropies: (K,) E_k in nats; NaN where nobody was asked.
+        entropies: (K,) E_k in nats, or the signal that is asked in its place; NaN where nobody was asked.
     """
 
     layer: int
@@ -49,16 +51,33 @@ class EarlyExitHubert:
 
     Args:
         checkpoint: The encoder, and the branches if exits are wanted.
+        signal: What the branches are asked for (`daisy.exits.signals`).
+
+    Raises:
+        DaisyError: if there is no such signal.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, signal: str = ENTROPY) -> None:
         self.encoder, self.branches, self.position = checkpoint.encoder, checkpoint.branches, checkpoint.position
+        own = self.branches
+        self._judge: Judge | None = own if own is None or signal == ENTROPY else SignalJudge(own, signal)
         self.layers = self.encoder.config.layers
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.encoder.layer_norm.weight.device
+
+    def runs_branch(self, rule: ExitRule, k: int) -> bool:
+        """Whether the branch of layer k is run by a rule; a signal that looks back also needs layers between."""
+        return self._judge.hears(rule, k) if isinstance(self._judge, SignalJudge) else rule.asks(k)
+
+    def branch_macs(self, frames: int) -> int:
+        """Multiply-accumulate operations of one branch; none without branches."""
+        if self.branches is None:
+            return 0
+        _, classes, dim = self.branches.shape
+        return frames * classes * dim
 
     @torch.no_grad()
     def run(
@@ -80,11 +99,12 @@ class EarlyExitHubert:
         Args:
             waves: One (N,) float tensor at 16 kHz per utterance.
             candidates: Layers, from 1, at which an utterance may stop.
-            tau: The threshold in nats.
+            tau: The threshold, in nats or in the signal's unit.
             granularity: Whether each utterance or the whole batch exits.
             padding: How a batch of several lengths is computed.
             states: Which hidden states are wanted; by default those that the branches read.
-            judge: Who is asked at a candidate, about the states that are wanted; by default the model's own branches.
+            judge: Who is asked at a candidate, about the states that are wanted; by default the model's own branches,
+                by its signal.
 
         Returns:
             One Exit per utterance, in order.
@@ -97,20 +117,28 @@ class EarlyExitHubert:
             raise ValueError(f"candidates {rule.candidates} are not layers from 1 to {self.layers}")
         states = states or self.position
         asked = self.position if judge is None else states
-        judge = judge or self.branches
+        judge = judge or self._judge
         if len(rule.candidates) > 1 and judge is None:
             raise ValueError("several candidates need exit branches")
         frames = self.encoder.front_end(waves, padding)
         batch = _Batch(frames.packing, self.layers, rule.last)
         x = self.encoder.before_layers(frames)
         batch.keep_states(first_state(states, frames, x))
+        pair = judge if isinstance(judge, SignalJudge) and judge.looks_back else None
+        said: list[Tensor] = []
         for k in range(1, rule.last + 1):
             x, inner = self.encoder.layer(k, x, batch.packing)
             batch.keep_states(state_of(states, self.encoder, k, x, inner).to(x.dtype))
+            before, said = said, []
+            if pair is not None and pair.hears(rule, k):
+                said = [pair.logits(k, state_of(asked, self.encoder, k, x, inner))]
             if rule.asks(k):
                 assert judge is not None
-                h = state_of(asked, self.encoder, k, x, inner)
-                x = batch.stop(k, x, judge.entropy(k, h, batch.packing), rule, granularity)
+                if pair is not None:
+                    entropy = pair.measured(said[0], before[0] if before else None, batch.packing)
+                else:
+                    entropy = judge.entropy(k, state_of(asked, self.encoder, k, x, inner), batch.packing)
+                x, *said = batch.stop(k, [x, *said], entropy, rule, granularity)
                 if not batch.active:
                     break
         batch.stop_all(rule.last)
@@ -150,22 +178,24 @@ class _Batch:
             rows = [[sum(value * count for value, count in column) / sum(counts) for column in columns]] * len(rows)
         return np.array(rows)
 
-    def stop(self, k: int, x: Tensor, entropy: Tensor, rule: ExitRule, granularity: Granularity) -> Tensor:
-        """End the utterances that are sure enough; return x (R, D) without them."""
+    def stop(
+        self, k: int, kept: list[Tensor], entropy: Tensor, rule: ExitRule, granularity: Granularity
+    ) -> list[Tensor]:
+        """End the utterances that are sure enough; return what is `kept`, each (R, D), without them."""
         self.keep_entropies(k, entropy)
         stops = rule.stops(k, self.measured(granularity)).tolist()
         if not any(stops):
-            return x
+            return kept
         for index in itertools.compress(self.active, stops):
             self._finish(index, k)
         stay = [row for row, ends in enumerate(stops) if not ends]
         self.active = [self.active[row] for row in stay]
         if not stay:
-            return x
+            return kept
         self.states.go_on(self.active)
-        parts = self.packing.split(x)
-        self.packing = Packing([self.packing.lengths[row] for row in stay], x.device)
-        return torch.cat([parts[row] for row in stay])
+        parts = [self.packing.split(x) for x in kept]
+        self.packing = Packing([self.packing.lengths[row] for row in stay], kept[0].device)
+        return [torch.cat([part[row] for row in stay]) for part in parts]
 
     def stop_all(self, k: int) -> None:
         """End whoever is still running at layer k."""

@@ -9,6 +9,7 @@ from daisy.common import stage
 from daisy.common.files import read_json
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
+from daisy.exits.signals import ENTROPY
 from daisy.hubert.checkpoint import load, save
 from daisy.library.settings import BundleSettings
 
@@ -31,8 +32,18 @@ def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Bundle
             )
         counts = {**by_task[task].counts} if task in by_task else {}
         counts[float(made["rho"])] = tuple(counted["counts"])
-        absolute = {float(rho): tau for rho, tau in settings.absolute.get(task, {}).items()} or None
-        by_task[task] = Calibration(made["rule"], tuple(made["mean_entropy"]), absolute, settings.q[task], counts)
+        given = {float(rho): tau for rho, tau in settings.absolute.get(task, {}).items()}
+        if made["rule"] == "quantile":
+            earlier = by_task[task].absolute if task in by_task else None
+            given = {**(earlier or {}), float(made["rho"]): made["tau"]}
+        by_task[task] = Calibration(
+            made["rule"],
+            tuple(made["mean_entropy"]),
+            given or None,
+            settings.q[task],
+            counts,
+            made.get("signal", ENTROPY),
+        )
     return by_task
 
 

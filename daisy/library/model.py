@@ -21,6 +21,7 @@ from daisy.common.audio import LOUDEST
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.exits.request import resolve
+from daisy.exits.signals import ENTROPY, signal_of
 from daisy.hubert import checkpoint as checkpoints
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
@@ -41,7 +42,8 @@ class Output:
             of `config.hop` samples (20 ms in published models), D the model's width; on the model's device, in its
             precision.
         exit_layer: Per utterance k, the layer at which it stopped, from 1.
-        entropies: Per utterance one mean entropy in nats per layer, NaN where no branch was asked.
+        entropies: Per utterance one mean entropy in nats per layer, or the signal that was asked for in its place; NaN
+            where no branch was asked.
     """
 
     features: list[Tensor]
@@ -112,9 +114,9 @@ class Daisy:
     def compile(self, *, step: float = 0.5, lengths: int = 32, longest: float = 30.0, ahead: int = 1) -> Daisy:
         """Make calls with one recording fast on a GPU, whose launches then are recorded once per length.
 
-        It concerns calls with a single waveform and exact padding; others, and all on a CPU, stay as they are. What a
-        call gets is the same but for rounding. The first recording of a length takes a second or so. Weights must not
-        change afterwards, except by `to`; after any other change, compile again.
+        It concerns calls with a single waveform and exact padding that stop by entropy; others, and all on a CPU, stay
+        as they are. What a call gets is the same but for rounding. The first recording of a length takes a second or
+        so. Weights must not change afterwards, except by `to`; after any other change, compile again.
 
         Args:
             step: Lengths are padded to a multiple of so many seconds, exactly by masks.
@@ -147,6 +149,7 @@ class Daisy:
         task: str | None = None,
         threshold: float | None = None,
         layer: int | None = None,
+        signal: str | None = None,
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
     ) -> Output:
@@ -164,8 +167,10 @@ class Daisy:
             rho: The scale of the task's threshold; the paper's are 0.7, 0.76 and 1.0.
             strategy: ``avg``, ``min-max`` or ``threshold``.
             task: Whose calibration.
-            threshold: In nats.
+            threshold: In nats, or in the signal's unit.
             layer: From 1.
+            signal: What branches are asked for (`daisy.exits.signals`): by default what the task's threshold was
+                calibrated for, and entropy with a threshold of yours.
             granularity: Whether every utterance exits for itself or the whole batch at once.
             padding: How utterances of several lengths are computed; with ``exact`` each gets what it gets alone.
 
@@ -174,12 +179,15 @@ class Daisy:
                 waveform is none.
         """
         candidates, tau = self.exits(rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer)
+        asked = signal_of(self.calibrations, task, signal)
         waves = self._checked(waveforms)
         if not waves:
             return Output([], [], [])
-        if self._compiled is not None and padding == "exact" and self._compiled.serves(waves):
-            return _output([self._compiled.run(waves[0], candidates=candidates, tau=tau)])
-        items = self._upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
+        compiled = self._compiled if padding == "exact" and asked == ENTROPY else None
+        if compiled is not None and compiled.serves(waves):
+            return _output([compiled.run(waves[0], candidates=candidates, tau=tau)])
+        upstream = self._upstream if asked == ENTROPY else EarlyExitHubert(self.checkpoint, asked)
+        items = upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
         return _output(items)
 
     @torch.no_grad()

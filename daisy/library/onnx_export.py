@@ -25,9 +25,11 @@ from torch import Tensor, nn
 from daisy.common.files import write_json
 from daisy.common.progress import Progress
 from daisy.errors import DaisyError
-from daisy.hubert.branches import frame_entropy
+from daisy.exits.signals import ENTROPY
+from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.encoder import Hubert
+from daisy.hubert.signals import MEASURES, Measure
 
 OPSET = 20
 """The first with GELU as one operator."""
@@ -75,21 +77,60 @@ class _Branch(nn.Module):
         # Transposed here: the exporter would do it, and give the result a name of its own.
         self.weight, self.bias = nn.Parameter(weight.t().contiguous(), False), nn.Parameter(bias.clone(), False)
 
+    def logits(self, h: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, C)."""
+        return h @ self.weight + self.bias
+
     def forward(self, h: Tensor) -> Tensor:
-        return frame_entropy(h @ self.weight + self.bias).mean(1)
+        return frame_entropy(self.logits(h)).mean(1)
+
+
+class _Signal(nn.Module):
+    """h_k (1, T, D) to another signal than entropy (1,); also takes h_{k-1}, if the layer before is looked at."""
+
+    def __init__(self, own: _Branch, before: _Branch | None, measure: Measure) -> None:
+        super().__init__()
+        self.own, self.before, self.measure = own, before, measure
+
+    def forward(self, h: Tensor, earlier: Tensor | None = None) -> Tensor:
+        before = None if self.before is None or earlier is None else self.before.logits(earlier)[0]
+        return self.measure.pooled(self.measure.frames(self.own.logits(h)[0], before))[None]
+
+
+def _branch(branches: Branches, k: int, signal: str) -> tuple[nn.Module, list[str]]:
+    """What measures the signal at layer k, and the names of what it reads."""
+    own, measure = _Branch(branches.weight[k - 1], branches.bias[k - 1]), MEASURES[signal]
+    if signal == ENTROPY:
+        return own, ["h"]
+    if not measure.looks_back or k == 1:
+        return _Signal(own, None, measure), ["h"]
+    return _Signal(own, _Branch(branches.weight[k - 2], branches.bias[k - 2]), measure), ["h", "before"]
+
+
+def signal_in(checkpoint: Checkpoint) -> str:
+    """The signal that a checkpoint's thresholds are about; entropy without any.
+
+    Raises:
+        DaisyError: if they are about several, since a folder of segments measures one.
+    """
+    found = sorted({item.signal for item in checkpoint.calibrations.values()}) or [ENTROPY]
+    if len(found) > 1:
+        raise DaisyError(f"thresholds of several signals: {', '.join(found)}", fix="Bundle tasks of one signal")
+    return found[0]
 
 
 def export(checkpoint: Checkpoint, out: str | Path, *, int8: bool = False) -> None:
     """Write `checkpoint` as a folder of ONNX segments.
 
     Args:
-        checkpoint: A HuBERT, with or without branches, as float32.
+        checkpoint: A HuBERT, with or without branches, as float32. Branches measure the signal that its thresholds are
+            about.
         out: The folder; must be new or empty.
         int8: Whether the weights of linear layers are quantised to 8 bits; activations are quantised as
             they come, and convolutions stay as they are.
 
     Raises:
-        DaisyError: if `out` is not empty or a package is missing.
+        DaisyError: if `out` is not empty, a package is missing, or the thresholds are about several signals.
     """
     require("onnx", "onnxscript", *(["onnxruntime"] if int8 else []))
     with fresh(Path(out)) as folder:
@@ -132,21 +173,22 @@ def require(*packages: str) -> None:
 
 
 def _write(checkpoint: Checkpoint, folder: Path, int8: bool) -> None:
-    encoder, branches = checkpoint.encoder, checkpoint.branches
+    encoder, branches, signal = checkpoint.encoder, checkpoint.branches, signal_in(checkpoint)
     config = encoder.config
     example = torch.zeros(1, 20, config.dim)
     count = 1 + config.layers * (1 if branches is None else 2)
     progress = Progress("ONNX", count, "segments")
     front = _FrontEnd(encoder)
-    _segment(front, torch.randn(1, 16_000), folder / "front_end.onnx", "wave", ["states", "x"])
+    _segment(front, torch.randn(1, 16_000), folder / "front_end.onnx", ["wave"], ["states", "x"])
     progress.add()
-    layers, asked = _Alike(example, "x", ["next", "h"]), _Alike(example, "h", ["entropy"])
+    layers, asked = _Alike(example, ["next", "h"]), _Alike(example, ["entropy"])
     for k in range(1, config.layers + 1):
-        layers.write(_Layer(encoder, k, checkpoint.position == "after-norm"), folder / f"layer-{k:02d}.onnx", int8)
+        layer = _Layer(encoder, k, checkpoint.position == "after-norm")
+        layers.write(layer, folder / f"layer-{k:02d}.onnx", ["x"], int8)
         progress.add()
         if branches is not None:
-            branch = _Branch(branches.weight[k - 1], branches.bias[k - 1])
-            asked.write(branch, folder / f"branch-{k:02d}.onnx", int8)
+            branch, given = _branch(branches, k, signal)
+            asked.write(branch, folder / f"branch-{k:02d}.onnx", given, int8)
             progress.add()
     description: dict[str, Any] = {
         "layers": config.layers,
@@ -155,6 +197,7 @@ def _write(checkpoint: Checkpoint, folder: Path, int8: bool) -> None:
         "int8": int8,
         "receptive_field": config.receptive_field,
         "calibrations": {task: item.plain() for task, item in checkpoint.calibrations.items()},
+        **({} if signal == ENTROPY else {"signal": signal}),
     }
     write_json(folder / "daisy.json", description)
 
@@ -162,11 +205,11 @@ def _write(checkpoint: Checkpoint, folder: Path, int8: bool) -> None:
 class _Alike:
     """Segments of one shape: the first is traced, which takes seconds, the others are it with their own weights."""
 
-    def __init__(self, example: Tensor, given: str, results: Sequence[str]) -> None:
-        self.example, self.given, self.results = example, given, results
+    def __init__(self, example: Tensor, results: Sequence[str]) -> None:
+        self.example, self.results = example, results
         self.first: Any = None
 
-    def write(self, module: nn.Module, file: Path, int8: bool) -> None:
+    def write(self, module: nn.Module, file: Path, given: Sequence[str], int8: bool) -> None:
         import onnx
 
         weights = module.state_dict()
@@ -176,23 +219,24 @@ class _Alike:
                 places[name].CopyFrom(onnx.numpy_helper.from_array(weight.contiguous().numpy(), name))
             onnx.save(self.first, str(file))
         else:  # the first, or one whose weights the exporter turned into constants without their names
-            _segment(module, self.example, file, self.given, self.results)
+            _segment(module, self.example, file, given, self.results)
             self.first = onnx.load(str(file))
         if int8:
             quantise(file)
 
 
-def _segment(module: nn.Module, example: Tensor, file: Path, given: str, results: Sequence[str]) -> None:
+def _segment(module: nn.Module, example: Tensor, file: Path, given: Sequence[str], results: Sequence[str]) -> None:
+    length = torch.export.Dim("length", min=2)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
-            (example,),
+            (example,) * len(given),
             file,
-            input_names=[given],
+            input_names=list(given),
             output_names=list(results),
-            dynamic_shapes=({1: torch.export.Dim("length", min=2)},),
+            dynamic_shapes=({1: length},) * len(given),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

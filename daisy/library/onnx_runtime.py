@@ -19,6 +19,7 @@ from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration, from_plain
 from daisy.exits.request import resolve
 from daisy.exits.rule import ExitRule
+from daisy.exits.signals import ENTROPY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Features:
     Attributes:
         features: (k + 1, T, D) float32: state 0, then h_1 to h_k.
         exit_layer: k, the layer at which it stopped.
-        entropies: E_1 to E_K in nats; NaN where no branch was asked.
+        entropies: E_1 to E_K in nats, or the signal that the folder was exported for; NaN where no branch was asked.
     """
 
     features: np.ndarray
@@ -57,6 +58,7 @@ class OnnxDaisy:
         self.layers: int = description["layers"]
         self.has_branches: bool = description["branches"]
         self.shortest: int = description["receptive_field"]
+        self.signal: str = description.get("signal", ENTROPY)
         try:
             self.calibrations: dict[str, Calibration] = from_plain(description["calibrations"], self.layers)
         except ValueError as error:
@@ -66,7 +68,8 @@ class OnnxDaisy:
         self._options.log_severity_level = 3
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
-    def _run(self, name: str, value: np.ndarray) -> list[np.ndarray]:
+    def _run(self, name: str, *values: np.ndarray) -> list[np.ndarray]:
+        """What a segment makes of its inputs; of those that are offered, it takes as many as it has."""
         if name not in self._sessions:
             import onnxruntime
 
@@ -77,7 +80,7 @@ class OnnxDaisy:
                 str(file), self._options, providers=["CPUExecutionProvider"]
             )
         session = self._sessions[name]
-        return session.run(None, {session.get_inputs()[0].name: value})
+        return session.run(None, {given.name: value for given, value in zip(session.get_inputs(), values)})  # noqa: B905
 
     def __call__(
         self,
@@ -96,7 +99,7 @@ class OnnxDaisy:
             rho: The scale of a calibrated task's threshold.
             strategy: Which layers are candidates.
             task: Whose calibration.
-            threshold: In nats, with every layer a candidate.
+            threshold: In nats or in the unit of `signal`, the one that was exported, with every layer a candidate.
             layer: Always there.
 
         Raises:
@@ -125,7 +128,7 @@ class OnnxDaisy:
             x, h = self._run(f"layer-{k:02d}", x)
             kept.append(h[0])
             if rule.asks(k):
-                entropies[k - 1] = float(self._run(f"branch-{k:02d}", h)[0][0])
+                entropies[k - 1] = float(self._run(f"branch-{k:02d}", h, kept[k - 1][None])[0][0])
                 if rule.stops(k, np.array(entropies)):
                     break
         return Features(np.stack(kept), k, entropies)

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = stage.settings(ExamplesSettings, arguments.settings)
     stage.use_threads(arguments.threads)
-    upstream = EarlyExitHubert(load(arguments.upstream))
+    upstream = EarlyExitHubert(load(arguments.upstream), settings.signal)
     manifest = read_manifest(arguments.manifest)
     cells = [load_cell(*item) for item in zip(settings.systems, arguments.downstream, arguments.exits, strict=True)]
     rows = []

@@ -34,12 +34,14 @@ class ExamplesSettings:
         seconds: Longer ones are not drawn.
         seed: Seed of the draw.
         systems: What to run, in the order of ``--downstream`` and ``--exits``.
+        signal: What branches are asked for.
     """
 
     count: int
     seconds: float
     seed: int
     systems: tuple[System, ...]
+    signal: str = "entropy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +103,27 @@ class AblationSettings:
     variants: dict[str, dict[str, Any]]
     default: str
     tasks: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SignalsTableSettings:
+    """Config of `daisy.report.signals`.
+
+    Attributes:
+        tasks: The tasks that are compared.
+        rho: The scales at which their models were trained.
+        floor: The first layer at which anybody may stop.
+        draws: Bootstrap draws.
+        seed: Their seed.
+        own: The signal by which the run stops.
+    """
+
+    tasks: tuple[str, ...]
+    rho: tuple[float, ...]
+    floor: int
+    draws: int
+    seed: int
+    own: str
 
 
 @dataclasses.dataclass(frozen=True)

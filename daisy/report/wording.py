@@ -65,3 +65,21 @@ def interval_text(row: GridRow) -> str:
 def speed_text(row: GridRow) -> str:
     """How many times as fast as the full model."""
     return f"{row.speedup_vs_full:.2f}×"
+
+
+SIGNALS = {
+    "entropy": "entropy (the paper)",
+    "least-sure": "entropy, less sure half of the frames",
+    "top": "largest probability",
+    "margin": "margin of the two largest",
+    "agreement": "agreement with the layer before",
+    "divergence": "divergence from the layer before",
+    "random": "entropy's exits, dealt out at random",
+    "fixed": "the same layer for all",
+    "oracle": "oracle (bound)",
+}
+
+
+def signal_label(name: str) -> str:
+    """A signal, or what signals are held against, in words; the name itself if it has none."""
+    return SIGNALS.get(name, name)

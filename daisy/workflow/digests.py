@@ -36,7 +36,8 @@ UNCOUNTED = {
 SETTINGS = "settings"
 """Every room's dataclasses of fields and nothing else: settings are compared as they are, so they count neither."""
 
-SHOWN = tuple(f"daisy.report.{name}" for name in ("judge", "figures", "noise_figures", "at_work", "page", "ablation"))
+PAGES = ("judge", "figures", "noise_figures", "at_work", "page", "ablation", "signals")
+SHOWN = tuple(f"daisy.report.{name}" for name in PAGES)
 """Stages that write what people read: for them, what is marked `for_people` counts too."""
 
 TOLD = ("print", "Progress", "DaisyError", "WriteError")

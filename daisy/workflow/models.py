@@ -8,6 +8,7 @@ from typing import Any
 from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.method import FULL, TASK_EXITS, Method, rho_name
+from daisy.exits.signals import ENTROPY
 from daisy.features.settings import CalibrationSettings
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Cell, Context
@@ -59,7 +60,7 @@ class Models:
         return self._context.store.add(
             f"calibration-{task}-{rho_name(rho)}",
             "daisy.features.calibrate",
-            settings=CalibrationSettings(task, chosen.rule, rho, chosen.absolute_at(task, rho)),
+            settings=CalibrationSettings(task, chosen.rule, rho, chosen.absolute_at(task, rho), chosen.signal),
             entropies=self.upstream.measured[task, "train"],
         )
 
@@ -166,6 +167,7 @@ class Models:
             seed=self._context.config.seed,
             training_seed=seed,
             compute=self._context.exact,
+            signal=self._context.config.thresholds.signal if method.by_entropy else ENTROPY,
         )
         judged = method.by_entropy and task in self._oracle
         return self._context.store.add(

@@ -125,6 +125,7 @@ class BranchesSection:
 class Thresholds:
     """``thresholds``."""
 
+    signal: str
     rule: str
     rho: tuple[float, ...]
     absolute: dict[str, float | dict[str, float]]

@@ -125,7 +125,7 @@ def unused(root: Path, results: Path) -> list[Path]:
     Raises:
         DaisyError: if there are no runs at all, since then nothing says what is in use.
     """
-    tables = [*results.glob("*/store.csv"), *results.glob("*/ablation/store.csv")]
+    tables = [path for place in ("*", "*/ablation", "*/signals") for path in results.glob(f"{place}/store.csv")]
     if not tables:
         raise DaisyError("no run has a store.csv here", file=results, fix="Name the folder of the runs")
     used = {Path(row["folder"]).name for table in tables for row in read_csv(table, columns=("folder",))}

@@ -74,7 +74,8 @@ class Upstream:
 
     def measure(self, name: str, manifest: str) -> str:
         """Register the entropies of a manifest's recordings; returns their folder."""
-        settings = EntropiesSettings(self._batch_seconds, self._context.exact)
+        signal = self._context.config.thresholds.signal
+        settings = EntropiesSettings(self._batch_seconds, self._context.exact, signal)
         return self._context.store.add(
             name, "daisy.features.entropies", settings=settings, manifest=manifest, upstream=self.branches
         )

@@ -54,9 +54,11 @@ class Work:
             "branches.train": lambda job: {"steps": job.settings["steps"]},
             "features.states": lambda job: {"s of audio": self._audio(job).seconds},
             "features.entropies": lambda job: {"s of audio": self._audio(job).seconds},
+            "features.signals": lambda job: {"s of audio": self._part(job.task, "test").seconds},
             "downstream.train": self._training,
             "downstream.train_task_exits": self._task_exits,
             "evaluation.evaluate": self._evaluation,
+            "evaluation.layers": lambda job: {"test frames": self._frames(job.task, "test")},
             "noise.noisy": self._noisy,
             "noise.evaluate": self._study,
         }

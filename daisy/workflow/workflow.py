@@ -30,6 +30,7 @@ from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
 from daisy.workflow.several import together, tried
+from daisy.workflow.signals import Signals
 from daisy.workflow.sizes import Sizes
 from daisy.workflow.upstream import Upstream
 
@@ -53,6 +54,7 @@ class Workflow:
         models: Thresholds, downstream models and evaluations.
         noise: The noise study.
         ablation: The ablation of targets.
+        signals: The comparison of signals.
         sizes: What jobs write to the disk.
 
     Raises:
@@ -76,6 +78,7 @@ class Workflow:
         )
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
         self.ablation = Ablation(self.context, self.corpora, self.frozen)
+        self.signals = Signals(self.context, self.corpora, self.models)
         self.sizes = Sizes(self.context, self.corpora)
 
     def _checked_corpora(self) -> Corpora:
@@ -197,7 +200,8 @@ class Workflow:
             method = self.heard[-1]
             name = f"DAISY ρ {method.rho:g}, {strategy}"
             systems.append(System(name, method, strategy, self.config.tasks[task].q))
-        settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems))
+        signal = self.config.thresholds.signal
+        settings = ExamplesSettings(chosen.count, chosen.seconds, self.config.seed, tuple(systems), signal)
         return job("daisy.report.examples", settings, [task])
 
     @property

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from daisy.errors import DaisyError
+from daisy.exits.calibration import Calibration, from_plain
 from daisy.exits.candidates import candidate_layers, falls_back
 from daisy.exits.rule import ExitRule, all_candidates, histogram
-from daisy.exits.thresholds import midrange, threshold_for
+from daisy.exits.signals import signal_of
+from daisy.exits.thresholds import midrange, quantile, threshold_for
 from daisy.workflow.digests import closure
 
 COUNTS = [0, 0, 2, 10, 5, 3, 0, 0]
@@ -105,3 +107,29 @@ def test_values_on_the_edge():
     for floor in (0, 4):
         with pytest.raises(DaisyError, match=f"a floor at layer {floor} of a model of 3 layers"):
             all_candidates(floor, 3)
+
+
+def test_a_quantile_is_the_median_at_rho_1():
+    measured = np.array([[9.0, 1.0], [3.0, 2.0]])
+    assert quantile(measured, 1.0) == 2.5
+    assert quantile(measured, 2 / 3) == 2.0
+    assert quantile(measured, 2.0) == quantile(measured, 5.0) == 9.0, "everybody stops"
+    assert threshold_for("quantile", "asr", 1.0, [], 2.5) == 2.5
+
+
+def test_the_signal_of_a_request():
+    calibrations = {
+        "asr": Calibration("midrange", (1.0,), None, 0.2, {1.0: (1,)}, "margin"),
+        "sid": Calibration("midrange", (1.0,), None, 0.2, {1.0: (1,)}),
+    }
+    assert [signal_of(calibrations, task, None) for task in ("asr", "sid", None)] == ["margin", "entropy", "entropy"]
+    assert signal_of(calibrations, "asr", "margin") == signal_of(calibrations, None, "margin") == "margin"
+    for task, asked, message in [
+        ("asr", "top", "calibrated for the signal margin"),
+        (None, "sure", "'sure' is unknown"),
+    ]:
+        with pytest.raises(DaisyError, match=message):
+            signal_of(calibrations, task, asked)
+    for task, item in from_plain({task: item.plain() for task, item in calibrations.items()}, 1).items():
+        assert item == calibrations[task]
+    assert "signal" not in calibrations["sid"].plain(), "files of the paper's method stay as they were"

@@ -178,3 +178,18 @@ def test_s3prl_interface(checkpoint, model, waves, tmp_path):
             expected = features[layer] if layer <= k else torch.zeros(frames, model.dim)
             assert torch.equal(states[row, :frames], expected) and not states[row, frames:].any()
     assert result["exit_layer"] == direct.exit_layer
+
+
+def test_another_signal_is_that_of_the_calibration_or_of_the_callers_threshold(model, waves):
+    asked = {"rho": 1.0, "strategy": "min-max", "task": "asr"}
+    with pytest.raises(DaisyError, match="calibrated for the signal entropy, not for margin"):
+        model(waves, **asked, signal="margin")
+    ahead = model(waves, threshold=0.0, signal="margin").entropies
+    assert all(0 < value <= 1 for row in ahead for value in row[:-1])
+    mean = tuple(np.nanmean([row[:-1] + row[-2:-1] for row in ahead], axis=0).tolist())
+    model.checkpoint.calibrations["asr"] = Calibration("midrange", mean, None, 0.2, {1.0: COUNTS}, "margin")
+    tau = midrange(mean, 1.0)
+    out = model(waves, **asked)
+    assert out.exit_layer == model(waves, **asked, signal="margin").exit_layer
+    rule = ExitRule(candidate_layers("min-max", COUNTS, 0.2), tau)
+    assert out.exit_layer == [rule.layer(row) for row in ahead]

@@ -120,3 +120,20 @@ def test_faults(exported, checkpoint, tmp_path, waves):
     (tmp_path / "daisy.json").write_text(json.dumps(description))
     with pytest.raises(DaisyError, match="segment is missing"):
         OnnxDaisy(tmp_path)(waves[0].numpy())
+
+
+@pytest.mark.parametrize("signal", ["least-sure", "margin", "agreement", "divergence"])
+def test_branches_measure_the_signal_of_the_thresholds(checkpoint, waves, tmp_path, signal):
+    calibration = Calibration("midrange", (1.0,) * 6, None, 0.2, {1.0: (1,) * 6}, signal)
+    checkpoint.calibrations = {"asr": calibration}
+    export(checkpoint, tmp_path / "out")
+    runner, model = OnnxDaisy(tmp_path / "out", threads=1), daisy.Daisy(checkpoint)
+    assert runner.signal == signal
+    for wave in waves[:2]:
+        # No threshold is below the least that a signal can be, so that all but the last layer are asked.
+        ours, theirs = runner(wave.numpy(), threshold=0.0), model([wave], threshold=0.0, signal=signal)
+        assert np.allclose(ours.entropies, theirs.entropies[0], atol=1e-4, equal_nan=True)
+        assert np.isfinite(ours.entropies[:5]).all()
+    checkpoint.calibrations["sid"] = Calibration("midrange", (1.0,) * 6, None, 0.2, {1.0: (1,) * 6})
+    with pytest.raises(DaisyError, match=f"several signals: entropy, {signal}"):
+        export(checkpoint, tmp_path / "other")
