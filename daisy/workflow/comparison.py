@@ -44,11 +44,11 @@ def compare(asked: Asked, machine: Machine, clock: Clock) -> list[Compared]:
     """
 
     def look(workflow: Any) -> list[Compared]:
-        own = {str(Path(str(job.benchmark))): job for job in workflow.dag.jobs if job.benchmark}
-        records = Records(workflow, machine, lambda file: file not in own, clock)
-        home = records.flow.context.home
+        home = workflow.globals["flow"].context.home
         if not Path(home).is_dir():
             raise DaisyError("no run is here", file=home, fix="Run it first, or name the config of one that ran")
+        own = {str(Path(str(job.benchmark))): job for job in workflow.dag.jobs if job.benchmark}
+        records = Records(workflow, machine, lambda file: file not in own, clock)
         ran = measured_jobs(workflow.rules, home, clock)
         return [
             Compared(own[item.file].rule.name, item.job.task, records.seconds(own[item.file])[0], item.seconds)
