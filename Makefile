@@ -11,11 +11,17 @@ DEVICE ?= cuda
 KIT ?= soundfile cffi pycparser jsonschema attrs referencing rpds-py jsonschema-specifications typing-extensions pystoi \
 	pytest iniconfig pluggy packaging pygments safetensors pyyaml threadpoolctl torchaudio==2.11.0
 RESULTS ?= results/mini
+FILE ?=
+NOISE ?= speech-shaped
+SNR ?= 20 10 0
 
-.PHONY: demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs pretrain pretrain-phones clean help
+.PHONY: look ship demo plan efficiency bench bench-slurm bench-gpu gpu-kit test test-gpu test-peers test-s3prl test-slurm lint format docs pretrain pretrain-phones clean help
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+look: $(VENV)/.ready  ## The method on one recording (FILE=), clean and under noise (NOISE=, SNR=): results/look.png
+	@$(RUN) daisy exits tiny $(if $(FILE),"$(FILE)") --noise "$(NOISE)" --snr $(SNR) --png results/look.png
 
 demo: $(VENV)/.ready  ## The whole reproduction on the embedded speech: results/mini/report.html
 	@$(RUN) snakemake --cores $(CORES) --quiet rules
@@ -74,11 +80,23 @@ format: $(VENV)/.ready-dev  ## Format the code
 docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
 	@$(RUN) python docs/generate.py
 
+.PHONY: page browser
+page: $(VENV)/.ready  ## A run's model (RESULTS=results/mini) in the browser: its page/, beside its report
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[onnx]'
+	@rm -rf $(RESULTS)/page
+	@$(RUN) daisy page $(RESULTS)/page --bundle $(RESULTS)/model/daisy.safetensors
+
+browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm; users need neither)
+	cd browser && npm ci && npm run build
+
 pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES)
 
 pretrain-phones: $(VENV)/.ready  ## Train a HuBERT on the phones of synthetic speech instead (hours on 2 cores; goes on if ended)
 	@$(RUN) snakemake pretrain_phones --cores $(CORES)
+
+ship: $(VENV)/.ready  ## Put the exits of a finished run (RESULTS=results/mini) beside the weights that ship
+	@$(RUN) python -m daisy.library.ship $(RESULTS)
 
 clean:  ## Remove the results of `make demo`, but nothing that it shares with other runs
 	rm -rf results/mini

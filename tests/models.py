@@ -73,15 +73,30 @@ def fairseq_file(checkpoint: Checkpoint, path: Path, **more: object) -> Path:
     return path
 
 
+def settings_of(shape: HubertConfig) -> dict[str, dict[str, object]]:
+    """fairseq's configuration of a shape, or WavLM's in its place."""
+    model: dict[str, object] = {
+        "conv_feature_layers": str(list(shape.conv_layers)),
+        "extractor_mode": "layer_norm" if shape.layer_norm_front_end else "default",
+        **{"conv_bias": shape.conv_bias, "layer_norm_first": shape.pre_norm, "encoder_layers": shape.layers},
+        **{"encoder_embed_dim": shape.dim, "encoder_ffn_embed_dim": shape.ffn_dim},
+        **{"encoder_attention_heads": shape.heads, "conv_pos_groups": shape.pos_groups},
+        **{"conv_pos": shape.pos_kernel * shape.pos_depth, "pos_conv_depth": shape.pos_depth},
+    }
+    if shape.buckets:
+        model |= {"relative_position_embedding": True, "gru_rel_pos": True}
+        model |= {"num_buckets": shape.buckets, "max_distance": shape.furthest}
+    return {"model": model, "task": {"normalize": shape.normalize}}
+
+
 def header_of(shape: HubertConfig, path: Path) -> Path:
-    """A safetensors file of a Base-shaped HuBERT of any size, whose weights are a hole that takes no disk."""
+    """A safetensors file of a model of any shape, whose weights are a hole that takes no disk."""
     entries: dict[str, object] = {}
     end = 0
     for name, size in encoder_weights({}, shape):
         begin, end = end, end + 4 * math.prod(size)
         entries[name] = {"dtype": "F32", "shape": list(size), "data_offsets": [begin, end]}
-    model = {"encoder_layers": shape.layers, "encoder_embed_dim": shape.dim}
-    entries["__metadata__"] = {"fairseq_config": json.dumps({"model": model, "task": {}})}
+    entries["__metadata__"] = {"fairseq_config": json.dumps(settings_of(shape))}
     header = json.dumps(entries).encode()
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)

@@ -19,7 +19,7 @@ FORMATS = ("daisy", "safetensors", "transformers")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("checkpoint", type=Path, metavar="IN", help="file, or transformers folder")
+    parser.add_argument("checkpoint", type=Path, metavar="IN", help="file, transformers folder, or tiny, which ships")
     parser.add_argument("out", type=Path, metavar="OUT", help="file; a folder for transformers")
     add_heads(parser)
     parser.add_argument(
@@ -29,14 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Convert."""
-    from daisy.hubert.checkpoint import load, save
+    from daisy.hubert.checkpoint import save
+    from daisy.library.shipped import read
 
     form = arguments.format or {".safetensors": "safetensors", ".pt": "daisy"}.get(arguments.out.suffix.lower())
     if form is None:
         raise DaisyError("its ending tells no format", file=arguments.out, fix=f"Give --format {'|'.join(FORMATS)}")
     if arguments.out.exists() and arguments.out.resolve() == arguments.checkpoint.resolve():
         raise DaisyError("input and output are the same", file=arguments.out, fix="Choose another name")
-    checkpoint = load(arguments.checkpoint, heads(arguments))
+    checkpoint = read(arguments.checkpoint, heads(arguments))
     save(arguments.out, checkpoint, form)
     left_out = form == "daisy" and checkpoint.head is not None
     print(

@@ -16,7 +16,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("checkpoint", type=Path, help="file, or transformers folder")
+    parser.add_argument("checkpoint", type=Path, help="file, transformers folder, or tiny, which ships")
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     add_heads(parser)
     parser.add_argument("--int8", action="store_true", help="quantise the weights of linear layers to 8 bits")
@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export."""
-    from daisy.hubert.checkpoint import load
     from daisy.library.onnx_export import export
+    from daisy.library.shipped import read
 
-    export(load(arguments.checkpoint, heads(arguments)), arguments.out, int8=arguments.int8)
+    export(read(arguments.checkpoint, heads(arguments)), arguments.out, int8=arguments.int8)
     size = sum(file.stat().st_size for file in arguments.out.iterdir())
     print(f"{arguments.out}: {size / 2**20:.1f} MiB")

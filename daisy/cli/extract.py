@@ -31,7 +31,7 @@ NAMED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("checkpoint", type=Path, help="file, or transformers folder")
+    parser.add_argument("checkpoint", type=Path, help="file, transformers folder, or tiny, which ships")
     parser.add_argument(
         "files", nargs="+", metavar="FILES", help="WAV or FLAC, one channel, 16 kHz; folders; @list with one per line"
     )
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from daisy.common.contents import digest
     from daisy.errors import DaisyError
-    from daisy.library import lists
+    from daisy.library import lists, shipped
     from daisy.library.extract import Request, find_recordings, write_shards
     from daisy.library.model import load
 
@@ -76,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     asked = heads(arguments)
     model = load(arguments.checkpoint, heads=asked).to(arguments.device)
     request = Request(
-        checkpoint=digest(arguments.checkpoint) + (f"-{asked}" if asked else ""),  # what features come from
+        checkpoint=digest(shipped.source(arguments.checkpoint))
+        + (f"-{asked}" if asked else ""),  # what features come from
         stopping=stopping(arguments),
         states=arguments.states,
         storage=arguments.storage,

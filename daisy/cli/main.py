@@ -19,6 +19,7 @@ SUBCOMMANDS = (
     "extract",
     "exits",
     "export-onnx",
+    "page",
     "plan",
     "check",
     "efficiency",

@@ -29,6 +29,9 @@ same as the queries."""
 SCORES = 2**20
 """Scores of attention at once: 2 MiB."""
 
+PAIRS = 2**22
+"""Numbers of a bias at once, a row of queries at least: 16 MiB in float32."""
+
 SAMPLE = 8
 """Of so many keys at most, one is asked for a row's largest score; of few keys more."""
 
@@ -40,6 +43,35 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     with sdpa_kernel(UNPLANNED) if q.is_cuda else contextlib.nullcontext():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+
+
+def biased(q: Tensor, k: Tensor, v: Tensor, gate: Tensor, strip: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention whose scores get numbers by the distance of query and key, times the query's gate.
+
+    Args:
+        q: (B, T, heads, width).
+        k: The same.
+        v: The same.
+        gate: (B, T, heads).
+        strip: (heads, 2 L - 1), the numbers of distances from 1 - L to L - 1, L being T or more.
+        mask: (B, 1, 1, T), true for keys that there are; all of them if not given.
+
+    Returns:
+        The same as the queries.
+    """
+    batch, time, heads, _ = q.shape
+    middle = strip.shape[1] // 2
+    rows = max(1, PAIRS // (batch * heads * time))
+    parts = []
+    for begin in range(0, time, rows):
+        end = min(time, begin + rows)
+        # From the last query to the first: there each one's numbers begin one place further on, and are not copied.
+        numbers = strip[:, middle - end + 1 : middle + time - begin].unfold(1, time, 1)
+        bias = (gate[:, begin:end].flip(1).transpose(1, 2)[..., None] * numbers).to(q.dtype)
+        if mask is not None:
+            bias.masked_fill_(~mask, float("-inf"))
+        parts.append(attention(q[:, begin:end].flip(1), k, v, bias).flip(1))
+    return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
 
 def packed_kernel(q: Tensor) -> Kernel | None:

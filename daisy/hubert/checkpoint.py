@@ -131,10 +131,11 @@ def save(path: str | Path, checkpoint: Checkpoint, format: str) -> None:
 
 
 def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """All weights under fairseq's names, the positional convolution with its weight norm."""
+    """All weights under fairseq's names, a single positional convolution with its weight norm."""
     state = dict(checkpoint.encoder.state_dict())
-    v = state.pop("encoder.pos_conv.0.weight")
-    state |= {"encoder.pos_conv.0.weight_v": v, "encoder.pos_conv.0.weight_g": _weight_norm(v)}
+    v = state.pop("encoder.pos_conv.0.weight", None)
+    if v is not None:  # none of several convolutions has a weight norm
+        state |= {"encoder.pos_conv.0.weight_v": v, "encoder.pos_conv.0.weight_g": _weight_norm(v)}
     if checkpoint.mask_embedding is not None:
         state["mask_emb"] = checkpoint.mask_embedding
     branches, head = checkpoint.branches, checkpoint.head

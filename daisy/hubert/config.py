@@ -1,4 +1,13 @@
-"""The shape of a HuBERT model, as fairseq's configuration gives it."""
+"""The shape of an encoder of HuBERT's kind, as fairseq's configuration gives it.
+
+HuBERT, wav2vec 2.0, WavLM and data2vec's audio model are one encoder, of which four parts differ:
+
+- the front end's norms: a group norm behind its first convolution, or a layer norm behind each
+  (`layer_norm_front_end`);
+- the positional part: one long convolution, or several short ones with norms between them (`pos_depth`);
+- the order in a layer: norms behind attention and feed-forward layers, or before them (`pre_norm`);
+- attention: by what frames hold alone, or by their distance too (`buckets`).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +35,9 @@ POSITIONS: tuple[Position, ...] = ("after-norm", "before-norm")
 BASE_CONV_LAYERS = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
 """HuBERT Base's front end in fairseq's notation: (channels, kernel, stride) per layer."""
 
+GATES = 8
+"""What a gate is made of: outputs of its linear layer for each frame and head."""
+
 Activation = Literal["gelu", "gelu_tanh", "relu", "tanh", "linear", "silu"]
 """What follows the first feed-forward layer; `gelu_tanh` is GELU by its approximation with tanh."""
 
@@ -51,12 +63,17 @@ class HubertConfig:
         ffn_dim: The width of the feed-forward layers.
         heads: Attention heads.
         layers: K, the number of transformer layers.
-        pos_kernel: Kernel of the positional convolution, in frames.
-        pos_groups: Groups of the positional convolution.
+        pos_kernel: Kernel of a positional convolution, in frames.
+        pos_groups: Groups of a positional convolution.
         pre_norm: Layer norm before attention and feed-forward (Large) instead of after.
         normalize: Whether the waveform is normalised to zero mean and unit variance (Large).
         activation: What follows a layer's first feed-forward layer; elsewhere it is always GELU.
         norm_eps: What layer norms behind the front end add to a variance.
+        pos_depth: Positional convolutions one behind the other; each of several has a layer norm without weights
+            (data2vec), and a single one is long and has none.
+        buckets: Kinds of distance between two frames for which attention's scores have numbers of their own, and a
+            gate for each frame and head (WavLM); 0 where the distance does not count.
+        furthest: The distance in frames from which on all are of one kind.
     """
 
     conv_layers: tuple[tuple[int, int, int], ...] = ((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2)
@@ -72,6 +89,9 @@ class HubertConfig:
     normalize: bool = False
     activation: Activation = "gelu"
     norm_eps: float = 1e-5
+    pos_depth: int = 1
+    buckets: int = 0
+    furthest: int = 800
 
     @property
     def hop(self) -> int:
@@ -98,8 +118,8 @@ class HubertConfig:
     def macs(self, samples: int, layers: int) -> int:
         """Multiply-accumulate operations of the front end and the first `layers` layers.
 
-        Counted: convolutions, linear layers and attention's two products; not counted: norms,
-        activations, softmax.
+        Counted: convolutions, linear layers and attention's two products, and where distances count the gates' linear
+        layer and one operation per score; not counted: norms, activations, softmax.
         """
         total, channels, length = 0, 1, samples
         for width, kernel, stride in self.conv_layers:
@@ -107,8 +127,10 @@ class HubertConfig:
             total += length * width * channels * kernel
             channels = width
         total += length * channels * self.dim
-        total += length * self.dim * (self.dim // self.pos_groups) * self.pos_kernel
+        total += self.pos_depth * length * self.dim * (self.dim // self.pos_groups) * self.pos_kernel
         per_layer = length * (4 * self.dim * self.dim + 2 * self.dim * self.ffn_dim) + 2 * length * length * self.dim
+        if self.buckets:
+            per_layer += length * GATES * self.dim + length * length * self.heads
         return total + layers * per_layer
 
 
@@ -154,12 +176,14 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
     """Build the shape from the `model` part of a fairseq configuration.
 
     Args:
-        model: fairseq's HubertConfig as a plain mapping; missing keys take fairseq's defaults.
+        model: fairseq's HubertConfig, Wav2Vec2Config or Data2VecAudioConfig, or WavLM's configuration, as a plain
+            mapping; missing keys take their defaults.
         normalize: `task.normalize` of the same configuration.
 
     Raises:
         DaisyError: if a value is none that is known.
     """
+    depth, pos_kernel = _whole(model, "pos_conv_depth", 1), _whole(model, "conv_pos", 128)
     return HubertConfig(
         conv_layers=parse_conv_layers(str(model.get("conv_feature_layers", BASE_CONV_LAYERS))),
         conv_bias=flag(model, "conv_bias"),
@@ -168,13 +192,30 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
         ffn_dim=_whole(model, "encoder_ffn_embed_dim", 3072),
         heads=_whole(model, "encoder_attention_heads", 12),
         layers=_whole(model, "encoder_layers", 12),
-        pos_kernel=_whole(model, "conv_pos", 128),
+        # fairseq divides the frames that a single convolution would see.
+        pos_kernel=max(3, pos_kernel // depth) if depth > 1 else pos_kernel,
         pos_groups=_whole(model, "conv_pos_groups", 16),
         pre_norm=flag(model, "layer_norm_first"),
         normalize=normalize,
         activation=_known(model, "activation_fn", "gelu", _ACTIVATIONS),
         norm_eps=_positive(model, "layer_norm_eps", 1e-5),
+        pos_depth=depth,
+        buckets=_buckets(model),
+        furthest=_whole(model, "max_distance", 1280) if _buckets(model) else HubertConfig.furthest,
     )
+
+
+def _buckets(model: Mapping[str, Any]) -> int:
+    """How many kinds of distance there are; 0 if distances do not count.
+
+    Raises:
+        DaisyError: if they count without a gate, which no published model has.
+    """
+    if not flag(model, "relative_position_embedding"):
+        return 0
+    if not flag(model, "gru_rel_pos"):
+        raise DaisyError("relative_position_embedding without gru_rel_pos is not known", fix="Use another model")
+    return _whole(model, "num_buckets", 320)
 
 
 def flag(model: Mapping[str, Any], name: str, default: bool = False) -> bool:
@@ -229,5 +270,5 @@ def _known(model: Mapping[str, Any], name: str, default: str, values: Mapping[st
     found = model.get(name)
     value = default if found is None else str(getattr(found, "value", found))
     if value not in values:
-        raise DaisyError(f"{name} is {value!r}, and only {', '.join(values)} are known", fix="Use another HuBERT")
+        raise DaisyError(f"{name} is {value!r}, and only {', '.join(values)} are known", fix="Use another model")
     return values[value]

@@ -1,6 +1,7 @@
-"""HuBERT's encoder in plain torch, one layer at a time, so that a forward pass can stop anywhere.
+"""HuBERT's encoder and its kin's in plain torch, one layer at a time, so that a forward pass can stop anywhere.
 
-Parameters have fairseq's names; the weight norm of the positional convolution is folded when a
+`daisy.hubert.config` says in which parts wav2vec 2.0, WavLM and data2vec differ. Parameters have fairseq's names, and
+WavLM's own code's; the weight norm of the positional convolution is folded when a
 checkpoint is read. Shape suffixes: B utterances, N samples, T frames, R frames of all utterances, D width.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,15 @@ from torch.nn import functional as F
 
 from daisy.errors import DaisyError
 from daisy.hubert.attention import attention
-from daisy.hubert.config import Activation, HubertConfig
+from daisy.hubert.config import GATES, Activation, HubertConfig
 from daisy.hubert.front_end import FrontEnd
 from daisy.hubert.packed_front_end import PackedFrontEnd
 from daisy.hubert.packing import Frames, Packing
 from daisy.hubert.positional import Banded, Positional
 from daisy.hubert.products import Keeper, Linear, Product, as_a_whole, precision
+from daisy.hubert.relative import Gated, RelativePositions, gate_of
+
+Part = TypeVar("Part")
 
 Padding = Literal["exact", "published", "formula"]
 """How a padded batch is computed. `exact`: every utterance gets what it gets alone. `published`: as
@@ -111,13 +115,16 @@ class FeatureExtractor(Keeper, nn.Module):
 class SelfAttention(Keeper, nn.Module):
     """Multi-head self-attention, every frame over its own utterance."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, config: HubertConfig) -> None:
         super().__init__()
-        self.heads = heads
+        dim, self.heads = config.dim, config.heads
         self.k_proj, self.v_proj = Linear(dim, dim), Linear(dim, dim)
         self.q_proj, self.out_proj = Linear(dim, dim), Linear(dim, dim)
+        if config.buckets:
+            self.grep_linear = Linear(dim // self.heads, GATES)
+            self.grep_a = nn.Parameter(torch.ones(1, self.heads, 1, 1))
 
-    def forward(self, x: Tensor, packing: Packing | None) -> Tensor:
+    def forward(self, x: Tensor, packing: Packing | None, positions: RelativePositions | None = None) -> Tensor:
         """(R, D) to (R, D)."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
         kind = precision(self.q_proj.weight)
@@ -126,8 +133,17 @@ class SelfAttention(Keeper, nn.Module):
         else:
             x = x.to(kind or x.dtype)  # once, not in each of them
             q, k, v = (projection(x).unflatten(-1, (self.heads, -1)) for projection in projections)
-        out = attention(q[None], k[None], v[None])[0] if packing is None else packing.attention(q, k, v)
-        return self.out_proj(out.flatten(-2))
+        gated = None if positions is None else Gated(positions, self._gate(x))
+        if packing is not None:
+            return self.out_proj(packing.attention(q, k, v, gated).flatten(-2))
+        bias = (
+            None if gated is None else (gated.gate.T[..., None] * gated.positions.pairs(x.shape[0])).to(q.dtype)[None]
+        )
+        return self.out_proj(attention(q[None], k[None], v[None], bias)[0].flatten(-2))
+
+    def _gate(self, x: Tensor) -> Tensor:
+        """(R, D) to (R, heads): how much the distance of frames counts."""
+        return gate_of(self.grep_linear(x.unflatten(-1, (self.heads, -1))), self.grep_a.flatten())
 
     def _together(self, kind: torch.dtype) -> Product:
         """The three projections as one product."""
@@ -150,22 +166,24 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: HubertConfig) -> None:
         super().__init__()
         self.pre_norm, self.activation = config.pre_norm, config.activation
-        self.self_attn = SelfAttention(config.dim, config.heads)
+        self.self_attn = SelfAttention(config)
         self.self_attn_layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
         self.fc1 = Linear(config.dim, config.ffn_dim)
         self.fc2 = Linear(config.ffn_dim, config.dim)
         self.final_layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
 
-    def forward(self, x: Tensor, packing: Packing | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, packing: Packing | None, positions: RelativePositions | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(R, D) to the layer's output, and the second feed-forward layer's output, each (R, D).
 
-        Without a `packing` the frames are one utterance's.
+        Without a `packing` the frames are one utterance's. `positions` are the encoder's.
         """
         if self.pre_norm:
-            x = x + self.self_attn(self.self_attn_layer_norm(x), packing)
+            x = x + self.self_attn(self.self_attn_layer_norm(x), packing, positions)
             inner = self.feed_forward(self.final_layer_norm(x))
             return x + inner, inner
-        x = self.self_attn_layer_norm(x + self.self_attn(x, packing))
+        x = self.self_attn_layer_norm(x + self.self_attn(x, packing, positions))
         inner = self.feed_forward(x)
         return self.final_layer_norm(x + inner), inner
 
@@ -177,31 +195,63 @@ class EncoderLayer(nn.Module):
 
 
 class PositionalConv(Keeper, nn.Sequential):
-    """The positional convolution (fairseq's index 0), which keeps the length."""
+    """The positional part, which keeps the length: one convolution (fairseq's index 0), or several (0.0, 1.0, ...).
+
+    Behind each of several comes a layer norm without weights, and behind every convolution GELU.
+    """
 
     def __init__(self, config: HubertConfig) -> None:
-        kernel = config.pos_kernel
-        super().__init__(nn.Conv1d(config.dim, config.dim, kernel, padding=kernel // 2, groups=config.pos_groups))
+        dim, kernel, groups = config.dim, config.pos_kernel, config.pos_groups
+        convs = [nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=groups) for _ in range(config.pos_depth)]
+        super().__init__(*(convs if len(convs) == 1 else map(nn.Sequential, convs)))
+
+    @property
+    def convs(self) -> list[nn.Conv1d]:
+        """The convolutions."""
+        return [cast("nn.Conv1d", part[0] if isinstance(part, nn.Sequential) else part) for part in self]
 
     def forward(self, frames: Frames) -> Tensor:
         """(R, D)."""
-        conv, packing = cast("nn.Conv1d", self[0]), frames.packing
-        kind = precision(conv.weight)
-        if kind is None:
-            return packing.pack(self.padded(packing.pad(frames.states)))
+        convs, packing = self.convs, frames.packing
+        kind = precision(convs[0].weight)
+        if kind is None or (len(convs) > 1 and not frames.alone):
+            mask = packing.mask if frames.alone and not packing.even else None
+            return packing.pack(self.padded(packing.pad(frames.states), mask))
+        weights = [conv.weight for conv in convs]
         if as_a_whole(frames.states.device):
-            return torch.ops.aten.gelu_(self.banded(kind)(frames.states, frames.lengths))
-        products = self.kept([conv.weight], kind, lambda: Positional(conv))
-        return F.gelu(torch.cat([products(part) for part in frames.split()]))
+            banded = self._banded(weights, kind)
+            return torch.ops.aten.gelu_(self._through(lambda part, x: part(x, frames.lengths), banded, frames.states))
+        products = self.kept(weights, kind, lambda: [Positional(conv) for conv in convs])
+        parts = [self._through(lambda part, x: part(x), products, states) for states in frames.split()]
+        return F.gelu(torch.cat(parts))
 
-    def banded(self, kind: torch.dtype) -> Banded:
-        """The convolution as a GPU has it."""
-        conv = cast("nn.Conv1d", self[0])
-        return self.kept([conv.weight], kind, lambda: Banded(conv, kind))
+    def one(self, states: Tensor, spare: Tensor, kind: torch.dtype) -> Tensor:
+        """(T, D) of one utterance to the same, as a GPU has it, where the `spare` ones (T,) of its frames are none."""
+        banded = self._banded([conv.weight for conv in self.convs], kind)
+        masked = spare[:, None]
+        return torch.ops.aten.gelu_(self._through(lambda part, x: part.one(x.masked_fill(masked, 0)), banded, states))
 
-    def padded(self, x: Tensor) -> Tensor:
-        """(B, T, D) to the same, by torch's convolution."""
-        return F.gelu(self[0](x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
+    def _banded(self, weights: list[Tensor], kind: torch.dtype) -> list[Banded]:
+        return self.kept(weights, kind, lambda: [Banded(conv, kind) for conv in self.convs])
+
+    def _through(self, convolve: Callable[[Part, Tensor], Tensor], parts: Sequence[Part], x: Tensor) -> Tensor:
+        """What comes out of the last convolution and its norm, in which each part stands for one."""
+        for number, part in enumerate(parts):
+            y = convolve(part, F.gelu(x) if number else x)
+            x = F.layer_norm(y, y.shape[-1:]) if len(parts) > 1 else y
+        return x
+
+    def padded(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) to the same, by torch's convolutions; where `mask` (B, T) is false none of them sees anything."""
+        convs = self.convs
+        for number, conv in enumerate(convs):
+            if number and mask is not None:
+                x = x * mask[..., None]
+            y = conv(x.transpose(1, 2))[..., : x.shape[1]]
+            if len(convs) > 1:
+                y = F.layer_norm(y.transpose(1, 2), y.shape[1:2]).transpose(1, 2)
+            x = F.gelu(y).transpose(1, 2)
+        return x
 
 
 class TransformerEncoder(nn.Module):
@@ -212,10 +262,20 @@ class TransformerEncoder(nn.Module):
         self.pos_conv = PositionalConv(config)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
         self.layer_norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self._gated = config.buckets > 0
+        if self._gated:
+            cast("Any", self.layers[0]).self_attn.relative_attention_bias = RelativePositions(
+                config
+            )  # where WavLM keeps it
+
+    @property
+    def positions(self) -> RelativePositions | None:
+        """What all layers know of how far frames are apart; None where it does not count."""
+        return cast("Any", self.layers[0]).self_attn.relative_attention_bias if self._gated else None
 
 
 class Hubert(nn.Module):
-    """A HuBERT encoder whose layers run one by one.
+    """An encoder of HuBERT's kind whose layers run one by one.
 
     `front_end` gives state 0; `before_layers` prepares it for layer 1; `layer` runs layer k from 1.
     """
@@ -260,7 +320,7 @@ class Hubert(nn.Module):
             padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
             mask = self._first_mask(samples, padded.device) if padding == "exact" else None
             features = packing.pack(self.feature_extractor(padded.to(self.dtype), mask))
-        return Frames(self.projected(features), packing)
+        return Frames(self.projected(features), packing, alone=padding == "exact")
 
     def projected(self, features: Tensor) -> Tensor:
         """(R, C) of the convolutions to state 0 (R, D)."""
@@ -297,4 +357,4 @@ class Hubert(nn.Module):
 
     def layer(self, k: int, x: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
         """Run layer k (from 1): its output, and h_k for the position `before-norm`."""
-        return self.encoder.layers[k - 1](x, packing)
+        return self.encoder.layers[k - 1](x, packing, self.encoder.positions)

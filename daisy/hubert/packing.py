@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from daisy.common.transfer import handed
-from daisy.hubert.attention import attention, packed_kernel
+from daisy.hubert.attention import attention, biased, packed_kernel
 from daisy.hubert.products import as_a_whole
+from daisy.hubert.relative import Gated, RelativePositions
 
 
 def sent(values: np.ndarray | Sequence[int], device: torch.device, kind: torch.dtype = torch.int64) -> Tensor:
@@ -33,6 +34,7 @@ class Packing:
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
         self.lengths, self.device = list(lengths), device
+        self._strip: Tensor | None = None
 
     @property
     def even(self) -> bool:
@@ -82,12 +84,14 @@ class Packing:
         """(R,) to (B,): the mean over each utterance's frames."""
         return self.pad(x).sum(1) / self._counts
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, gated: Gated | None = None) -> Tensor:
         """Every frame's attention over its own utterance: (R, heads, width) thrice to the same.
 
         On a CPU utterance by utterance, which wastes nothing; on a GPU in one call, by a kernel for packed frames where
-        torch has one, and on a padded batch elsewhere.
+        torch has one, and on a padded batch elsewhere, as where the distance of frames counts (`gated`).
         """
+        if gated is not None:
+            return self._gated(q, k, v, gated)
         kernel = packed_kernel(q)
         if kernel is not None:
             return kernel(q, k, v, self.bounds, max(self.lengths))
@@ -95,6 +99,20 @@ class Packing:
             parts = zip(*(self.split(x) for x in (q, k, v)), strict=True)
             return torch.cat([attention(*(x[None] for x in part))[0] for part in parts])
         return self.pack(self.attention_padded(q, k, v))
+
+    def strip(self, positions: RelativePositions) -> Tensor:
+        """(heads, 2 T - 1): the numbers of all distances between frames, which all layers share."""
+        if self._strip is None:
+            self._strip = positions.strip(max(self.lengths))
+        return self._strip
+
+    def _gated(self, q: Tensor, k: Tensor, v: Tensor, gated: Gated) -> Tensor:
+        strip = self.strip(gated.positions)
+        if not self.even and not as_a_whole(q.device) and q.device.type == "cpu":
+            parts = zip(*map(self.split, (q, k, v, gated.gate)), strict=True)
+            return torch.cat([biased(q[None], k[None], v[None], gate[None], strip)[0] for q, k, v, gate in parts])
+        mask = None if self.even else self.mask[:, None, None]
+        return self.pack(biased(self.pad(q), self.pad(k), self.pad(v), self.pad(gated.gate), strip, mask))
 
     def attention_padded(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """`attention` in one call: (R, heads, width) thrice to (B, T, heads, width)."""
@@ -109,10 +127,12 @@ class Frames:
     Attributes:
         states: (R, D).
         packing: Whose they are.
+        alone: Whether every utterance gets what it gets alone, and not what it gets in a padded batch.
     """
 
     states: Tensor
     packing: Packing
+    alone: bool = True
 
     @property
     def lengths(self) -> list[int]:

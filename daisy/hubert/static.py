@@ -12,7 +12,7 @@ import functools
 import torch
 from torch import Tensor
 
-from daisy.hubert.attention import attention, packed_kernel
+from daisy.hubert.attention import attention, biased, packed_kernel
 from daisy.hubert.branches import Branches
 from daisy.hubert.config import Position
 from daisy.hubert.encoder import Hubert
@@ -20,6 +20,7 @@ from daisy.hubert.every_layer import first_state, state_of
 from daisy.hubert.packed_front_end import PackedFrontEnd
 from daisy.hubert.packing import Frames, Packing
 from daisy.hubert.products import precision
+from daisy.hubert.relative import Gated
 
 
 class Padded(Packing):
@@ -53,8 +54,11 @@ class Padded(Packing):
         """(T,) to (1,): the mean over the valid frames. What the others hold does not matter."""
         return x.masked_fill(self.spare, 0).sum(0, keepdim=True) / self.count
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, gated: Gated | None = None) -> Tensor:
         """Every frame's attention over the valid ones: (T, heads, width) thrice to the same."""
+        if gated is not None:
+            strip, mask = self.strip(gated.positions), self.valid[None, None, None]
+            return biased(q[None], k[None], v[None], gated.gate[None], strip, mask)[0]
         kernel = packed_kernel(q)
         if kernel is not None:
             return kernel(q, k, v, self.bounds, self.lengths[0])  # which leaves other frames as they come
@@ -111,8 +115,7 @@ class StaticPass:
         assert isinstance(products, PackedFrontEnd) and kind is not None
         self._packing = Padded(self.time, products.valid(self.count))
         states = encoder.projected(products.one(wave, self.count))
-        valid = states.masked_fill(self._packing.spare[:, None], 0)
-        positions = torch.ops.aten.gelu_(encoder.encoder.pos_conv.banded(kind).one(valid))
+        positions = encoder.encoder.pos_conv.one(states, self._packing.spare, kind)
         self._x = [encoder.placed(states, positions)]
         self._read = {}
         self.states[0].copy_(first_state(self.position, Frames(states, self._packing), self._x[0]))

@@ -27,6 +27,7 @@ from daisy.hubert.config import HubertConfig
 from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
 from daisy.hubert.encoder import Padding
 from daisy.hubert.graphs import Compiled
+from daisy.library import shipped
 
 RATE = 16_000
 """Samples in a second."""
@@ -288,13 +289,13 @@ def check_device(device: str | torch.device) -> None:
 
 
 def load(path: str | Path, *, heads: int | None = None) -> Daisy:
-    """Read a HuBERT or DAISY checkpoint of any known format.
+    """Read a HuBERT or DAISY checkpoint of any known format, or a model that ships: ``daisy.load("tiny")``.
 
     fairseq, the published DAISY format, daisy's safetensors, torchaudio state dicts, and folders that
     transformers wrote; the format is found by content.
 
     Args:
-        path: The file or folder.
+        path: The file or folder, or the name of a model that ships.
         heads: The number of attention heads, for torchaudio's weights of a width that no published model has.
 
     Returns:
@@ -303,4 +304,4 @@ def load(path: str | Path, *, heads: int | None = None) -> Daisy:
     Raises:
         DaisyError: if it cannot be read, with what is wrong and what to do.
     """
-    return Daisy(checkpoints.load(path, heads))
+    return Daisy(shipped.read(path, heads))

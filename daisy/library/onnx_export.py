@@ -11,16 +11,16 @@ import contextlib
 import importlib.util
 import io
 import logging
+import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from daisy.common.files import write_json
 from daisy.common.progress import Progress
@@ -33,6 +33,9 @@ from daisy.hubert.signals import MEASURES, Measure
 
 OPSET = 20
 """The first with GELU as one operator."""
+
+_WORTH_HALVING = 1024
+"""Numbers; biases and norms weigh nothing, and keep their precision."""
 
 
 class _FrontEnd(nn.Module):
@@ -58,9 +61,10 @@ class _Layer(nn.Module):
     def __init__(self, encoder: Hubert, k: int, after_norm: bool) -> None:
         super().__init__()
         self.layer, self.after_norm = encoder.encoder.layers[k - 1], after_norm
+        self.positions = encoder.encoder.positions  # the same numbers in every segment that needs them
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x, inner = self.layer(x[0], None)
+        x, inner = self.layer(x[0], None, self.positions)
         # The same tensor twice would become one output.
         return x[None], torch.clone(x)[None] if self.after_norm else inner[None]
 
@@ -70,11 +74,12 @@ class _Branch(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(weight.clone(), False), nn.Parameter(bias.clone(), False)
+        # Transposed here: the exporter would do it, and give the result a name of its own.
+        self.weight, self.bias = nn.Parameter(weight.t().contiguous(), False), nn.Parameter(bias.clone(), False)
 
     def logits(self, h: Tensor) -> Tensor:
         """(1, T, D) to (1, T, C)."""
-        return F.linear(h, self.weight, self.bias)
+        return h @ self.weight + self.bias
 
     def forward(self, h: Tensor) -> Tensor:
         return frame_entropy(self.logits(h)).mean(1)
@@ -127,14 +132,24 @@ def export(checkpoint: Checkpoint, out: str | Path, *, int8: bool = False) -> No
     Raises:
         DaisyError: if `out` is not empty, a package is missing, or the thresholds are about several signals.
     """
-    out = Path(out)
     require("onnx", "onnxscript", *(["onnxruntime"] if int8 else []))
+    with fresh(Path(out)) as folder:
+        _write(checkpoint, folder, int8)
+
+
+@contextlib.contextmanager
+def fresh(out: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` once all is written.
+
+    Raises:
+        DaisyError: if `out` is there, and not an empty folder.
+    """
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise DaisyError("it is there already", file=out, fix="Choose a new folder, or delete this one")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
-        _write(checkpoint, temporary, int8)
+        yield temporary
         temporary.chmod(0o755)
         if out.exists():
             out.rmdir()
@@ -166,13 +181,14 @@ def _write(checkpoint: Checkpoint, folder: Path, int8: bool) -> None:
     front = _FrontEnd(encoder)
     _segment(front, torch.randn(1, 16_000), folder / "front_end.onnx", ["wave"], ["states", "x"])
     progress.add()
+    layers, asked = _Alike(example, ["next", "h"]), _Alike(example, ["entropy"])
     for k in range(1, config.layers + 1):
         layer = _Layer(encoder, k, checkpoint.position == "after-norm")
-        _segment(layer, example, folder / f"layer-{k:02d}.onnx", ["x"], ["next", "h"], int8)
+        layers.write(layer, folder / f"layer-{k:02d}.onnx", ["x"], int8)
         progress.add()
         if branches is not None:
             branch, given = _branch(branches, k, signal)
-            _segment(branch, example, folder / f"branch-{k:02d}.onnx", given, ["entropy"], int8)
+            asked.write(branch, folder / f"branch-{k:02d}.onnx", given, int8)
             progress.add()
     description: dict[str, Any] = {
         "layers": config.layers,
@@ -186,9 +202,30 @@ def _write(checkpoint: Checkpoint, folder: Path, int8: bool) -> None:
     write_json(folder / "daisy.json", description)
 
 
-def _segment(
-    module: nn.Module, example: Tensor, file: Path, given: Sequence[str], results: Sequence[str], int8: bool = False
-) -> None:
+class _Alike:
+    """Segments of one shape: the first is traced, which takes seconds, the others are it with their own weights."""
+
+    def __init__(self, example: Tensor, results: Sequence[str]) -> None:
+        self.example, self.results = example, results
+        self.first: Any = None
+
+    def write(self, module: nn.Module, file: Path, given: Sequence[str], int8: bool) -> None:
+        import onnx
+
+        weights = module.state_dict()
+        places = {} if self.first is None else {place.name: place for place in self.first.graph.initializer}
+        if weights.keys() <= places.keys():
+            for name, weight in weights.items():
+                places[name].CopyFrom(onnx.numpy_helper.from_array(weight.contiguous().numpy(), name))
+            onnx.save(self.first, str(file))
+        else:  # the first, or one whose weights the exporter turned into constants without their names
+            _segment(module, self.example, file, given, self.results)
+            self.first = onnx.load(str(file))
+        if int8:
+            quantise(file)
+
+
+def _segment(module: nn.Module, example: Tensor, file: Path, given: Sequence[str], results: Sequence[str]) -> None:
     length = torch.export.Dim("length", min=2)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -205,8 +242,6 @@ def _segment(
             external_data=False,
             verbose=False,
         )
-    if int8:
-        quantise(file)
 
 
 def quantise(file: Path) -> None:
@@ -223,3 +258,18 @@ def quantise(file: Path) -> None:
     finally:
         logging.disable(logging.NOTSET)
     whole.unlink()
+
+
+def halve(file: Path) -> None:
+    """Store a segment's weights as float16, in place; once it is loaded they are float32 again, as arithmetic is."""
+    import onnx
+
+    model = onnx.load(str(file))
+    graph = model.graph
+    for weight in graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT and math.prod(weight.dims) >= _WORTH_HALVING:
+            name, stored = weight.name, f"{weight.name}.half"
+            value = onnx.numpy_helper.to_array(weight).astype("float16")
+            weight.CopyFrom(onnx.numpy_helper.from_array(value, stored))
+            graph.node.insert(0, onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, str(file))

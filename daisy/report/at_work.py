@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import style
-from matplotlib.figure import Figure
 
 from daisy.common import stage
 from daisy.common.columns import read_table
@@ -19,12 +18,9 @@ from daisy.exits.rule import ExitRule
 from daisy.features.measured import load_measured
 from daisy.noise.conditions import CLEAN, WHITE, ConditionRow
 from daisy.report.drawing import STYLE, save
-from daisy.report.plots import FAINT, INK, spread
 from daisy.report.settings import AtWorkSettings
-from daisy.report.wording import cell_label, noise_label, snr_label, task_title
-
-COLOURS = ("#0072B2", "#E69F00", "#D55E00", "#7A2E00")
-"""Clean speech, then the noisier the darker."""
+from daisy.report.stopping import draw
+from daisy.report.wording import cell_label, task_title
 
 
 def shown_conditions(table: Sequence[ConditionRow]) -> list[tuple[str, float | None]]:
@@ -67,40 +63,6 @@ def curves(
         (snr_db, kind, entropies[places[number, chosen]], int(exits[number, chosen]))
         for number, (kind, snr_db) in enumerate(wanted)
     ]
-
-
-def draw(shown: Sequence[tuple[float | None, str, np.ndarray, int]], rule: ExitRule, words: str) -> Figure:
-    """One line per condition, solid to where the recording stops and faint behind it."""
-    figure = Figure(figsize=(5.8, 4.1), layout="constrained")
-    axes = figure.add_subplot()
-    layers = len(shown[0][2])
-    axes.axhspan(0, rule.tau, color="#eef5ee", linewidth=0, zorder=0)
-    axes.axhline(rule.tau, color=INK, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1)
-    axes.text(0.7, rule.tau, "threshold", fontsize=10, va="top", color=INK)
-    low, high = (
-        edge(values.min() if edge is min else values.max() for _, _, values, _ in shown) for edge in (min, max)
-    )
-    room = high - low
-    heights = spread([float(values[-1]) for _, _, values, _ in shown], 0.085 * room)
-    for (snr_db, kind, values, stop), colour, height in zip(shown, COLOURS, heights, strict=False):
-        steps = np.arange(1, layers + 1)
-        axes.plot(steps[stop - 1 :], values[stop - 1 :], color=colour, linewidth=1, alpha=0.45, zorder=2)
-        axes.plot(steps[:stop], values[:stop], color=colour, linewidth=2.2, marker="o", markersize=4, zorder=3)
-        axes.plot(stop, values[stop - 1], color=colour, marker="o", markersize=11, zorder=4)
-        axes.annotate(
-            str(stop), (stop, values[stop - 1]), ha="center", va="center", fontsize=8, color="white", zorder=5,
-            fontweight="bold",
-        )  # fmt: skip
-        name = "clean" if snr_db is None else f"{noise_label(kind).lower()}, {snr_label(snr_db)}"
-        axes.plot([layers, layers + 0.4], [values[-1], height], color=colour, linewidth=0.7, clip_on=False)
-        axes.text(layers + 0.5, height, f"{name}: {stop}", color=colour, va="center", fontsize=10)
-    axes.set_ylim(max(0.0, min(low, rule.tau, *heights) - 0.08 * room), max(high, *heights) + 0.06 * room)
-    axes.set_xlim(0.6, layers + 0.4)
-    axes.set_xticks(range(1, layers + 1))
-    axes.set_xlabel(f"Layer\n{words}", color=INK)
-    axes.set_ylabel("Entropy of the layer's branch (nats)")
-    axes.tick_params(colors=FAINT, labelcolor=INK)
-    return figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -136,6 +136,8 @@ PAGE = """<!DOCTYPE html>
 {% endfor %}
 <section><h2>How it was run</h2>
 <dl>{% for name, value in facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
+<p>This run's model stops early in your browser: <a href="page/index.html">page/index.html</a>, once
+<code>make page RESULTS=</code> with this folder has written it beside this report.</p>
 {% for name, text in details.items() %}<details><summary>{{ name }}</summary><pre>{{ text }}</pre></details>
 {% endfor %}</section>
 </main>

@@ -157,7 +157,8 @@ def test_gradients_flow_through_what_uses_the_features(model, waves):
 
 def test_importing_daisy_imports_no_torch():
     code = "import sys, daisy; assert 'torch' not in sys.modules; daisy.load; assert 'torch' in sys.modules"
-    finished([sys.executable, "-c", code])
+    drawing = "import daisy.cli.exits, daisy.library.under_noise; assert 'matplotlib' not in sys.modules"
+    finished([sys.executable, "-c", f"{code}; {drawing}"])
 
 
 def test_s3prl_interface(checkpoint, model, waves, tmp_path):

@@ -9,11 +9,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from models import drawn, settings_of
 from runners import ended
 
 import daisy
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
+from daisy.hubert.checkpoint import Checkpoint
+from daisy.hubert.config import HubertConfig
 from daisy.library.onnx_export import export, quantise
 from daisy.library.onnx_runtime import OnnxDaisy
 
@@ -51,6 +54,25 @@ def test_features_and_exits_agree(exported, waves):
             assert np.allclose(ours.entropies, theirs.entropies[0], atol=1e-4, equal_nan=True)
             seen.add(ours.exit_layer)
     assert len(seen) > 2
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"buckets": 20, "furthest": 15},
+        {"pos_depth": 5, "pos_kernel": 19, "layer_norm_front_end": True, "normalize": True},
+    ],
+    ids=["WavLM", "data2vec"],
+)
+def test_other_encoders(parts, waves, tmp_path):
+    sizes = {"dim": 16, "ffn_dim": 16, "heads": 2, "layers": 2, "pos_kernel": 16, "pos_groups": 4}
+    shape = HubertConfig(**{"conv_layers": ((8, 10, 5), (8, 8, 8), (8, 8, 8)), **sizes, **parts})
+    checkpoint = Checkpoint(drawn(shape), None, None, "after-norm", settings_of(shape))
+    export(checkpoint, tmp_path / "onnx")
+    runner = OnnxDaisy(tmp_path / "onnx", threads=1)
+    for wave in waves[:2]:
+        theirs = daisy.Daisy(checkpoint)([wave], layer=2).features[0].numpy()
+        assert np.abs(runner(wave.numpy(), layer=2).features - theirs).max() < 1e-4
 
 
 def test_only_what_is_needed_runs(exported, waves):

@@ -162,6 +162,17 @@ def test_the_pilot_is_the_paper_on_a_tenth(paper, overlay, tmp_path):
     assert jobs.items() >= PUBLISHED_JOBS.items() and jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
 
 
+def test_another_encoder_takes_its_file_alone(paper, overlay, tmp_path):
+    """WavLM Large's shape: the paper's graph, by config/wavlm_large.yaml over the paper's."""
+    wavlm = yaml.safe_load((ROOT / "config/wavlm_large.yaml").read_text())
+    sizes = {"dim": 1024, "ffn_dim": 4096, "heads": 16, "layers": 24}
+    norms = {"layer_norm_front_end": True, "pre_norm": True, "normalize": True}
+    file = header_of(HubertConfig(**sizes, **norms, buckets=320), tmp_path / "WavLM-Large.safetensors")
+    here = laid_over(overlay, wavlm, {"upstream": {"checkpoint": str(file)}})
+    jobs = paper.would_run("--cores", "32", config=CONFIG, overlay=here)
+    assert jobs.items() >= PUBLISHED_JOBS.items() and jobs["downstream"] == jobs["evaluation"] == 4 * (3 + 2)
+
+
 def test_downloads_are_jobs_when_asked_for(paper, overlay):
     asked = laid_over(overlay, {"data": {"published": {"download": True}, "corpora": {"noise": "musan"}}})
     asked["upstream"] = {"checkpoint": "daisy/models/hubert_tiny.safetensors"}

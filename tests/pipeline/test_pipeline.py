@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ import torch
 import yaml
 from project import ROOT
 
+from daisy.common import audio
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
 from daisy.features.measured import load_measured
 from daisy.hubert.checkpoint import load, save, state_dict
+from daisy.library import ship, shipped
+from daisy.library.model import Daisy
 from daisy.workflow.efficiency import efficiency, render
 
 TASKS = ("asr", "se", "sid", "ss")
@@ -238,6 +242,20 @@ def test_published_checkpoint(nano):
     upstream = load(ROOT / "daisy/models/hubert_tiny.safetensors")
     for name, value in upstream.encoder.state_dict().items():
         torch.testing.assert_close(model.encoder.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_run_ships(nano, tmp_path):
+    weights, exits = shipped.files("tiny", tmp_path)
+    shutil.copy(ROOT / "daisy/models/hubert_tiny.safetensors", weights)
+    assert ship.ship(nano, tmp_path) == exits
+    bundle, made = load(nano / "model/daisy.safetensors"), shipped.read_shipped("tiny", tmp_path)
+    assert set(made.calibrations) == set(TASKS) and made.calibrations == bundle.calibrations
+    calibration = json.loads((nano / "calibration/asr/rho1.json").read_text())
+    assert Daisy(made).exits(rho=1.0, strategy="avg", task="asr")[1] == calibration["tau"]
+    wave = audio.read(shipped.SENTENCE)
+    first, second = (Daisy(item).all_layers([wave]) for item in (bundle, made))
+    assert first.entropies == second.entropies and torch.equal(first.features[0], second.features[0])
+    assert shipped.origin("tiny", tmp_path).config["targets"]["clusters"] == 16
 
 
 def test_resolved_config_is_saved(nano):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
-from browser import Browser, CannotBrowse
-from project import GOLDEN, ROOT
+from chromium import started
+from project import GOLDEN
 from test_report import FIGURES_OF, arguments, drawn, with_examples  # noqa: F401
 
 from daisy.common import audio
@@ -35,12 +33,7 @@ PLAY = """Promise.all([...document.querySelectorAll('audio')].map(async it => {
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """A Chromium: this machine's, or Debian's, which is unpacked once into the project's cache."""
-    try:
-        window = Browser(ROOT / ".cache/chromium", tmp_path_factory.mktemp("profile"))
-    except CannotBrowse as error:
-        warnings.warn(f"The report was not looked at in a browser: {error}", stacklevel=1)
-        pytest.skip(str(error))
+    window = started(tmp_path_factory.mktemp("profile"))
     yield window
     window.close()
 

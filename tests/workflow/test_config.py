@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import yaml
+from models import header_of
 from project import ROOT, laid_over
 from runners import finished
 
 from daisy.errors import DaisyError
+from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.tensors import read_tensors
 from daisy.workflow.config import SCHEMA, check_layers, resolve
 from daisy.workflow.workflow import Workflow
@@ -30,9 +33,43 @@ def merged(*overlays: dict) -> dict:
     [("nano", ["test"]), ("paper", ["paper"]), ("authors", ["paper", "authors"]), ("pilot", ["paper", "pilot"])],
 )
 def test_shipped_configs_are_valid(run, files):
-    config = resolve(merged(*(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in files)))
+    config = resolve(shipped(*files))
     check_layers(config, 12)
     assert config["run"] == run
+
+
+def shipped(*files: str) -> dict:
+    """Files of config/ over the first one."""
+    return merged(*(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in files))
+
+
+LARGE = {"dim": 1024, "ffn_dim": 4096, "heads": 16, "layers": 24, "layer_norm_front_end": True}
+STABLE = {**LARGE, "pre_norm": True, "normalize": True}
+ENCODERS = {
+    "wav2vec2_base": {},
+    "wav2vec2_large": {**STABLE, "conv_bias": True},
+    "wavlm_base": {"buckets": 320},
+    "wavlm_base_plus": {"buckets": 320},
+    "wavlm_large": {**STABLE, "buckets": 320},
+    "data2vec_base": {"layer_norm_front_end": True, "normalize": True, "pos_depth": 5, "pos_kernel": 19},
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_configs_of_other_encoders(tmp_path, name):
+    """Their checkpoints are of the published shapes, and have no head."""
+    config = shipped("paper", name)
+    assert Path(config["upstream"]["checkpoint"]).parent == Path("checkpoints") and config["run"] == name.replace(
+        "_", "-"
+    )
+    file = header_of(HubertConfig(**ENCODERS[name]), tmp_path / "model.safetensors")
+    here = {"results": str(tmp_path), "upstream": {"checkpoint": str(file)}}
+    context = Workflow(laid_over(config, here), ROOT).context
+    assert context.shape.layers == (24 if "large" in name else 12)
+    deepest = max(method.layer or 0 for method in context.methods.values())
+    assert 2 * deepest == context.shape.layers and context.config.targets.layer < context.shape.layers
+    with pytest.raises(DaisyError, match="no pre-training head.*or targets.kind: kmeans"):
+        Workflow(laid_over(config, here, {"targets": {"kind": "head"}}), ROOT)
 
 
 def test_every_field_is_described_and_typed():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daisy.errors import DaisyError
-from daisy.hubert.config import HubertConfig
+from daisy.hubert.config import GATES, HubertConfig
 from daisy.hubert.formats.content import layer_count
 
 Shape = tuple[int, ...]
@@ -64,7 +64,7 @@ def check(state: Mapping[str, Any], shape: HubertConfig) -> None:
             raise ValueError(f"{name} has the shape {found}, and {wanted} by its configuration")
     for name in state:
         if name.startswith("encoder.layers.") and name not in needed:
-            raise ValueError(f"{name} is no weight of a HuBERT")
+            raise ValueError(f"{name} is none of its encoder's weights")
     for k in range(shape.layers if "final_proj.0.weight" in state else 0):
         found = tuple(state[f"final_proj.{k}.weight"].shape)
         if found[1:] != (shape.dim,):
@@ -79,6 +79,7 @@ def _check_numbers(shape: HubertConfig) -> None:
         "encoder_layers": shape.layers,
         "conv_pos": shape.pos_kernel,
         "conv_pos_groups": shape.pos_groups,
+        "pos_conv_depth": shape.pos_depth,
     }
     for name, value in numbers.items():
         if value < 1:
@@ -86,6 +87,8 @@ def _check_numbers(shape: HubertConfig) -> None:
     for name in ("encoder_attention_heads", "conv_pos_groups"):
         if shape.dim % numbers[name]:
             raise ValueError(f"{name} is {numbers[name]}, which does not divide the width {shape.dim}")
+    if shape.buckets and not (shape.buckets >= 4 and shape.furthest > shape.buckets // 4):
+        raise ValueError(f"num_buckets is {shape.buckets}, and max_distance {shape.furthest}")
 
 
 def encoder_weights(names: Mapping[str, Any], shape: HubertConfig) -> Iterator[tuple[str, Shape]]:
@@ -118,6 +121,11 @@ def encoder_weights(names: Mapping[str, Any], shape: HubertConfig) -> Iterator[t
         yield from _pair(f"{place}fc2", (shape.dim, shape.ffn_dim))
         for name in ("self_attn_layer_norm", "final_layer_norm"):
             yield from _pair(f"{place}{name}", (shape.dim,))
+        if shape.buckets:
+            yield from _pair(f"{place}self_attn.grep_linear", (GATES, shape.dim // shape.heads))
+            yield f"{place}self_attn.grep_a", (1, shape.heads, 1, 1)
+    if shape.buckets:
+        yield "encoder.layers.0.self_attn.relative_attention_bias.weight", (shape.buckets, shape.heads)
 
 
 def _pair(module: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
@@ -127,6 +135,10 @@ def _pair(module: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
 
 def _positions(names: Mapping[str, Any], shape: HubertConfig) -> Iterator[tuple[str, Shape]]:
     weight = (shape.dim, shape.dim // shape.pos_groups, shape.pos_kernel)
+    if shape.pos_depth > 1:
+        for i in range(shape.pos_depth):
+            yield from _pair(f"encoder.pos_conv.{i}.0", weight)
+        return
     for g, v in _WEIGHT_NORMS:
         if _POSITIONS + v in names:
             yield _POSITIONS + g, (1, 1, shape.pos_kernel)

@@ -2,7 +2,8 @@
 
 A torch file whose ``model`` is a state dict, under the names that the project uses as well. The configuration
 is ``cfg`` (plain, or OmegaConf's containers) or, in older files, ``args``; a fine-tuned model has the encoder's in
-``w2v_args``, and the encoder's weights behind a prefix.
+``w2v_args``, and the encoder's weights behind a prefix. WavLM's own files, which its authors' code writes, are the same
+but for ``cfg``, in which the model's settings stand by themselves, `normalize` among them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from daisy.hubert.formats.source import Source
 FIRST = "feature_extractor.conv_layers.0.0.weight"
 """The weight that every encoder under fairseq's names has, and no other program's."""
 
-_NAMES = (None, "hubert", "wav2vec2")
-"""What fairseq calls models of this encoder; wav2vec 2.0's is the same, and its quantiser lies beside it."""
+NAMES = (None, "hubert", "wav2vec2", "data2vec_audio", "wavlm")
+"""What fairseq calls models of this encoder, and what a WavLM is called here, whose own configuration has no name."""
 
 _ABOUT = ("hubert_ctc", "wav2vec_ctc")
 """What it calls models around one."""
@@ -41,13 +42,22 @@ def _recognise(source: Source) -> bool:
 
 def _read(source: Source) -> Content:
     config = _encoder(_configuration(source.content))
-    return Content(behind_prefix(source.content["model"], FIRST), config)
+    return Content(encoder_weights(source.content["model"]), config)
+
+
+def encoder_weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict's weights without a prefix, and without the teacher that data2vec keeps in it."""
+    kept = {name: value for name, value in state.items() if name != "_ema"}
+    return behind_prefix(kept, FIRST)
 
 
 def _configuration(content: Mapping[str, Any]) -> dict[str, Any]:
     config = _resolved(held(content.get("cfg")))
     if isinstance(config, Mapping) and isinstance(config.get("model"), Mapping):
         return {key: dict(config.get(key) or {}) for key in ("model", "task", "training")}
+    if isinstance(config, Mapping) and "encoder_layers" in config:
+        named = {"_name": "wavlm"} if config.get("relative_position_embedding") else {}
+        return {"model": {**named, **config}, "task": {"normalize": config.get("normalize", False)}}
     args = content.get("args")
     if isinstance(args, (Mapping, argparse.Namespace)):
         return _of_arguments(held(dict(args) if isinstance(args, Mapping) else vars(args)))
@@ -77,21 +87,21 @@ def _encoder(config: dict[str, Any]) -> dict[str, Any]:
     inner, name = model.get("w2v_args"), model.get("_name")
     if isinstance(inner, argparse.Namespace):
         inner = _of_arguments(vars(inner))
-    if isinstance(inner, Mapping) and isinstance(inner.get("model"), Mapping) and name not in _NAMES:
+    if isinstance(inner, Mapping) and isinstance(inner.get("model"), Mapping) and name not in NAMES:
         if name not in _ABOUT:
-            raise kinds.not_a_hubert(kinds.named(str(name)) or f"a fairseq model of the kind {name!r}")
+            raise kinds.not_known(kinds.named(str(name)) or f"a fairseq model of the kind {name!r}")
         return _encoder({"model": dict(inner["model"]), "task": dict(inner.get("task") or config["task"])})
     if name in _ABOUT:
         raise DaisyError(
             f"a fine-tuned model ({name}) without w2v_args, the configuration of the encoder inside",
             fix="Use the pre-training checkpoint that it was made from",
         )
-    if name not in _NAMES:
-        raise kinds.not_a_hubert(kinds.named(str(name)) or f"a fairseq model of the kind {name!r}")
+    if name not in NAMES:
+        raise kinds.not_known(kinds.named(str(name)) or f"a fairseq model of the kind {name!r}")
     if str(model.get("layer_type", "transformer")) == "conformer":
-        raise kinds.not_a_hubert("a conformer (layer_type)")
+        raise kinds.not_known("a conformer (layer_type)")
     if model.get("conv_pos_batch_norm"):
-        raise kinds.not_a_hubert("a HuBERT with batch norm before its positional convolution (conv_pos_batch_norm)")
+        raise kinds.not_known("a HuBERT with batch norm before its positional convolution (conv_pos_batch_norm)")
     return config
 
 

@@ -1,4 +1,4 @@
-"""Every setting of a HuBERT's configuration, by the program that writes it: followed, inert, or refused.
+"""Every setting of an encoder's configuration, by the program that writes it: followed, inert, or refused.
 
 Features come from weights and settings, and a setting that is passed over gives wrong ones without a word. So a field
 is `followed`, which means that daisy computes by it; or `fixed`, which means that it changes the features, and only
@@ -19,7 +19,7 @@ _OFF: tuple[Any, ...] = (None, False, "", [], {}, ())
 """The values at which an unknown field does nothing: absent, switched off, empty."""
 
 _FIX = (
-    "Use another HuBERT; if you know that the field changes nothing at inference, take it out of the configuration, "
+    "Use another model; if you know that the field changes nothing at inference, take it out of the configuration, "
     "and if it does, compute the features with the program that wrote it"
 )
 
@@ -54,7 +54,7 @@ class Fields:
             value = values.get(name, usual[0])
             if value not in usual and not (value is None and False in usual):
                 known = " or ".join(repr(value) for value in usual if value is not None)
-                raise DaisyError(f"{name} is {_short(value)}, and only {known} is known", fix="Use another HuBERT")
+                raise DaisyError(f"{name} is {_short(value)}, and only {known} is known", fix="Use another model")
         unknown = [name for name, value in values.items() if name not in self.names and not _off(value)]
         if unknown:
             named = ", ".join(f"{name} ({_short(values[name])})" for name in unknown[:3])
@@ -77,13 +77,14 @@ FAIRSEQ = Fields(
         *("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim", "encoder_attention_heads"),
         *("layer_norm_first", "activation_fn", "final_dim", "untie_final_proj", "target_glu"),
         *("cls_pred_position", "layer_norm_eps"),  # the paper's code, and what fairseq has no name for
+        *("pos_conv_depth", "relative_position_embedding", "gru_rel_pos", "num_buckets", "max_distance"),
     ),
     fixed={
         "layer_type": ("transformer",),
         "conv_pos_batch_norm": (False,),
-        "pos_conv_depth": (1,),
         "quantize_input": (False,),
         "crop_seq_to_multiple": (1,),
+        "expand_attention_head_size": (-1, None),
     },
     inert={
         "dropout and layer drop happen in training": (
@@ -102,6 +103,12 @@ FAIRSEQ = Fields(
             *("quantize_targets", "same_quantizer", "latent_vars", "latent_groups", "latent_dim"),
             *("quantizer_depth", "quantizer_factor"),
         ),
+        "of data2vec's teacher and its loss": (
+            *("loss_beta", "loss_scale", "average_top_k_layers", "layer_norm_target_layer", "layer_norm_targets"),
+            *("instance_norm_target_layer", "instance_norm_targets", "batch_norm_target_layer"),
+            *("group_norm_target_layer", "ema_decay", "ema_end_decay", "ema_anneal_end_step", "ema_transformer_only"),
+            *("ema_layers_only", "max_update", "min_target_var", "min_pred_var"),
+        ),
         "of speed and memory; padding to a multiple is masked": (
             *("checkpoint_activations", "required_seq_len_multiple", "fp16", "max_positions", "ddp_backend"),
         ),
@@ -115,7 +122,7 @@ FAIRSEQ = Fields(
         ),
     },
 )
-"""The `model` part of fairseq's configuration, of HuBERT and of wav2vec 2.0, whose encoder is the same."""
+"""The `model` part of fairseq's configuration of HuBERT, wav2vec 2.0 and data2vec, and WavLM's own configuration."""
 
 TASK = Fields(
     followed=("normalize",),
@@ -187,7 +194,8 @@ TRANSFORMERS = Fields(
         *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
         *("hidden_act", "layer_norm_eps", "do_stable_layer_norm", "feat_extract_norm", "conv_dim", "conv_stride"),
         *("conv_kernel", "conv_bias", "num_feat_extract_layers"),
-        *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups"),
+        *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "conv_pos_kernel_size"),
+        *("num_buckets", "max_bucket_distance"),
     ),
     fixed={
         "feat_extract_activation": ("gelu", "gelu_python"),
@@ -219,7 +227,7 @@ TRANSFORMERS = Fields(
         "of a loss": (
             *("ctc_loss_reduction", "ctc_zero_infinity", "contrastive_logits_temperature", "diversity_loss_weight"),
             *("num_negatives", "num_codevectors_per_group", "num_codevector_groups", "codevector_dim"),
-            *("proj_codevector_dim", "label_smoothing"),
+            *("proj_codevector_dim", "label_smoothing", "num_ctc_classes"),
         ),
         "of a model around the encoder": (
             *("use_weighted_layer_sum", "classifier_proj_size", "vocab_size", "output_hidden_size", "tdnn_dim"),

@@ -70,6 +70,7 @@ NAMES = (
     "fairseq.models.wav2vec.wav2vec2.EXTRACTOR_MODE_CHOICES",
     "fairseq.models.wav2vec.wav2vec2.MASKING_DISTRIBUTION_CHOICES",
     "fairseq.models.wav2vec.wav2vec2.LAYER_TYPE_CHOICES",
+    "examples.data2vec.models.data2vec_audio.Data2VecAudioConfig",
     "fairseq.tasks.hubert_pretraining.HubertPretrainingConfig",
     "fairseq.tasks.audio_pretraining.AudioPretrainingConfig",
     "fairseq.tasks.audio_finetuning.AudioFinetuningConfig",

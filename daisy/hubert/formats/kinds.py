@@ -1,4 +1,4 @@
-"""What a file or model is that is no HuBERT, so that the refusal can say so. Torch is not needed for any of it."""
+"""What a file or model is that daisy does not read, so that the refusal can say so; torch is not needed for it."""
 
 from __future__ import annotations
 
@@ -100,11 +100,7 @@ _MODELS = (
         r"\._packed_params(\.|$)|\.(SCB|qweight|qzeros|weight_scale|weight\.(absmax|quant_map|quant_state\..*))$",
         "a model whose weights were quantised",
     ),
-    (
-        r"gru_rel_pos|grep_linear|rel_attn_embed|relative_attention_bias",
-        "WavLM, whose attention has relative positions",
-    ),
-    (r"pos_conv\.\d+\.0\.weight|pos_conv_embed\.layers\.", "data2vec, with several positional convolutions"),
+    (r"transformer\.layers\.\d+\.attention\.gru_rel_pos", "WavLM under torchaudio's names"),
     (r"pos_conv(\.0|_embed\.batch_norm)\.running_mean", "a HuBERT with batch norm before its positional convolution"),
     (r"layers\.\d+\.(conv_module|conv1?_depthwise|depthwise_conv|self_attn\.pos_bias|ffn1)", "a conformer"),
     (r"feature_extractor_(audio|video)\.", "AV-HuBERT, which reads lips as well"),
@@ -122,21 +118,20 @@ _MODELS = (
 
 
 def foreign_model(names: Iterable[str]) -> str | None:
-    """What a model is, by the names of its weights; None for a HuBERT, and where they do not tell."""
+    """What a model is, by the names of its weights; None for the known kinds, and where they do not tell."""
     everything = "\n".join(names)
     return next((what for mark, what in _MODELS if re.search(mark, everything, re.MULTILINE)), None)
 
 
 _NAMED = {
-    "data2vec": "data2vec",
-    "wavlm": "WavLM",
+    "data2vec": "data2vec of a later version, or of text or pictures",
     "av_hubert": "AV-HuBERT",
     "hubert_seq2seq": "a HuBERT with a decoder (seq2seq)",
     "unispeech": "UniSpeech",
     "sew": "SEW",
     "wav2vec2-bert": "wav2vec2-BERT",
     "wav2vec2-conformer": "wav2vec 2.0 with a conformer",
-    "wav2vec2": "wav2vec 2.0",
+    "wav2vec2": "a model around wav2vec 2.0",
     "wav2vec": "wav2vec",
     "whisper": "Whisper",
 }
@@ -148,6 +143,8 @@ def named(name: str) -> str | None:
     return next((what for known, what in _NAMED.items() if lower.startswith(known)), None)
 
 
-def not_a_hubert(what: str) -> DaisyError:
+def not_known(what: str) -> DaisyError:
     """The refusal of another model."""
-    return DaisyError(f"it is {what}, which daisy does not support", fix="Use a HuBERT")
+    return DaisyError(
+        f"it is {what}, which daisy does not support", fix="Use a HuBERT, wav2vec 2.0, WavLM or data2vec audio"
+    )

@@ -14,9 +14,8 @@ from typing import Any
 from daisy.errors import DaisyError
 from daisy.hubert.formats import kinds
 from daisy.hubert.formats.content import EXTRAS_KEY, Content, Format
-from daisy.hubert.formats.fairseq import FIRST
+from daisy.hubert.formats.fairseq import NAMES, encoder_weights
 from daisy.hubert.formats.inert import held
-from daisy.hubert.formats.renaming import behind_prefix
 from daisy.hubert.formats.source import Source
 
 
@@ -28,16 +27,17 @@ def _read(source: Source) -> Content:
     content: dict[str, Any] = source.content
     config = {part: _values(content, f"{part}_cfg") for part in ("model", "task")}
     if str(config["model"].get("layer_type", "transformer")) == "conformer":
-        raise kinds.not_a_hubert("a conformer (layer_type)")
-    other = kinds.named(str(config["model"].get("_name")))
-    if other and not str(config["model"]["_name"]).startswith("wav2vec2"):
-        raise kinds.not_a_hubert(other)
+        raise kinds.not_known("a conformer (layer_type)")
+    name = str(config["model"].get("_name"))
+    other = None if name in NAMES or name.startswith("wav2vec2") else kinds.named(name)
+    if other:
+        raise kinds.not_known(other)
     symbols = content.get("dictionaries_symbols") or [None]
     if not isinstance(symbols, (list, tuple)):
         raise _other("dictionaries_symbols", "a list of lists")
     extras = _values(content, EXTRAS_KEY)
     weights = content["model_weight"]
-    weights = behind_prefix(weights, FIRST) if isinstance(weights, Mapping) else weights
+    weights = encoder_weights(weights) if isinstance(weights, Mapping) else weights
     return Content(weights, config, symbols[0], extras.get("calibrations") or {})
 
 

@@ -77,7 +77,7 @@ def parse(path: Path, opener: Opener, heads: int | None = None) -> tuple[Format,
             raise _unknown(names)
         what = kinds.foreign_model(_of_encoder(names))
         if what:
-            raise kinds.not_a_hubert(what)
+            raise kinds.not_known(what)
         content = form.read(source)
         _check_weights(content.state)
         return form, content
@@ -123,7 +123,7 @@ def _unknown(names: list[str]) -> DaisyError:
     """What a file is that no format knows, as far as its names tell."""
     what = kinds.foreign_model(names)
     if what:
-        return kinds.not_a_hubert(what)
+        return kinds.not_known(what)
     if any(name.endswith(fairseq.FIRST) for name in names):
         return DaisyError(
             "fairseq's weights without their configuration, so that nothing says how they are used",

@@ -22,9 +22,15 @@ _LAYER = {
     "fc2": "feed_forward.output_dense",
     "final_layer_norm": "final_layer_norm",
 }
+
+_GATE = {"self_attn.grep_linear": "attention.gru_rel_pos_linear"}
+"""One more of WavLM's."""
 """Parts of a transformer layer: the project's own name and the libraries'."""
 
-_INSIDE = ("wav2vec2.", "hubert.")
+_POSITIONS = "encoder.pos_conv.0"
+"""The positional convolution where there is one, whose weight norm has names of its own."""
+
+_INSIDE = ("wav2vec2.", "hubert.", "wavlm.", "data2vec_audio.")
 """Before the names where the encoder is part of a larger model (pre-training, CTC)."""
 
 
@@ -57,26 +63,40 @@ class Names:
                 yield place + "2", place + "layer_norm"
         yield "layer_norm", self.projection + "layer_norm"
         yield "post_extract_proj", self.projection + "projection"
-        yield "encoder.pos_conv.0", self.transformer + "pos_conv_embed.conv"
+        if shape.pos_depth == 1:
+            yield _POSITIONS, self.transformer + "pos_conv_embed.conv"
+        else:
+            for i in range(shape.pos_depth):
+                yield f"encoder.pos_conv.{i}.0", f"{self.transformer}pos_conv_embed.layers.{i}.conv"
         yield "encoder.layer_norm", self.transformer + "layer_norm"
         for i in range(shape.layers):
-            for own, other in _LAYER.items():
+            for own, other in (_LAYER | (_GATE if shape.buckets else {})).items():
                 yield f"encoder.layers.{i}.{own}", f"{self.transformer}layers.{i}.{other}"
+
+    def tensors(self, shape: HubertConfig) -> Iterator[tuple[str, str]]:
+        """Every weight of the layers that is no module's `weight` and `bias`, likewise: what WavLM has of distances."""
+        for i in range(shape.layers if shape.buckets else 0):
+            layer = f"{self.transformer}layers.{i}.attention."
+            if i == 0:
+                own = "encoder.layers.0.self_attn.relative_attention_bias.weight"
+                yield own, f"{layer}rel_attn_embed.weight"
+            yield f"encoder.layers.{i}.self_attn.grep_a", f"{layer}gru_rel_pos_const"
 
     def to_own(self, state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:
         """A state dict under the project's own names; what the encoder and its head do not need is left out.
 
         Raises:
             KeyError: with the library's name, if a weight is missing.
-            ValueError: if it has a projection where fairseq has none, or layers hold what HuBERT's do not.
+            ValueError: if it has a projection where fairseq has none, or layers hold what the encoder's do not.
         """
         state = without_prefix(state)
         parts = tuple(f"{other}." for own, other in self.modules(shape) if own.startswith("encoder.layers."))
-        layers = f"{self.transformer}layers."
-        more = next((name for name in state if name.startswith(layers) and not name.startswith(parts)), None)
-        result: dict[str, Any] = {}
+        layers, tensors = f"{self.transformer}layers.", {other: own for own, other in self.tensors(shape)}
+        inside = (name for name in state if name.startswith(layers) and name not in tensors)
+        more = next((name for name in inside if not name.startswith(parts)), None)
+        result: dict[str, Any] = {own: state[other] for other, own in tensors.items()}
         for own, other in self.modules(shape):
-            if own == "encoder.pos_conv.0":
+            if own == _POSITIONS and shape.pos_depth == 1:
                 weights = {name: value for name, value in state.items() if name.startswith(other + ".")}
                 result |= {name.replace(other, own, 1): value for name, value in weights.items()}
                 continue
@@ -87,7 +107,7 @@ class Names:
             if "conv_layers" not in own or shape.conv_bias or not own.endswith(".0"):
                 result[f"{own}.bias"] = state[f"{other}.bias"]
         if more is not None:
-            raise ValueError(f"{more} is no weight of a HuBERT")
+            raise ValueError(f"{more} is none of its encoder's weights")
         return result | {own: state[other] for own, other in self.single.items() if other in state}
 
     def from_own(self, state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:
@@ -102,7 +122,8 @@ class Names:
             one = state["layer_norm.weight"]
             other = places["post_extract_proj"]
             result |= {f"{other}.weight": one.new_ones(shape.dim).diag(), f"{other}.bias": one.new_zeros(shape.dim)}
-        return result | {other: state[own] for own, other in self.single.items() if own in state}
+        tensors = {other: state[own] for own, other in self.tensors(shape)}
+        return result | tensors | {other: state[own] for own, other in self.single.items() if own in state}
 
 
 def without_prefix(state: Mapping[str, T]) -> dict[str, T]:

@@ -1,4 +1,4 @@
-"""A folder of transformers' `HubertModel.save_pretrained`, or of a model around one, as CTC has it.
+"""A folder of transformers' `HubertModel.save_pretrained`, or its kin's, or of a model around one, as CTC has it.
 
 ``model.safetensors`` or ``pytorch_model.bin``, or several files with an index, hold the weights, ``config.json`` the
 shape, and ``processor_config.json`` or the older ``preprocessor_config.json`` whether waveforms are normalised. The
@@ -24,6 +24,9 @@ from daisy.hubert.formats.source import Source, open_file, state_dict
 
 NAMES = Names(projection="feature_projection.", transformer="encoder.", single={"mask_emb": "masked_spec_embed"})
 
+MODELS = {"hubert": "hubert", "wav2vec2": "wav2vec2", "wavlm": "wavlm", "data2vec-audio": "data2vec_audio"}
+"""The kinds of models, and what fairseq calls them."""
+
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 OWN, OWN_WEIGHTS = "daisy.json", "daisy.safetensors"
 _PROCESSOR = "processor_config.json"
@@ -47,7 +50,7 @@ def _read(source: Source) -> Content:
     state = _weights(source, folder)
     what = kinds.foreign_model(state)
     if what:
-        raise kinds.not_a_hubert(what)
+        raise kinds.not_known(what)
     if not NAMES.used_by(state):
         raise DaisyError("its weights do not have transformers' names", file=folder, fix="Use the folder of a HuBERT")
     extras = _json(folder / OWN, required=False)
@@ -179,7 +182,7 @@ def _normalize(folder: Path) -> bool | None:
 
 
 def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dict[str, Any]:
-    """fairseq's configuration of a HuBERT.
+    """fairseq's configuration.
 
     Args:
         config: The content of ``config.json``; what it leaves out takes transformers' defaults.
@@ -187,15 +190,15 @@ def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dic
             fairseq's models: normalised where the front end has layer norms.
 
     Raises:
-        DaisyError: if the model is of another kind, or has a part that HuBERT does not have.
+        DaisyError: if the model is of another kind, or has a part that the known kinds do not have.
     """
     kind = config.get("model_type")
-    if kind != "hubert":
+    if kind not in MODELS:
         what = kinds.named(str(kind))
         said = f" ({what})" if what else ""
-        raise DaisyError(f"model_type is {kind!r}{said}", fix="Use a model whose type is 'hubert'")
+        raise DaisyError(f"model_type is {kind!r}{said}", fix=f"Use a model whose type is {' or '.join(MODELS)}")
     TRANSFORMERS.check(config)
-    large = _norm(config) == "layer"
+    large = kind == "data2vec-audio" or _norm(config) == "layer"
     model = {
         "conv_feature_layers": str(_convolutions(config)),
         "conv_bias": config.get("conv_bias", False),
@@ -210,14 +213,35 @@ def _fairseq_config(config: Mapping[str, Any], *, normalize: bool | None) -> dic
         "activation_fn": config.get("hidden_act", "gelu"),
         "layer_norm_eps": config.get("layer_norm_eps", 1e-5),
     }
+    model |= _of_kind(kind, config)
     return {"model": model, "task": {"normalize": large if normalize is None else normalize}}
+
+
+def _of_kind(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What fairseq's configuration says of a kind of model beside, or in place of, what it says of HuBERT.
+
+    Raises:
+        DaisyError: if data2vec has positional convolutions that fairseq's has not.
+    """
+    named = {} if kind == "hubert" else {"_name": MODELS[kind]}
+    if kind == "wavlm":
+        buckets, furthest = config.get("num_buckets", 320), config.get("max_bucket_distance", 800)
+        gated = {"relative_position_embedding": True, "gru_rel_pos": True}
+        return {**named, **gated, "num_buckets": buckets, "max_distance": furthest}
+    if kind == "data2vec-audio":
+        depth, kernel = config.get("num_conv_pos_embeddings", 5), config.get("conv_pos_kernel_size", 19)
+        if not (type(depth) is type(kernel) is int and depth > 1 and kernel > 2):
+            problem = f"num_conv_pos_embeddings is {depth!r}, and conv_pos_kernel_size {kernel!r}"
+            raise DaisyError(problem, fix="Use a data2vec with several convolutions of kernel 3 or more")
+        return {**named, "pos_conv_depth": depth, "conv_pos": depth * kernel, "layer_norm_first": False}
+    return named
 
 
 def _norm(config: Mapping[str, Any]) -> str:
     norm = config.get("feat_extract_norm", "group")
     if norm not in ("group", "layer"):
         problem = f"feat_extract_norm is {norm!r}, and only 'group' or 'layer' is known"
-        raise DaisyError(problem, fix="Use another HuBERT")
+        raise DaisyError(problem, fix="Use another model")
     return str(norm)
 
 

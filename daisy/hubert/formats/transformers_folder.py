@@ -1,4 +1,4 @@
-"""Writing a folder that transformers loads: a plain HuBERT, and what only daisy knows in files beside it."""
+"""Writing a folder that transformers loads: a plain model, and what only daisy knows in files beside it."""
 
 from __future__ import annotations
 
@@ -18,34 +18,61 @@ from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.content import Content, beside_encoder
 from daisy.hubert.formats.transformers import CONFIG, NAMES, OWN, OWN_WEIGHTS, PREPROCESSOR, WEIGHTS
 
+_CLASSES = {
+    **{"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"},
+    "data2vec-audio": "Data2VecAudioModel",
+}
+"""The class that loads each kind."""
+
 _ACTIVATIONS = {"gelu_tanh": "gelu_new"}
 """transformers' names of activations, where they are others."""
 
 
 def write_folder(path: Path, content: Content) -> None:
-    """Write a folder whose plain HuBERT `transformers.HubertModel.from_pretrained` loads.
+    """Write a folder whose plain model `transformers.AutoModel.from_pretrained` loads.
 
     Raises:
-        DaisyError: if `path` is there and is no such folder.
+        DaisyError: if `path` is there and is no such folder, or transformers has no model of such parts.
     """
     shape = content.shape
+    kind = _kind(content)
     own = {name: value for name, value in content.state.items() if beside_encoder(name)}
     with _new_folder(path) as folder:
         encoder = {name: value for name, value in content.state.items() if name not in own}
         safetensors.torch.save_file(NAMES.from_own(encoder, shape), folder / WEIGHTS, {"format": "pt"})
-        write_json(folder / CONFIG, _config(shape, masks="mask_emb" in encoder))
+        write_json(folder / CONFIG, _config(shape, kind, masks="mask_emb" in encoder))
         write_json(folder / PREPROCESSOR, _preprocessor(shape))
         write_json(folder / OWN, {"fairseq_config": content.config, **content.extras()})
         if own:
             safetensors.torch.save_file(own, folder / OWN_WEIGHTS)
 
 
-def _config(shape: HubertConfig, *, masks: bool) -> dict[str, Any]:
-    """``config.json`` of a HuBERT of this shape; `masks` tells whether it has an embedding of masked frames."""
+def _kind(content: Content) -> str:
+    """The model's type in transformers.
+
+    Raises:
+        DaisyError: if it has none of such parts.
+    """
+    shape, name = content.shape, content.config["model"].get("_name")
+    if shape.pos_depth > 1:
+        if shape.buckets or shape.pre_norm or not shape.layer_norm_front_end:
+            problem = "transformers' data2vec has other norms, so that it could not load the model"
+            raise DaisyError(problem, fix="Write safetensors")
+        return "data2vec-audio"
+    return "wavlm" if shape.buckets else "wav2vec2" if name == "wav2vec2" else "hubert"
+
+
+def _config(shape: HubertConfig, kind: str, *, masks: bool) -> dict[str, Any]:
+    """``config.json`` of a model of this shape; `masks` tells whether it has an embedding of masked frames."""
+    more: dict[str, Any] = {}
+    if shape.pos_depth > 1:
+        more = {"num_conv_pos_embeddings": shape.pos_depth, "conv_pos_kernel_size": shape.pos_kernel}
+    if shape.buckets:
+        more = {"num_buckets": shape.buckets, "max_bucket_distance": shape.furthest}
     widths, kernels, strides = (list(values) for values in zip(*shape.conv_layers, strict=True))
     return {
-        "architectures": ["HubertModel"],
-        "model_type": "hubert",
+        "architectures": [_CLASSES[kind]],
+        "model_type": kind,
         "torch_dtype": "float32",
         "hidden_size": shape.dim,
         "intermediate_size": shape.ffn_dim,
@@ -66,6 +93,7 @@ def _config(shape: HubertConfig, *, masks: bool) -> dict[str, Any]:
         "layer_norm_eps": shape.norm_eps,
         "mask_time_prob": 0.05 if masks else 0.0,
         "mask_feature_prob": 0.0,
+        **more,
     }
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import time
+import warnings
 from pathlib import Path
 from typing import Any
+
+import pytest
+from project import ROOT
 
 from daisy.corpora import debian
 from daisy.errors import DaisyError
@@ -33,15 +39,11 @@ def program(cache: Path) -> tuple[Path, dict[str, str]]:
         if found := shutil.which(name):
             return Path(found), dict(os.environ)
     try:
-        if not (cache / "unpacked" / PACKAGE).exists():
-            options = debian.apt_options(cache)
-            debian.command(["apt-get", *options, "-qq", "update"])
-            wanted = ["-qq", "--no-install-recommends", "--print-uris", "install", PACKAGE]
-            listed = debian.command(["apt-get", *options, *wanted])
-            # One line per package that this machine lacks: address, file, size, checksum. The browser itself comes
-            # last, so that it is there only if all the others are.
-            missing = {line.split()[1].split("_")[0] for line in listed.splitlines() if line.startswith("'")}
-            debian.fetch([*sorted(missing - {PACKAGE}), PACKAGE], cache)
+        cache.mkdir(parents=True, exist_ok=True)
+        with open(cache / ".browser", "w") as lock:
+            # Tests side by side want it at the same time.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _unpack(cache)
     except (DaisyError, OSError, IndexError) as error:
         raise CannotBrowse(f"no Chromium on this machine, and Debian's cannot be had: {error}") from None
     root = (cache / "root").resolve()
@@ -53,18 +55,42 @@ def program(cache: Path) -> tuple[Path, dict[str, str]]:
     return root / "usr/lib/chromium" / PACKAGE, environment
 
 
+def _unpack(cache: Path) -> None:
+    if (cache / "unpacked" / PACKAGE).exists():
+        return
+    options = debian.apt_options(cache)
+    debian.command(["apt-get", *options, "-qq", "update"])
+    wanted = ["-qq", "--no-install-recommends", "--print-uris", "install", PACKAGE]
+    listed = debian.command(["apt-get", *options, *wanted])
+    # One line per package that this machine lacks: address, file, size, checksum. The browser itself comes last, so
+    # that it is there only if all the others are.
+    missing = {line.split()[1].split("_")[0] for line in listed.splitlines() if line.startswith("'")}
+    debian.fetch([*sorted(missing - {PACKAGE}), PACKAGE], cache)
+
+
+def started(profile: Path, *switches: str) -> Browser:
+    """This machine's Chromium, or Debian's, unpacked once into the project's cache; a test without is skipped."""
+    try:
+        return Browser(ROOT / ".cache/chromium", profile, *switches)
+    except CannotBrowse as error:
+        warnings.warn(f"Nothing was looked at in a browser: {error}", stacklevel=1)
+        pytest.skip(str(error))
+
+
 class Browser:
     """One page of a running Chromium.
 
     Args:
         cache: Where Debian's package lies, or is unpacked.
         profile: An empty folder for what the browser writes.
+        switches: Further ones of the command line.
 
     Attributes:
         complaints: What the console and the log were told, errors and warnings alone.
+        asked: The addresses of all that was asked for.
     """
 
-    def __init__(self, cache: Path, profile: Path) -> None:
+    def __init__(self, cache: Path, profile: Path, *switches: str) -> None:
         file, environment = program(cache)
         there, self._write = os.pipe()
         self._read, back = os.pipe()
@@ -78,7 +104,7 @@ class Browser:
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--mute-audio", "--hide-scrollbars", "--no-first-run"]
         options += ["--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
         self._process = subprocess.Popen(
-            [str(file), *options, f"--user-data-dir={profile}", "about:blank"],
+            [str(file), *options, *switches, f"--user-data-dir={profile}", "about:blank"],
             env=environment,
             preexec_fn=connect,
             pass_fds=(3, 4),
@@ -91,9 +117,10 @@ class Browser:
         os.set_blocking(self._read, False)
         self._buffer, self._number, self._session = b"", 0, ""
         self.complaints: list[str] = []
+        self.asked: list[str] = []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
     def close(self) -> None:
@@ -131,6 +158,8 @@ class Browser:
         return dict(message)
 
     def _note(self, method: str | None, params: dict[str, Any]) -> None:
+        if method == "Network.requestWillBeSent":
+            self.asked.append(params["request"]["url"])
         if method == "Runtime.exceptionThrown":
             self.complaints.append(str(params["exceptionDetails"]))
         if method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
@@ -138,11 +167,11 @@ class Browser:
         if method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.complaints.append(params["entry"]["text"])
 
-    def open(self, file: Path, width: int, height: int = 844) -> None:
-        """Show a file in a window of `width` pixels, and wait until it is there whole."""
+    def open(self, place: Path | str, width: int, height: int = 844) -> None:
+        """Show a file or an address in a window of `width` pixels, and wait until it is there whole."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.ask("Emulation.setDeviceMetricsOverride", **size)
-        self.ask("Page.navigate", url=file.resolve().as_uri())
+        self.ask("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         while self._next().get("method") != "Page.loadEventFired":
             pass
 
@@ -151,3 +180,31 @@ class Browser:
         answer = self.ask("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True, userGesture=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def until(self, code: str, patience: float = PATIENCE) -> Any:
+        """What an expression gives once it gives something."""
+        end = time.monotonic() + patience
+        while not (value := self.evaluate(code)):
+            assert time.monotonic() < end, f"waited {patience} s for {code}; complaints: {self.complaints}"
+            time.sleep(0.02)
+        return value
+
+    def press(self, *keys: str) -> None:
+        """Press keys of the keyboard, by their names."""
+        for key in keys:
+            for kind in ("rawKeyDown", "keyUp"):
+                code = {"Tab": 9, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13}[key]
+                self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def choose(self, selector: str, file: Path) -> None:
+        """Choose a file in an input of the page."""
+        root = self.ask("DOM.getDocument")["root"]["nodeId"]
+        node = self.ask("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.ask("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+
+    def picture(self) -> bytes:
+        """The whole page as PNG, in a window of its present width."""
+        width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.ask("Emulation.setDeviceMetricsOverride", **size)
+        return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])

@@ -1,0 +1,23 @@
+/** What `data/model.js` says: the shape of the model, and where it may stop. */
+
+import { asset } from "./assets";
+import type { Rule } from "./rule";
+
+export interface Model {
+  name: string;
+  layers: number;
+  branches: boolean;
+  /** Samples of the first frame. */
+  shortest: number;
+  /** By task, then rho, then strategy. */
+  exits: Record<string, Record<string, Record<string, Rule>>>;
+  /** A threshold to begin with where there is no task, in nats. */
+  threshold: number;
+  /** The largest entropy there is: that of all classes being as likely, in nats. */
+  most: number;
+  half: boolean;
+}
+
+export async function description(): Promise<Model> {
+  return JSON.parse(new TextDecoder().decode(await asset("model")));
+}
