@@ -69,8 +69,9 @@ class EarlyExitHubert:
         return self.encoder.layer_norm.weight.device
 
     def runs_branch(self, rule: ExitRule, k: int) -> bool:
-        """Whether the branch of layer k is run by a rule; a signal that looks back also needs layers between."""
-        return self._judge.hears(rule, k) if isinstance(self._judge, SignalJudge) else rule.asks(k)
+        """Whether the branch of layer k is run by a rule: where it is asked, or the next one is and looks back."""
+        looks_back = isinstance(self._judge, SignalJudge) and self._judge.looks_back
+        return rule.asks(k) or (looks_back and rule.asks(k + 1))
 
     def branch_macs(self, frames: int) -> int:
         """Multiply-accumulate operations of one branch; none without branches."""
@@ -130,7 +131,7 @@ class EarlyExitHubert:
             x, inner = self.encoder.layer(k, x, batch.packing)
             batch.keep_states(state_of(states, self.encoder, k, x, inner).to(x.dtype))
             before, said = said, []
-            if pair is not None and pair.hears(rule, k):
+            if pair is not None and self.runs_branch(rule, k):
                 said = [pair.logits(k, state_of(asked, self.encoder, k, x, inner))]
             if rule.asks(k):
                 assert judge is not None

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from daisy.exits.rule import ExitRule
 from daisy.exits.signals import ENTROPY, SIGNALS, check_signal
 from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.config import Position
@@ -126,10 +125,6 @@ class SignalJudge:
     def looks_back(self) -> bool:
         """Whether the signal needs what the layer before says, as `measured` takes it and `entropy` does not."""
         return self._measure.looks_back
-
-    def hears(self, rule: ExitRule, k: int) -> bool:
-        """Whether the branch of layer k is run by a rule: where it is asked, or the next one is and looks back."""
-        return rule.asks(k) or (self.looks_back and rule.asks(k + 1))
 
     def logits(self, k: int, states: Tensor) -> Tensor:
         """What branch k says: h_k (R, D) to (R, C)."""

@@ -81,7 +81,7 @@ def other_file(kind: str, folder: Path) -> Path:
         shutil.copy(GOLDEN / "daisy_tiny_after_norm.pt", path)
         os.truncate(path, 20_000)
     else:
-        (folder / "config.json").write_text('{"model_type": "wavlm"}')
+        (folder / "config.json").write_text('{"model_type": "whisper"}')
         return folder
     return path
 
@@ -134,7 +134,7 @@ def broken(kind: str, folder: Path) -> Path:
         ("heads", "do not fit its configuration"),
         ("header", "fairseq_config in its header is not valid JSON"),
         ("no header", "no fairseq_config in its header"),
-        ("folder", "model_type is 'wavlm'"),
+        ("folder", "model_type is 'whisper'"),
     ],
 )
 def test_faults_are_named(tmp_path, kind, message):

@@ -106,7 +106,7 @@ def test_an_unknown_signal_is_refused(checkpoint):
 def test_a_signal_that_looks_back_hears_the_layer_before_a_candidate(checkpoint):
     rule = ExitRule((3, 5, 6), 1.0)
     heard = {
-        signal: [k for k in range(1, 7) if SignalJudge(checkpoint.branches, signal).hears(rule, k)]
+        signal: [k for k in range(1, 7) if EarlyExitHubert(checkpoint, signal).runs_branch(rule, k)]
         for signal in ("margin", "agreement")
     }
     assert heard == {"margin": [3, 5], "agreement": [2, 3, 4, 5]}
