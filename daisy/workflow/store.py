@@ -125,14 +125,11 @@ def unused(root: Path, results: Path, *more: Path) -> list[Path]:
     Raises:
         DaisyError: if there are no runs at all, or none uses this store, since then nothing says what is in use.
     """
-    tables = [
-        path
-        for folder in (results, *more)
-        for place in ("*", "*/ablation", "*/signals")
-        for path in folder.glob(f"{place}/store.csv")
-    ]
+    places = ("*/store.csv", "*/ablation/store.csv", "*/signals/store.csv")
+    tables = [path for place in places for path in results.glob(place)]
     if not tables:
         raise DaisyError("no run has a store.csv here", file=results, fix="Name the folder of the runs with --results")
+    tables += [path for folder in more for place in places for path in folder.glob(place)]
     folders = [Path(row["folder"]) for table in tables for row in read_csv(table, columns=("folder",))]
     # What these runs do not use of another store may be what others use.
     if folders and root.resolve() not in {folder.parent.resolve() for folder in folders}:
