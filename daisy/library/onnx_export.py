@@ -232,7 +232,7 @@ def _segment(module: nn.Module, example: Tensor, file: Path, given: Sequence[str
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
-            (example,) * len(given),
+            tuple(example.clone() for _ in given),  # the same tensor twice would become one input
             file,
             input_names=list(given),
             output_names=list(results),
