@@ -12,8 +12,10 @@ from daisy.workflow.slurm_orphans import end_orphans
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED, module_of
 from daisy.tasks.registry import TASKS
 from daisy.workflow.inputs import look
+from daisy.workflow.layers import check_keys
 from daisy.workflow.noise import RESULTS as NOISE_RESULTS
 from daisy.workflow.sections import PARTS
+from daisy.workflow.several import tried
 from daisy.workflow.upgrades import make_again, outdated, summary
 from daisy.workflow.workflow import ENDINGS, FIGURES, Workflow
 
@@ -28,7 +30,9 @@ def shown():
 
 
 with shown():
-    flow = Workflow(config, Path(workflow.basedir))
+    # Snakemake read the files itself; its jobs need not look at them again.
+    files = map(Path, workflow.configfiles if workflow.is_main_process else ())
+    _, flow = tried(lambda: check_keys(files), lambda: Workflow(config, Path(workflow.basedir)))
 
 # A job on another machine runs in the environment that submitted it, activated there or not.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))

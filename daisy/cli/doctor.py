@@ -111,7 +111,9 @@ def run(arguments: argparse.Namespace) -> int:
         gain = facts["bfloat16_speedup"]
         advice = "pays" if gain >= PAYS else "does not pay"
         print(f"products in bfloat16: {gain} times as fast as in float32, so that compute.precision: bfloat16 {advice}")
-    print("GPU: " + (", ".join(facts["gpus"]) or "none"))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    none = "none" if hidden is None else f"none (CUDA_VISIBLE_DEVICES={hidden} says which are visible)"
+    print("GPU: " + (", ".join(facts["gpus"]) or none))
     for use, what in lacks.items():
         print(f"{'ok     ' if not what else 'missing'} {use}" + (f": {', '.join(what)}" if what else ""))
     return 1 if lacks[REQUIRED] else 0

@@ -41,16 +41,18 @@ def run(arguments: argparse.Namespace) -> int:
     import sys
 
     from daisy.workflow import comparison
+    from daisy.workflow.layers import check_keys
     from daisy.workflow.plan import Asked, plan
     from daisy.workflow.planned import Machine, render
 
     if not arguments.snakefile.exists():
         raise DaisyError("there is no workflow here", file=arguments.snakefile, fix="Go to daisy's own folder")
-    for path in arguments.configfile:
-        if not path.exists():
-            raise DaisyError("the config file does not exist", file=path, fix="Correct the path")
-    if arguments.cores < 1 or arguments.gpus < 0:
-        raise DaisyError(f"{arguments.cores} cores and {arguments.gpus} GPUs run nothing", fix="Give one core at least")
+    # Snakemake's own words for a file that is no YAML name neither file nor line.
+    check_keys(arguments.configfile)
+    if arguments.cores < 1:
+        raise DaisyError(f"--cores {arguments.cores}: that runs nothing", fix="Give one core at least")
+    if arguments.gpus < 0:
+        raise DaisyError(f"--gpus {arguments.gpus}: there is no such number of GPUs", fix="Give 0 or more")
     asked = Asked(arguments.snakefile, arguments.configfile, arguments.targets)
     machine = Machine(arguments.cores, arguments.gpus)
     if arguments.compare:

@@ -34,6 +34,11 @@ class RunFolder:
             fix = "Name the folder of a run, such as results/mini; `snakemake resolved_config` writes that file first"
             raise DaisyError("no run is here: it has no config.yaml", file=path, fix=fix)
         self.config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        # Any folder may hold a file of that name: what a run writes with it, or at its end, tells them apart.
+        written = any((path / name).is_file() for name in ("logs/resolved_config.log", "store.csv"))
+        if not written or not isinstance(self.config, dict):
+            fix = "Name the folder of a run, such as results/mini, with the logs or the store.csv that it wrote"
+            raise DaisyError("no run is here: no run wrote its config.yaml", file=path, fix=fix)
 
     def _there(self, pattern: str) -> list[Path]:
         """The files of a pattern; a link is made before what it points to."""

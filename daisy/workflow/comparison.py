@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from daisy.errors import DaisyError
 from daisy.workflow.estimates import Clock
 from daisy.workflow.plan import Asked, Records, graph, measured_jobs
 from daisy.workflow.planned import Machine
@@ -38,13 +39,17 @@ def compare(asked: Asked, machine: Machine, clock: Clock) -> list[Compared]:
         clock: ``cpu`` compares the time of processors, which a busy machine does not lengthen.
 
     Raises:
-        DaisyError: if Snakemake finds a fault in the workflow or the config, or is running in this folder.
+        DaisyError: if the run is not there, or Snakemake finds a fault in the workflow or the config, or is running in
+            this folder.
     """
 
     def look(workflow: Any) -> list[Compared]:
+        home = workflow.globals["flow"].context.home
+        if not Path(home).is_dir():
+            raise DaisyError("no run is here", file=home, fix="Run it first, or name the config of one that ran")
         own = {str(Path(str(job.benchmark))): job for job in workflow.dag.jobs if job.benchmark}
         records = Records(workflow, machine, lambda file: file not in own, clock)
-        ran = measured_jobs(workflow.rules, records.flow.context.home, clock)
+        ran = measured_jobs(workflow.rules, home, clock)
         return [
             Compared(own[item.file].rule.name, item.job.task, records.seconds(own[item.file])[0], item.seconds)
             for item in ran

@@ -6,7 +6,7 @@ import difflib
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,8 @@ from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
 from daisy.tasks.registry import TASKS
 from daisy.workflow.beside import kept
-from daisy.workflow.several import together
+from daisy.workflow.layers import read_layer
+from daisy.workflow.several import together, tried
 from daisy.workflow.values import NUMBER, meant
 
 SCHEMA = Path(__file__).parent / "config_schema.yaml"
@@ -27,16 +28,33 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a run, checked: tasks that an overlay sets to null are left out.
 
     Raises:
-        DaisyError: at the first fault.
+        DaisyError: that tells all faults of its form, or else all of what does not fit together.
+    """
+    resolved = formed(config)
+    check_parts(resolved)
+    return resolved
+
+
+def formed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, but that its parts may not fit one another.
+
+    Raises:
+        DaisyError: that tells all faults of its form.
     """
     resolved: dict[str, Any] = meant(config, _schema_file())
     tasks, thresholds = resolved.get("tasks"), resolved.get("thresholds")
+    faults = []
     if isinstance(thresholds, Mapping) and isinstance(thresholds.get("absolute"), Mapping):
-        resolved["thresholds"] = {**thresholds, "absolute": _by_scale(thresholds["absolute"])}
+        try:
+            absolute = _by_scale(thresholds["absolute"])
+        except DaisyError as error:
+            absolute, faults = {}, [error]
+        resolved["thresholds"] = {**thresholds, "absolute": absolute}
     if isinstance(tasks, Mapping):
         resolved["tasks"] = {name: task for name, task in tasks.items() if task is not None}
         resolved |= _narrowed(config, {name for name in TASKS if name not in resolved["tasks"]})
-    check(resolved)
+    if faults := [*faults, *_form_faults(resolved)]:
+        raise together(faults)
     return resolved
 
 
@@ -81,23 +99,12 @@ def read_layers(*paths: Path) -> dict[str, Any]:
     """The config of some files, each laid over those before it, as Snakemake does; checked.
 
     Raises:
-        DaisyError: if a file is missing or is not YAML, or the config is wrong.
+        DaisyError: if a file is missing or is not YAML or has a key twice, or the config is wrong.
     """
     from snakemake.utils import update_config
 
     config: dict[str, Any] = {}
-    for path in paths:
-        try:
-            layer = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except FileNotFoundError:
-            raise DaisyError("the config file does not exist", file=path, fix="Correct the path") from None
-        except UnicodeDecodeError:
-            raise DaisyError("it is not UTF-8", file=path, fix="Save it as UTF-8") from None
-        except yaml.YAMLError as error:
-            problem = " ".join(str(error).split())
-            raise DaisyError(f"not valid YAML ({problem})", file=path, fix="Correct the file") from None
-        if not isinstance(layer, dict):
-            raise DaisyError("it holds no mapping", file=path, fix="Write `key: value` lines")
+    for layer in tried(*(functools.partial(read_layer, path) for path in paths)):
         update_config(config, layer)
     return resolve(config)
 
@@ -106,38 +113,54 @@ def check(config: Mapping[str, Any]) -> None:
     """Check a whole config against the schema, and its parts against each other.
 
     Raises:
-        DaisyError: that tells all that the schema refuses, or else the first part that does not fit another.
+        DaisyError: that tells all that the schema refuses, or else all parts that do not fit others.
     """
+    if faults := _form_faults(config):
+        raise together(faults)
+    check_parts(config)
+
+
+def _form_faults(config: Mapping[str, Any]) -> list[DaisyError]:
+    """All that the schema refuses, or else all numbers that are none."""
     validator = jsonschema.Draft202012Validator(_schema_file())
     faults = sorted(validator.iter_errors(config), key=lambda item: (len(item.path), str(item.path)))
+    return [error for fault in faults for error in _explained(fault)] or list(_infinite(config))
+
+
+def check_parts(config: Mapping[str, Any]) -> None:
+    """Check the parts of a config whose form is right against each other.
+
+    Raises:
+        DaisyError: that tells all that do not fit.
+    """
+    methods = _methods(config)
+    faults = [*_data_faults(config["data"]), *_noise_faults(config), *_exit_faults(config, methods)]
+    if DAISY in methods and config["thresholds"]["rule"] == "absolute":
+        faults += _absolute_faults(config)
+    if FULL not in methods:
+        problem = "downstream.methods lacks full, which every speed-up is measured against"
+        faults.append(DaisyError(problem, fix="Add full"))
+    for task in sorted(set(config["ablation"]["tasks"]) - set(config["tasks"])):
+        fix = "Leave it out, or add it to tasks"
+        faults.append(DaisyError(f"ablation.tasks: the run has no task {task!r}", fix=fix))
+    if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
+        faults.append(DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1"))
     if faults:
-        raise together([_explained(fault) for fault in faults])
-    _check_finite(config)
-    splits = config["data"]["splits"]
+        raise together(faults)
+
+
+def _data_faults(data: Mapping[str, Any]) -> Iterator[DaisyError]:
+    splits, noisy = data["splits"], data["mixtures"]["enhancement"]
     if splits["dev"] + splits["test"] >= 1:
-        raise DaisyError(
+        yield DaisyError(
             f"data.splits: dev {splits['dev']} and test {splits['test']} leave nothing to train on",
             fix="Let them add up to less than 1",
         )
-    noisy = config["data"]["mixtures"]["enhancement"]
-    both = sorted(set(noisy["speakers"]) & set(noisy["test_speakers"]))
-    if both:
-        raise DaisyError(
-            f"data.mixtures.enhancement: {both[0]} is among speakers and test_speakers",
+    for speaker in sorted(set(noisy["speakers"]) & set(noisy["test_speakers"])):
+        yield DaisyError(
+            f"data.mixtures.enhancement: {speaker} is among speakers and test_speakers",
             fix="Name every speaker in one of the two",
         )
-    methods = _methods(config)
-    if DAISY in methods and config["thresholds"]["rule"] == "absolute":
-        _check_absolute(config)
-    if FULL not in methods:
-        raise DaisyError("downstream.methods lacks full, which every speed-up is measured against", fix="Add full")
-    unknown = sorted(set(config["ablation"]["tasks"]) - set(config["tasks"]))
-    if unknown:
-        raise DaisyError(f"ablation.tasks: the run has no task {unknown[0]!r}", fix="Leave it out, or add it to tasks")
-    _check_noise(config)
-    _check_exits(config, methods)
-    if config["targets"]["kind"] == "kmeans" and config["targets"]["layer"] < 1:
-        raise DaisyError(f"targets.layer is {config['targets']['layer']}", fix="Give a layer from 1")
 
 
 def _scale(rho: Any) -> Any:
@@ -146,27 +169,28 @@ def _scale(rho: Any) -> Any:
     return f"{float(rho):g}" if number else rho
 
 
-def _check_finite(value: Any, place: str = "") -> None:
-    """Check that every number is one: YAML knows ``.inf`` and ``.nan``, and no setting means them."""
+def _infinite(value: Any, place: str = "") -> Iterator[DaisyError]:
+    """The numbers that are none: YAML knows ``.inf`` and ``.nan``, and no setting means them."""
     if isinstance(value, Mapping | list):
         for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
-            _check_finite(item, f"{place}.{key}".removeprefix("."))
+            yield from _infinite(item, f"{place}.{key}".removeprefix("."))
     elif isinstance(value, float) and not math.isfinite(value):
-        raise DaisyError(f"{place} is {value}", fix="Give a finite number", file="config")
+        yield DaisyError(f"{place} is {value}", fix="Give a finite number", file="config")
 
 
-def _check_absolute(config: Mapping[str, Any]) -> None:
-    """Check that every task has a threshold at every scale."""
+def _absolute_faults(config: Mapping[str, Any]) -> Iterator[DaisyError]:
+    """The tasks that lack a threshold at some scale."""
     given, scales = config["thresholds"]["absolute"], [f"{rho:g}" for rho in config["thresholds"]["rho"]]
     for task in sorted(config["tasks"]):
         if task not in given:
-            raise DaisyError(
+            yield DaisyError(
                 f"thresholds.rule is absolute, but the task {task} has no threshold",
                 fix=f"Add thresholds.absolute.{task}, in nats",
             )
+            continue
         missing = [rho for rho in scales if isinstance(given[task], Mapping) and rho not in given[task]]
         if missing:
-            raise DaisyError(
+            yield DaisyError(
                 f"thresholds.absolute.{task} has no threshold at rho {missing[0]}",
                 fix=f"Add `{missing[0]}: ` and nats, or give one number for every rho",
             )
@@ -180,7 +204,7 @@ def check_layers(config: Mapping[str, Any], layers: int) -> None:
         layers: K, the model's layers.
 
     Raises:
-        DaisyError: at the first that is none.
+        DaisyError: that tells all that are none.
     """
     named = [
         ("thresholds.floor", config["thresholds"]["floor"]),
@@ -190,12 +214,16 @@ def check_layers(config: Mapping[str, Any], layers: int) -> None:
     ]
     if config["targets"]["kind"] == "kmeans":
         named.insert(0, ("targets.layer", config["targets"]["layer"]))
-    for key, layer in named:
-        if layer > layers:
-            raise DaisyError(
-                f"{key}: there is no layer {layer} in {config['upstream']['checkpoint']}",
-                fix=f"Choose one from 1 to {layers}",
-            )
+    faults = [
+        DaisyError(
+            f"{key}: there is no layer {layer} in {config['upstream']['checkpoint']}",
+            fix=f"Choose one from 1 to {layers}",
+        )
+        for key, layer in named
+        if layer > layers
+    ]
+    if faults:
+        raise together(faults)
 
 
 def _methods(config: Mapping[str, Any]) -> list[Method]:
@@ -203,57 +231,57 @@ def _methods(config: Mapping[str, Any]) -> list[Method]:
     return [Method.parse(name) for name in config["downstream"]["methods"]]
 
 
-def _check_noise(config: Mapping[str, Any]) -> None:
+def _noise_faults(config: Mapping[str, Any]) -> Iterator[DaisyError]:
     study = config["noise"]
-    unknown = [task for task in study["tasks"] if task not in config["tasks"]]
-    if unknown:
-        fix = "Add it to tasks, or do without the noise study: `noise: {tasks: []}`"
-        raise DaisyError(f"noise.tasks names {unknown[0]!r}, which is none of the run's tasks", fix=fix)
+    for task in study["tasks"]:
+        if task not in config["tasks"]:
+            fix = "Add it to tasks, or do without the noise study: `noise: {tasks: []}`"
+            yield DaisyError(f"noise.tasks names {task!r}, which is none of the run's tasks", fix=fix)
     if not study["tasks"]:
         return
     if "asr" not in study["tasks"]:
-        raise DaisyError("noise.tasks lacks asr, whose word error rate the study measures", fix="Add asr, or use []")
+        yield DaisyError("noise.tasks lacks asr, whose word error rate the study measures", fix="Add asr, or use []")
     if DAISY not in _methods(config):
-        raise DaisyError(
+        yield DaisyError(
             "the noise study needs daisy among downstream.methods", fix="Add daisy, or set noise.tasks: []"
         )
     made = {"white", *config["data"]["noise"]["kinds"]}
-    missing = [kind for kind in study["kinds"] if kind not in made]
-    if missing and not config["data"]["corpora"].get("noise"):
-        raise DaisyError(
-            f"noise.kinds names {missing[0]!r}, which is not prepared",
-            fix="Add it to data.noise.kinds, or name a corpus that has it in data.corpora.noise",
-        )
+    for kind in [] if config["data"]["corpora"].get("noise") else study["kinds"]:
+        if kind not in made:
+            yield DaisyError(
+                f"noise.kinds names {kind!r}, which is not prepared",
+                fix="Add it to data.noise.kinds, or name a corpus that has it in data.corpora.noise",
+            )
 
 
-def _check_exits(config: Mapping[str, Any], methods: list[Method]) -> None:
-    strange = [task for task in config["evaluation"]["oracle"] if task not in TASKS]
-    if strange:
-        raise DaisyError(f"evaluation.oracle: there is no task {strange[0]!r}", fix=f"Use {', '.join(TASKS)}")
+def _exit_faults(config: Mapping[str, Any], methods: list[Method]) -> Iterator[DaisyError]:
+    for task in config["evaluation"]["oracle"]:
+        if task not in TASKS:
+            yield DaisyError(f"evaluation.oracle: there is no task {task!r}", fix=f"Use {', '.join(TASKS)}")
     if TASK_EXITS not in methods:
         return
-    able = [task for task in config["tasks"] if TASKS[task].exits is not None]
-    lacking = [task for task in able if "task_exits" not in config["tasks"][task]]
-    if lacking:
-        raise DaisyError(
-            f"downstream.methods names task-ee, but tasks.{lacking[0]} does not say how to train its exits",
-            fix=f"Add tasks.{lacking[0]}.task_exits with steps and learning_rate",
-        )
+    for task in config["tasks"]:
+        if TASKS[task].exits is not None and "task_exits" not in config["tasks"][task]:
+            yield DaisyError(
+                f"downstream.methods names task-ee, but tasks.{task} does not say how to train its exits",
+                fix=f"Add tasks.{task}.task_exits with steps and learning_rate",
+            )
 
 
-def _explained(error: jsonschema.ValidationError) -> DaisyError:
+def _explained(error: jsonschema.ValidationError) -> Iterator[DaisyError]:
     place = ".".join(str(part) for part in error.absolute_path) or "the top level"
-    if error.validator == "additionalProperties":
-        known = list(_schema(error).get("properties", {}))
-        given = cast(Mapping[str, Any], error.instance)
-        unknown = next(key for key in given if key not in known)
+    if error.validator != "additionalProperties":
+        yield DaisyError(f"{place}: {error.message}", fix=_fix(error), file="config")
+        return
+    known = list(_schema(error).get("properties", {}))
+    given = cast(Mapping[str, Any], error.instance)
+    for unknown in (key for key in given if key not in known):
         near = difflib.get_close_matches(str(unknown), known, n=1)
-        return DaisyError(
+        yield DaisyError(
             f"unknown key {unknown!r} in {place}",
             fix=f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}",
             file="config",
         )
-    return DaisyError(f"{place}: {error.message}", fix=_fix(error), file="config")
 
 
 def _schema(error: jsonschema.ValidationError) -> Mapping[str, Any]:
@@ -267,4 +295,5 @@ def _fix(error: jsonschema.ValidationError) -> str:
         return f'Write it in quotes, as a text: "{value}"'
     if wanted in ("number", "integer") and isinstance(value, str) and re.fullmatch(r"\d+(,\d+)+", value.strip()):
         return "Write it with a point, and without separators of thousands"
-    return f"It is: {description}" if description else "See config/config.yaml"
+    # The first sentence says what it is, and the page of the config the rest.
+    return f"It is: {description.partition('. ')[0]}" if description else "See config/config.yaml"

@@ -14,7 +14,7 @@ from daisy.errors import DaisyError
 from daisy.exits.method import DAISY, TASK_EXITS, Method
 from daisy.hubert.shape import Shape, shape_of
 from daisy.tasks.registry import TASKS
-from daisy.workflow.config import check_layers, resolve
+from daisy.workflow.config import check_layers, formed
 from daisy.workflow.sections import Config
 from daisy.workflow.store import Store, code_of
 
@@ -60,7 +60,7 @@ class Context:
         project: The folder of the Snakefile.
 
     Attributes:
-        values: The config as it is written into the run's folder.
+        values: The config as it is written into the run's folder; `check_parts` is for the run to ask.
         config: The same, typed.
         project: The folder of the Snakefile.
         home: The run's folder.
@@ -72,11 +72,11 @@ class Context:
         methods: By the name that wildcards have.
 
     Raises:
-        DaisyError: if the config is wrong.
+        DaisyError: if the config's form is wrong.
     """
 
     def __init__(self, values: Mapping[str, Any], project: Path) -> None:
-        self.values = resolve(values)
+        self.values = formed(values)
         self.config: Config = stage.build(Config, self.values, "config")
         self.project = project
         self.home = f"{self.config.results}/{self.config.run}"

@@ -1,7 +1,8 @@
 """What a run reads and needs, looked at before the first job: all that is wrong at once, each with its fix.
 
-No torch: `daisy plan` and the start of every run ask this. What the config names wrongly, and a checkpoint that cannot
-be read, lacks its head or is too shallow, is refused while Snakemake reads its files, with what can be told already.
+No torch: `daisy plan` and the start of every run ask this. What the config names wrongly, a folder that cannot be
+written, and a checkpoint that cannot be read, lacks its head or is too shallow, is refused while Snakemake reads its
+files, with what can be told already.
 """
 
 from __future__ import annotations
@@ -129,6 +130,20 @@ def foreseen(context: Context) -> list[DaisyError]:
         unread += [] if Path(folder, TABLE).exists() else [name]
     faults = [*_published(context, unread), *_gpu(context, can_submit())]
     return [fault.error for fault in faults if fault.fatal]
+
+
+def places(context: Context) -> list[DaisyError]:
+    """What keeps the run from writing to its folders."""
+    faults = []
+    for key, given in (("results", context.config.results), ("cache", context.config.cache)):
+        folder = Path(given).absolute()
+        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        if not there.is_dir():
+            faults.append(DaisyError(f"{key}: {there} is no folder", fix=f"Name another in {key}"))
+        elif not os.access(there, os.W_OK | os.X_OK):
+            fix = f"Let it be written, or name another in {key}"
+            faults.append(DaisyError(f"{key}: {there} cannot be written", fix=fix))
+    return faults
 
 
 def look(workflow: Any) -> Iterator[str]:

@@ -119,16 +119,26 @@ class Store:
         return self[folder.rpartition("-")[2]]
 
 
-def unused(root: Path, results: Path) -> list[Path]:
-    """The stages under `root` that no run under `results` names in its store.csv, sorted; unfinished ones too.
+def unused(root: Path, results: Path, *more: Path) -> list[Path]:
+    """The stages under `root` that no run under `results`, or `more`, names in its store.csv, sorted.
 
     Raises:
-        DaisyError: if there are no runs at all, since then nothing says what is in use.
+        DaisyError: if there are no runs at all, or none uses this store, since then nothing says what is in use.
     """
-    tables = [path for place in ("*", "*/ablation", "*/signals") for path in results.glob(f"{place}/store.csv")]
+    tables = [
+        path
+        for folder in (results, *more)
+        for place in ("*", "*/ablation", "*/signals")
+        for path in folder.glob(f"{place}/store.csv")
+    ]
     if not tables:
-        raise DaisyError("no run has a store.csv here", file=results, fix="Name the folder of the runs")
-    used = {Path(row["folder"]).name for table in tables for row in read_csv(table, columns=("folder",))}
+        raise DaisyError("no run has a store.csv here", file=results, fix="Name the folder of the runs with --results")
+    folders = [Path(row["folder"]) for table in tables for row in read_csv(table, columns=("folder",))]
+    # What these runs do not use of another store may be what others use.
+    if folders and root.resolve() not in {folder.parent.resolve() for folder in folders}:
+        problem = f"no run in {results} uses the store {root}, but {folders[0].parent}"
+        raise DaisyError(problem, fix="Name the cache of these runs with --cache")
+    used = {folder.name for folder in folders}
     # What an unfinished training keeps is named after the folder that it makes.
     there = [path for place in ("*-*", "state/*-*", "tensorboard/*-*") for path in root.glob(place)]
     return sorted(path for path in there if path.is_dir() and path.name not in used)

@@ -21,11 +21,12 @@ from daisy.report.settings import (
 )
 from daisy.tasks.registry import TASKS
 from daisy.workflow.ablation import Ablation
+from daisy.workflow.config import check_parts
 from daisy.workflow.context import Context, Job, job
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.digests import code_digests
 from daisy.workflow.frozen import Frozen
-from daisy.workflow.inputs import foreseen
+from daisy.workflow.inputs import foreseen, places
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
@@ -84,10 +85,16 @@ class Workflow:
     def _checked_corpora(self) -> Corpora:
         """The corpora, once nothing that the config names is at fault; else all that is seen to be wrong."""
         context = self.context
+        unusable = places(context)
+        # Where the cache cannot be written, corpora cannot be looked at.
+        looks = (lambda: Corpora(context),) if not unusable else ()
         try:
-            *_, corpora = tried(context.check_model, context.check_folder, lambda: Corpora(context))
+            found = tried(lambda: check_parts(context.values), context.check_model, context.check_folder, *looks)
         except DaisyError as error:
-            raise together([error, *foreseen(context)]) from None
+            raise together([error, *unusable, *foreseen(context)]) from None
+        if unusable:
+            raise together([*unusable, *foreseen(context)])
+        corpora = found[-1]
         assert corpora is not None
         return corpora
 

@@ -27,6 +27,7 @@ from daisy.library import extract as extraction
 
 MODEL = str(GOLDEN / "daisy_tiny_after_norm.pt")
 WAV = str(GOLDEN / "agent-pass.wav")
+FACTS = {"free_disk_gib": 1, "gpus": []}
 
 
 def test_help_names_every_subcommand(capsys):
@@ -251,6 +252,24 @@ def test_doctor(capsys):
         "the Python package no-such-package",
         "the program no-such-program",
     ]
+
+
+def test_doctor_names_the_variable_that_hides_gpus(capsys, monkeypatch):
+    monkeypatch.setattr(
+        doctor, "machine", lambda: dict.fromkeys(("python", "system", "cores", "memory_gib"), 1) | FACTS
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    main(["doctor"])
+    assert "GPU: none (CUDA_VISIBLE_DEVICES=7" in capsys.readouterr().out
+
+
+def test_a_plan_blames_what_is_wrong(capsys, tmp_path):
+    snakefile, broken = tmp_path / "Snakefile", tmp_path / "my.yaml"
+    snakefile.touch()
+    broken.write_text("run: x\nrun: y\n")
+    for line, told in (("--gpus -1", "--gpus -1"), ("--cores 0", "--cores 0"), (f"--configfile {broken}", "my.yaml:2")):
+        assert main(["plan", "--snakefile", str(snakefile), *line.split()]) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_installed_command():

@@ -115,6 +115,7 @@ def write_run(folder: Path, changes: dict[str, Any]) -> RunFolder:
         given[name] = {**given[name], **value} if isinstance(value, dict) else value
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(given["config"]))
+    (folder / "store.csv").touch()
     for use in ("speech", "noise", *TASKS):
         lost = [{"id": str(number)} for number in range(given["dropped"])]
         write_csv(folder / f"corpora/{use}/recordings.csv", ["id"], [{"id": str(number)} for number in range(200)])
@@ -271,7 +272,8 @@ def test_only_the_paper_is_set_beside_what_is_published(tmp_path):
 
 def test_a_run_that_has_not_ended(tmp_path, capsys):
     folder = tmp_path / "run"
-    folder.mkdir()
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs/resolved_config.log").touch()
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"targets": {"kind": "kmeans", "layer": 4}}))
     findings = check(RunFolder(folder), GATES)
     assert {item.verdict for item in findings} == {"not yet"} and {item.what for item in findings} == set(CASES)
@@ -299,8 +301,11 @@ def test_the_command_says_what_is_wrong_and_why(tmp_path, capsys):
     assert main(["check", str(tmp_path / "run"), "--json"]) == 4
     wrong = [item for item in json.loads(capsys.readouterr().out) if item["verdict"] == "wrong"]
     assert {item["about"] for item in wrong} == {"asr, wer"} and wrong[0]["value"] == 100
-    assert main(["check", str(tmp_path)]) == 1
-    assert "no run is here" in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/config.yaml").write_text("a: 1\n")
+    for folder in (tmp_path, tmp_path / "other"):
+        assert main(["check", str(folder)]) == 1
+        assert "no run is here" in capsys.readouterr().err
 
 
 def test_bounds():

@@ -179,6 +179,22 @@ def test_all_that_the_schema_refuses_is_told_at_once():
     assert len(told) == 4 and all(any(key in line for line in told) for key in ("seed", "layr", "tpu"))
 
 
+def test_all_parts_that_do_not_fit_are_told_at_once():
+    overlay = {"downstream": {"methods": ["daisy", "layer14"]}, "noise": {"tasks": ["asd", "asr"]}}
+    with pytest.raises(DaisyError) as caught:
+        resolve(merged(overlay, {"data": {"splits": {"dev": 0.5, "test": 0.5}}}))
+    assert len(caught.value.errors) == 3 and all(key in str(caught.value) for key in ("full", "'asd'", "data.splits"))
+    with pytest.raises(DaisyError, match=r"targets.layer(.|\n)*downstream.methods"):
+        check_layers(merged(overlay, {"targets": {"layer": 13}}), 12)
+
+
+def test_two_unknown_keys_of_one_place_and_the_first_sentence_of_the_description():
+    with pytest.raises(DaisyError) as caught:
+        resolve(merged({"compute": {"precision": "fp16", "devise": 1, "sped": 2}}))
+    told = str(caught.value)
+    assert "'devise'" in told and "'sped'" in told and "'fp16'" in told and "TF32" not in told
+
+
 @pytest.mark.parametrize(
     ("overlay", "parts"),
     [

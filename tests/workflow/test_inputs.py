@@ -61,17 +61,36 @@ def test_all_faults_are_listed_at_once_each_with_its_fix(tmp_path, monkeypatch, 
 def test_what_the_config_names_wrongly_is_told_with_all_else_that_is_lacking(tmp_path, bare):
     own = {"asr": str(tmp_path / "mine"), "sid": str(tmp_path / "theirs")}
     overlay = {"targets": {"kind": "head"}, "upstream": {"checkpoint": HEADLESS}, "data": {"corpora": own}}
+    overlay |= {"downstream": {"methods": ["daisy"]}}
     with pytest.raises(Several) as caught:
         flow(tmp_path, laid_over(lacking(tmp_path), overlay))
     told = str(caught.value).splitlines()
-    assert len(told) == 7 and told[0] == "6 things are wrong:"
+    assert len(told) == 8 and told[0] == "7 things are wrong:"
     for part, line in zip(
-        ("no pre-training head", "data.corpora.asr", "data.corpora.sid", "librispeech", "musan", "is cuda"),
+        (
+            "lacks full",
+            "no pre-training head",
+            "data.corpora.asr",
+            "data.corpora.sid",
+            "librispeech",
+            "musan",
+            "is cuda",
+        ),
         told[1:],
         strict=True,
     ):
         assert part in line
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_its_key(tmp_path, monkeypatch, bare):
+    (tmp_path / "cache").touch()
+    monkeypatch.setattr(inputs.os, "access", lambda path, mode: False)
+    with pytest.raises(Several) as caught:
+        flow(tmp_path, {"downstream": {"methods": ["daisy"]}})
+    told = [error.problem for error in caught.value.errors]
+    assert told[1:] == [f"results: {tmp_path} cannot be written", f"cache: {tmp_path / 'cache'} is no folder"]
+    assert "lacks full" in told[0]
 
 
 def test_one_problem_is_told_as_it_is():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from daisy.errors import DaisyError
 from daisy.workflow import comparison
 from daisy.workflow.comparison import Compared
+from daisy.workflow.plan import Asked
 from daisy.workflow.planned import Machine, Plan, Planned, elapsed, render
 
 
@@ -52,3 +57,10 @@ def test_predicted_and_taken_are_compared_rule_by_rule(predicted, said):
     assert rows[1] == ["kmeans", "1", "5.0", "s", "10.0", "s", "0.50"]
     assert rows[2][-len(said) or None :] == said or rows[2] == ["states", "asr", "1", "?", "10.0", "s"]
     assert rows[3][-1] == ("0.85" if predicted else "0.50")
+
+
+def test_a_run_that_is_not_there_is_not_compared(tmp_path, monkeypatch):
+    flow = SimpleNamespace(context=SimpleNamespace(home=str(tmp_path / "gone")))
+    monkeypatch.setattr(comparison, "graph", lambda asked, machine, look: look(SimpleNamespace(globals={"flow": flow})))
+    with pytest.raises(DaisyError, match="gone: no run is here"):
+        comparison.compare(Asked(Path("Snakefile")), Machine(1), "seconds")

@@ -105,6 +105,8 @@ def test_what_no_run_uses(tmp_path):
         (tmp_path / "results" / run / "store.csv").write_text(f"link,folder\nx,{tmp_path}/store/{folder}\n")
     found = [str(path.relative_to(tmp_path / "store")) for path in unused(tmp_path / "store", tmp_path / "results")]
     assert found == ["b-2", "state/b-2", "tensorboard/d-4"], "an unfinished training that nobody goes on with is unused"
+    with pytest.raises(DaisyError, match="uses the store .*other, but .*store. .*--cache"):
+        unused(tmp_path / "other", tmp_path / "results")
 
 
 def test_links_to_folders_and_to_files(tmp_path):

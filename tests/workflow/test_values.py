@@ -84,6 +84,21 @@ def test_a_config_in_another_encoding_is_named(tmp_path):
     assert read_layers(ROOT / "config/config.yaml", tmp_path / "my.yaml")["seed"] == 5
 
 
+def test_a_key_that_stands_twice_is_named_with_its_file_and_line(tmp_path):
+    file, broken = tmp_path / "my.yaml", tmp_path / "broken.yaml"
+    file.write_text("run: x\ntasks:\n  asr: {steps: 1}\n  asr: {steps: 2}\nrun: y\n")
+    broken.write_text("run: x\nseed: [1\n")
+    with pytest.raises(DaisyError) as caught:
+        read_layers(ROOT / "config/config.yaml", file, broken)
+    told = str(caught.value)
+    for part in (
+        "my.yaml:5: the key run stands twice, first in line 1",
+        "my.yaml:4: the key asr",
+        "broken.yaml:3: not",
+    ):
+        assert part in told, told
+
+
 def test_home_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     overlay = {
