@@ -57,7 +57,7 @@ def divergence(logits: Tensor, before: Tensor | None = None) -> Tensor:
         return torch.full_like(own[..., 0], math.log(2))
     other = _probabilities(before)
     both = _entropy((own + other) / 2)
-    return (both - (_entropy(own) + _entropy(other)) / 2).clamp(0, math.log(2))
+    return (both - (_entropy(own) + _entropy(other)) / 2).clamp_min(0.0)
 
 
 def _entropy(probabilities: Tensor) -> Tensor:

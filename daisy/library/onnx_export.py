@@ -232,7 +232,8 @@ def _segment(module: nn.Module, example: Tensor, file: Path, given: Sequence[str
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
-            (example,) * len(given),
+            # Apart, since one tensor given twice would become one input.
+            tuple(example.clone() for _ in given),
             file,
             input_names=list(given),
             output_names=list(results),

@@ -7,6 +7,7 @@ import shutil
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from models import drawn, settings_of
@@ -17,7 +18,9 @@ from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.config import HubertConfig
-from daisy.library.onnx_export import export, quantise
+from daisy.hubert.packing import Packing
+from daisy.hubert.signals import SignalJudge
+from daisy.library.onnx_export import _branch, _segment, export, quantise, signal_in
 from daisy.library.onnx_runtime import OnnxDaisy
 
 
@@ -122,18 +125,44 @@ def test_faults(exported, checkpoint, tmp_path, waves):
         OnnxDaisy(tmp_path)(waves[0].numpy())
 
 
-@pytest.mark.parametrize("signal", ["least-sure", "margin", "agreement", "divergence"])
-def test_branches_measure_the_signal_of_the_thresholds(checkpoint, waves, tmp_path, signal):
-    calibration = Calibration("midrange", (1.0,) * 6, None, 0.2, {1.0: (1,) * 6}, signal)
-    checkpoint.calibrations = {"asr": calibration}
-    export(checkpoint, tmp_path / "out")
-    runner, model = OnnxDaisy(tmp_path / "out", threads=1), daisy.Daisy(checkpoint)
-    assert runner.signal == signal
+@pytest.mark.parametrize("signal", ["least-sure", "divergence"])
+def test_a_branch_measures_another_signal(checkpoint, tmp_path, signal):
+    branches, dim = checkpoint.branches, checkpoint.encoder.config.dim
+    branch, given = _branch(branches, 3, signal)
+    _segment(branch, torch.zeros(1, 20, dim), tmp_path / "branch.onnx", given, ["entropy"])
+    session = onnxruntime.InferenceSession(tmp_path / "branch.onnx", providers=["CPUExecutionProvider"])
+    judge = SignalJudge(branches, signal)
+    assert given == (["h", "before"] if judge.looks_back else ["h"])
+    for frames in (7, 31):
+        h, before = torch.randn(2, frames, dim, generator=torch.Generator().manual_seed(frames))
+        (ours,) = session.run(None, {name: x[None].numpy() for name, x in zip(given, (h, before), strict=False)})
+        said = branches(2, before) if judge.looks_back else None
+        theirs = judge.measured(branches(3, h), said, Packing([frames], h.device))
+        assert np.allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_pass_by_a_signal_that_looks_back(exported, waves, tmp_path):
+    """The folder of another export, with branches that measure agreement instead."""
+    model, folder = exported
+    out, config = tmp_path / "out", model.config
+    shutil.copytree(folder / "float", out)
+    for k in range(1, config.layers):
+        branch, given = _branch(model.checkpoint.branches, k, "agreement")
+        _segment(branch, torch.zeros(1, 20, config.dim), out / f"branch-{k:02d}.onnx", given, ["entropy"])
+    runner = OnnxDaisy(out, threads=1)
     for wave in waves[:2]:
-        # No threshold is below the least that a signal can be, so that all but the last layer are asked.
-        ours, theirs = runner(wave.numpy(), threshold=0.0), model([wave], threshold=0.0, signal=signal)
+        theirs = model([wave], threshold=0.4, signal="agreement")
+        ours = runner(wave.numpy(), threshold=0.4)
+        assert ours.exit_layer == theirs.exit_layer[0]
         assert np.allclose(ours.entropies, theirs.entropies[0], atol=1e-4, equal_nan=True)
-        assert np.isfinite(ours.entropies[:5]).all()
-    checkpoint.calibrations["sid"] = Calibration("midrange", (1.0,) * 6, None, 0.2, {1.0: (1,) * 6})
-    with pytest.raises(DaisyError, match=f"several signals: entropy, {signal}"):
-        export(checkpoint, tmp_path / "other")
+
+
+def test_a_folder_has_the_one_signal_of_its_thresholds(checkpoint):
+    def calibrated(*signals: str) -> str:
+        items = [Calibration("midrange", (1.0,) * 6, None, 0.2, {1.0: (1,) * 6}, signal) for signal in signals]
+        checkpoint.calibrations = {f"task{place}": item for place, item in enumerate(items)}
+        return signal_in(checkpoint)
+
+    assert [calibrated(), calibrated("margin", "margin")] == ["entropy", "margin"]
+    with pytest.raises(DaisyError, match="several signals: entropy, margin"):
+        calibrated("margin", "entropy")
