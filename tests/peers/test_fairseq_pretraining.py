@@ -85,7 +85,7 @@ def fairseq_loss(model, criterion, given: Batch, monkeypatch) -> torch.Tensor:
     from fairseq.models.hubert import hubert
 
     monkeypatch.setattr(hubert, "compute_mask_indices", lambda *_, **__: given.mask.numpy())
-    source = {"source": given.inputs, "padding_mask": torch.zeros_like(given.waves, dtype=torch.bool)}
+    source = {"source": given.inputs, "padding_mask": torch.zeros_like(given.inputs, dtype=torch.bool)}
     sample = {"id": torch.arange(len(given.inputs)), "net_input": source, "target_list": [given.labels]}
     loss, size, _ = criterion(model, sample)
     return loss / size
