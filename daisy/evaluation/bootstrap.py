@@ -10,6 +10,11 @@ from daisy.common.seeds import generator
 from daisy.tasks.base import Metric, Score
 
 
+def drawn(count: int, draws: int, seed: int) -> np.ndarray:
+    """(draws, count) of so many utterances, with replacement."""
+    return generator(seed, "bootstrap").integers(count, size=(draws, count))
+
+
 def interval(
     scores: Sequence[Score], metric: Metric, *, draws: int, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
@@ -28,8 +33,7 @@ def interval(
         Its lower and upper end, in the metric's unit.
     """
     pairs = np.array([score[metric.name] for score in scores])
-    chosen = generator(seed, "bootstrap").integers(len(pairs), size=(draws, len(pairs)))
-    sums = pairs[chosen].sum(axis=1)
+    sums = pairs[drawn(len(pairs), draws, seed)].sum(axis=1)
     values = metric.scale * sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

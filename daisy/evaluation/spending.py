@@ -11,14 +11,12 @@ Shape suffixes: N recordings, K layers, T points of a curve, W weightings of the
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from daisy.common.files import atomic
-from daisy.common.seeds import generator
-from daisy.errors import DaisyError
+from daisy.common.arrays import arrays_in, save_arrays
+from daisy.evaluation.bootstrap import drawn
 from daisy.exits.rule import ExitRule, all_candidates
 from daisy.tasks.base import Metric
 
@@ -60,8 +58,7 @@ class EveryExit:
 
 def save_exits(path: Path, found: EveryExit) -> None:
     """Write what a model makes of a test set at every layer."""
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **vars(found))
+    save_arrays(path, vars(found))
 
 
 def load_exits(path: Path) -> EveryExit:
@@ -70,18 +67,14 @@ def load_exits(path: Path) -> EveryExit:
     Raises:
         DaisyError: if the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return EveryExit(**{field.name: file[field.name] for field in dataclasses.fields(EveryExit)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DaisyError(f"no results per layer ({error})", file=path, fix="Run the stage of layers again") from None
+    with arrays_in(path, "results per layer", "Run the stage of layers again") as file:
+        return EveryExit(**{field.name: file[field.name] for field in dataclasses.fields(EveryExit)})
 
 
 def weightings(count: int, draws: int, seed: int) -> np.ndarray:
     """(1 + draws, N) how often each recording counts: once, then as `daisy.evaluation.bootstrap` draws them."""
-    chosen = generator(seed, "bootstrap").integers(count, size=(draws, count))
-    drawn = np.array([np.bincount(row, minlength=count) for row in chosen]).reshape(draws, count)
-    return np.vstack([np.ones((1, count)), drawn])
+    counts = np.array([np.bincount(row, minlength=count) for row in drawn(count, draws, seed)]).reshape(draws, count)
+    return np.vstack([np.ones((1, count)), counts])
 
 
 @dataclasses.dataclass(frozen=True)

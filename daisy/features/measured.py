@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from daisy.common.files import atomic
+from daisy.common.arrays import arrays_in, save_arrays
 from daisy.errors import DaisyError
 
 
@@ -36,8 +35,7 @@ AGAIN = "Run the stage of entropies again"
 
 def save_measured(path: Path, measured: Measured) -> None:
     """Write the entropies of a split."""
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, entropies=measured.entropies, frames=measured.frames)
+    save_arrays(path, {"entropies": measured.entropies, "frames": measured.frames})
 
 
 def load_measured(path: Path, recordings: int | None = None, fix: str = AGAIN) -> Measured:
@@ -51,13 +49,10 @@ def load_measured(path: Path, recordings: int | None = None, fix: str = AGAIN) -
     Raises:
         DaisyError: if the file is missing or damaged, or of another manifest, or holds what is no number.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = Measured(file["entropies"], file["frames"])
+    with arrays_in(path, "entropies", fix) as file:
+        found = Measured(file["entropies"], file["frames"])
         if found.entropies.ndim != 2 or not found.entropies.size or not np.isfinite(found.entropies).all():
             raise ValueError(f"an array of {found.entropies.shape}, or not all numbers")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DaisyError(f"no entropies ({error})", file=path, fix=fix) from None
     if recordings is not None and len(found.entropies) != recordings:
         raise DaisyError(
             f"entropies of {len(found.entropies)} utterances for {recordings} recordings",
@@ -69,8 +64,7 @@ def load_measured(path: Path, recordings: int | None = None, fix: str = AGAIN) -
 
 def save_signals(path: Path, signals: Mapping[str, np.ndarray]) -> None:
     """Write (utterances, K) values of every signal of a split."""
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **signals)  # type: ignore[arg-type]
+    save_arrays(path, signals)
 
 
 def load_signals(path: Path) -> dict[str, np.ndarray]:
@@ -79,12 +73,9 @@ def load_signals(path: Path) -> dict[str, np.ndarray]:
     Raises:
         DaisyError: if the file is missing or damaged, or holds what is no number.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+    with arrays_in(path, "signals", "Run the stage of signals again") as file:
+        found = {name: file[name] for name in file.files}
         odd = [name for name, values in found.items() if values.ndim != 2 or not np.isfinite(values).all()]
         if odd or len({values.shape for values in found.values()}) != 1:
             raise ValueError(f"not all are numbers of the same utterances and layers: {', '.join(odd) or 'shapes'}")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DaisyError(f"no signals ({error})", file=path, fix="Run the stage of signals again") from None
     return found

@@ -34,6 +34,11 @@ class Branches(Keeper, nn.Module):
         layers, classes, dim = self.weight.shape
         return layers, classes, dim
 
+    def macs(self, frames: int) -> int:
+        """Multiply-accumulate operations of one branch."""
+        _, classes, dim = self.shape
+        return frames * classes * dim
+
     def reset(self, generator: torch.Generator) -> None:
         """Draw the weights as `nn.Linear` does, from an explicit generator."""
         bound = 1 / math.sqrt(self.weight.shape[-1])

@@ -75,10 +75,7 @@ class EarlyExitHubert:
 
     def branch_macs(self, frames: int) -> int:
         """Multiply-accumulate operations of one branch; none without branches."""
-        if self.branches is None:
-            return 0
-        _, classes, dim = self.branches.shape
-        return frames * classes * dim
+        return 0 if self.branches is None else self.branches.macs(frames)
 
     @torch.no_grad()
     def run(

@@ -6,7 +6,7 @@ Apart from `daisy.hubert.early_exit`, because features depend on the model and n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from daisy.hubert.branches import Branches
 from daisy.hubert.config import Position, States
 from daisy.hubert.encoder import Hubert
 from daisy.hubert.kept_states import KeptStates
-from daisy.hubert.packing import Frames
+from daisy.hubert.packing import Frames, Packing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +80,19 @@ def every_layer(
     return [Layers(kept.of(number), row) for number, row in enumerate(entropies)]
 
 
-@torch.no_grad()
-def entropies_of(encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position) -> Tensor:
-    """(utterances, K) float64 E_k in nats of a batch, as `every_layer` has them, without holding on to a state."""
+def read_by_branches(
+    encoder: Hubert, waves: Sequence[Tensor], position: Position
+) -> Iterator[tuple[int, Tensor, Packing]]:
+    """Layer by layer its number and what its branch reads, (R, D) of a batch, without holding on to a state."""
     frames = encoder.front_end(waves)
     x = encoder.before_layers(frames)
-    columns = []
     for k in range(1, encoder.config.layers + 1):
         x, inner = encoder.layer(k, x, frames.packing)
-        columns.append(branches.entropy(k, state_of(position, encoder, k, x, inner), frames.packing))
+        yield k, state_of(position, encoder, k, x, inner), frames.packing
+
+
+@torch.no_grad()
+def entropies_of(encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position) -> Tensor:
+    """(utterances, K) float64 E_k in nats of a batch, as `every_layer` has them."""
+    columns = [branches.entropy(*read) for read in read_by_branches(encoder, waves, position)]
     return torch.stack(columns, 1).double()

@@ -20,7 +20,7 @@ from daisy.exits.signals import ENTROPY, SIGNALS, check_signal
 from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.config import Position
 from daisy.hubert.encoder import Hubert
-from daisy.hubert.every_layer import state_of
+from daisy.hubert.every_layer import read_by_branches
 from daisy.hubert.packing import Packing
 
 
@@ -147,14 +147,12 @@ def every_signal(
     encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position, signals: Sequence[str] = SIGNALS
 ) -> list[Tensor]:
     """(utterances, K) float64 per signal, of a batch that runs through all layers once."""
-    frames = encoder.front_end(waves)
-    x, before = encoder.before_layers(frames), None
     judges = [SignalJudge(branches, signal) for signal in signals]
     found: list[list[Tensor]] = [[] for _ in signals]
-    for k in range(1, encoder.config.layers + 1):
-        x, inner = encoder.layer(k, x, frames.packing)
-        logits = branches(k, state_of(position, encoder, k, x, inner))
+    before = None
+    for k, states, packing in read_by_branches(encoder, waves, position):
+        logits = branches(k, states)
         for values, judge in zip(found, judges, strict=True):
-            values.append(judge.measured(logits, before, frames.packing))
+            values.append(judge.measured(logits, before, packing))
         before = logits
     return [torch.stack(values, 1).double() for values in found]

@@ -147,6 +147,5 @@ def share(model: Daisy, rule: ExitRule, samples: int, stop: int) -> float:
     config, branches = model.config, model.checkpoint.branches
     cost = config.macs(samples, stop)
     if branches is not None:
-        _, classes, dim = branches.shape
-        cost += sum(map(rule.asks, range(1, stop + 1))) * config.frames(samples) * classes * dim
+        cost += sum(map(rule.asks, range(1, stop + 1))) * branches.macs(config.frames(samples))
     return cost / config.macs(samples, model.layers)

@@ -136,14 +136,19 @@ def places(context: Context) -> list[DaisyError]:
     """What keeps the run from writing to its folders."""
     faults = []
     for key, given in (("results", context.config.results), ("cache", context.config.cache)):
-        folder = Path(given).absolute()
-        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        there = _standing(given)
         if not there.is_dir():
             faults.append(DaisyError(f"{key}: {there} is no folder", fix=f"Name another in {key}"))
         elif not os.access(there, os.W_OK | os.X_OK):
             fix = f"Let it be written, or name another in {key}"
             faults.append(DaisyError(f"{key}: {there} cannot be written", fix=fix))
     return faults
+
+
+def _standing(given: str) -> Path:
+    """A path, or of the folders above it the nearest one, that is there."""
+    path = Path(given).absolute()
+    return next(found for found in (path, *path.parents) if os.path.lexists(found))
 
 
 def look(workflow: Any) -> Iterator[str]:
@@ -213,9 +218,7 @@ def _gpu(context: Context, submits: bool) -> list[Fault]:
 
 
 def _disk(context: Context, disk_mb: int) -> list[Fault]:
-    folder = Path(context.config.cache).absolute()
-    while not folder.exists():
-        folder = folder.parent
+    folder = _standing(context.config.cache)
     free = shutil.disk_usage(folder).free / 1e6
     if disk_mb <= free:
         return []
