@@ -30,6 +30,7 @@ from daisy.workflow.inputs import foreseen, places
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
 from daisy.workflow.settings import LinksSettings
+from daisy.workflow.sections import Part
 from daisy.workflow.several import together, tried
 from daisy.workflow.signals import Signals
 from daisy.workflow.sizes import Sizes
@@ -174,15 +175,20 @@ class Workflow:
         first = self.context.first_seed
         return [(task, method, first) for task in sorted(self.context.tasks) for method in self.context.daisy]
 
+    def entropies(self, part: Part) -> list[str]:
+        """What branches say of a part of every task that DAISY is trained for, in the bundle's order."""
+        tasks = dict.fromkeys(task for task, _, _ in self.bundled)
+        return [f"{self.upstream.measured[task, part]}/entropies.npz" for task in tasks]
+
     @property
     def bundle(self) -> Job:
-        """Branches, thresholds and histograms in one file."""
+        """Branches, thresholds, histograms and what thresholds spend in one file."""
         q = {name: task.q for name, task in self.config.tasks.items()}
         chosen, absolute = self.config.thresholds, {}
         for task in self.context.tasks if chosen.rule == "absolute" else ():
             every = {f"{rho:g}": chosen.absolute_at(task, rho) for rho in chosen.rho}
             absolute[task] = {rho: tau for rho, tau in every.items() if tau is not None}
-        return job("daisy.library.bundle", BundleSettings(absolute, q))
+        return job("daisy.library.bundle", BundleSettings(absolute, q, chosen.floor))
 
     @property
     def heard(self) -> list[Method]:
