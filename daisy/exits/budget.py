@@ -1,27 +1,29 @@
 """A budget: which threshold spends a share of the full model's arithmetic, and how a stream of recordings keeps to it.
 
 Numbers alone, so that every runtime has the same. What a threshold spends is measured on a task's training set, with
-every layer a candidate, and kept with its calibration; a budget is that table read the other way round. Other recordings
-spend something else. `Controller` makes up for it as they come.
+every layer a candidate, and kept with its calibration; a budget is that table read the other way round. Other
+recordings spend something else. `Controller` makes up for it as they come.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from daisy.errors import DaisyError
-from daisy.exits.calibration import Spending
+from daisy.exits.calibration import Calibration, Spending
 from daisy.exits.rule import ExitRule, all_candidates
 
 POINTS = 33
 """Thresholds that a calibration keeps, at equal shares of what was measured; between two of them it is a line."""
 
 REACH = 4.0
-"""A controller means to be even again after so many mean recordings: fewer follow faster, more leave thresholds calmer."""
+"""So many mean recordings later a controller means to be even: with fewer it follows faster, with more it is calmer."""
 
 
 def thresholds(signal: np.ndarray, floor: int, points: int) -> np.ndarray:
-    """(T,) the thresholds that make a difference, ascending: all that was measured where it is asked, or quantiles of it.
+    """(T,) the thresholds that make a difference, ascending: what was measured where it is asked, or quantiles of it.
 
     Args:
         signal: (N, K) what every branch says of every recording.
@@ -52,6 +54,20 @@ def spending(signal: np.ndarray, costs: np.ndarray, full: np.ndarray, floor: int
         tuple(float(np.take_along_axis(costs, row[:, None] - 1, axis=1).sum() / full.sum()) for row in exits),
         tuple(float(row.mean()) for row in exits),
     )
+
+
+def kept(calibration: Calibration, task: str) -> Spending:
+    """What a task's calibration keeps of what thresholds spend.
+
+    Raises:
+        DaisyError: if it keeps nothing: it is of an older version, or its floor is the last layer.
+    """
+    if calibration.spending is None:
+        raise DaisyError(
+            f"the calibration of {task} does not say what thresholds spend, so that none follows from a budget",
+            fix="Make the model's file again with this version (snakemake), or pass threshold= in nats",
+        )
+    return calibration.spending
 
 
 def check_budget(budget: float) -> None:
@@ -98,7 +114,9 @@ def check_affordable(budget: float, known: Spending) -> None:
     least = known.spent[-1]
     if budget < least:
         problem = f"a budget of {budget:g} is below what stopping everybody at layer {known.floor} costs"
-        raise DaisyError(problem, fix=f"Ask for {np.ceil(1000 * least) / 1000:g} or more of the full model's arithmetic")
+        raise DaisyError(
+            problem, fix=f"Ask for {math.ceil(1000 * least) / 1000:g} or more of the full model's arithmetic"
+        )
 
 
 class Controller:

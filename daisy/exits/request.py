@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from daisy.errors import DaisyError
-from daisy.exits.budget import check_affordable, check_budget, within
+from daisy.exits.budget import check_affordable, check_budget, kept, within
 from daisy.exits.calibration import Calibration, Spending
 from daisy.exits.candidates import candidate_layers
 from daisy.exits.thresholds import threshold_for
@@ -28,13 +28,7 @@ def spending_of(calibrations: Mapping[str, Calibration], task: str) -> Spending:
     Raises:
         DaisyError: if the task is not calibrated, or its calibration is of an older version, which kept no such thing.
     """
-    known = _of(calibrations, task).spending
-    if known is None:
-        raise DaisyError(
-            f"the calibration of {task} does not say what thresholds spend, so that none follows from a budget",
-            fix="Make the model's file again with this version (snakemake), or pass threshold= in nats",
-        )
-    return known
+    return kept(_of(calibrations, task), task)
 
 
 def cell(

@@ -186,9 +186,7 @@ class Daisy:
         candidates, tau = self.exits(
             rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer, budget=budget
         )
-        return self.run(
-            waveforms, candidates, tau, signal_of(self.calibrations, task, signal), granularity, padding
-        )
+        return self.run(waveforms, candidates, tau, signal_of(self.calibrations, task, signal), granularity, padding)
 
     @torch.no_grad()
     def run(
