@@ -84,12 +84,12 @@ def by_curve(rows: Sequence[CurveRow], grid: Sequence[GridRow], share: float) ->
     for rho in sorted({row.rho for row in rows}):
         own = sorted((row for row in rows if row.rho == rho), key=lambda row: row.share)
         shares = [row.share for row in own]
-        numbers = [
+        value, low, high = (
             float(np.interp(share, shares, [getattr(row, name) for row in own]))
             for name in ("value", "ci_low", "ci_high")
-        ]
-        system = f"any threshold, {Method('daisy', rho).in_words}"
-        found.append(Expected(system, metric, share, *numbers, full.value if full else None, "signals_curve.csv"))
+        )
+        system, topline = f"any threshold, {Method('daisy', rho).in_words}", full.value if full else None
+        found.append(Expected(system, metric, share, value, low, high, topline, "signals_curve.csv"))
     return found
 
 
