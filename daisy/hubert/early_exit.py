@@ -148,6 +148,7 @@ class EarlyExitHubert:
         batch = _Batch(frames.packing, self.layers, rule.last, granularity, latest)
         x = self.encoder.before_layers(frames)
         batch.keep_states(first_state(states, frames, x))
+        del frames  # whose states nobody needs any more: of an hour half a gigabyte
         pair = judge if isinstance(judge, SignalJudge) and judge.looks_back else None
         said: list[Tensor] = []
         for k in range(1, rule.last + 1):

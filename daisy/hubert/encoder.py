@@ -60,7 +60,8 @@ class ConvLayer(nn.Sequential):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, T) to (B, C', T'); group norm counts only the frames of `mask` (B, T') if it is given."""
-        x = self[0](x.to(self[0].weight.dtype))
+        conv = cast("nn.Conv1d", self[0])
+        x = conv(x.to(conv.weight.dtype))
         norm = self.norm
         if isinstance(norm, nn.GroupNorm):
             x = norm(x) if mask is None else _masked_norm(x, mask, norm)

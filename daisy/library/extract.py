@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -77,7 +77,7 @@ class Request:
 
     checkpoint: str
     stopping: dict[str, Any]
-    states: str
+    states: Literal["all", "last"]
     storage: str
     dtype: str
     batch_seconds: float

@@ -147,7 +147,7 @@ def test_a_recording_as_long_as_a_window_is_what_it_was(checkpoint, waves):
     for granularity in ("utterance", "batch", "window"):
         arguments = {"threshold": 3.0, "granularity": granularity}
         one, other = (model([wave], window=window, **arguments) for window in (len(wave) / 16_000, math.inf))
-        assert torch.equal(one.features[0], other.features[0]) and one.windows == other.windows
+        assert torch.equal(one.features[0], other.features[0]) and one.exit_layer == other.exit_layer
     assert one.windows[0][0].layer == one.exit_layer[0]
 
 
@@ -160,7 +160,7 @@ def test_other_paddings_refuse_long_recordings(checkpoint, speech):
 
 
 @torch.no_grad()
-def test_what_stages_compute_of_a_long_recording(checkpoint, speech, monkeypatch, capsys):
+def test_what_stages_compute_of_a_long_recording(checkpoint, speech, monkeypatch):
     """They say nothing of windows, and get the same of them as the library: states, entropies, signals, labels."""
     monkeypatch.setattr(encoders, "WINDOWS", Windows(2.0))
     encoder, branches, position = checkpoint.encoder, checkpoint.branches, checkpoint.position
@@ -174,10 +174,12 @@ def test_what_stages_compute_of_a_long_recording(checkpoint, speech, monkeypatch
     assert all(values.shape == (1, 6) and values.isfinite().all() for values in signals)
     (frames,) = encoder.output([speech], 3).split()
     torch.testing.assert_close(frames, found.states[3], atol=1e-6, rtol=1e-6)
-    assert capsys.readouterr().err == "", "it did not take long enough"
 
 
 def test_what_takes_long_is_told(checkpoint, speech, monkeypatch, capsys):
+    monkeypatch.setattr("daisy.common.progress.time.monotonic", lambda: 0.0)
+    daisy.Daisy(checkpoint)([speech], layer=2, window=4.0)
+    assert capsys.readouterr().err == "", "not what is done at once"
     clock = iter(range(0, 10_000, 10))
     monkeypatch.setattr("daisy.common.progress.time.monotonic", lambda: float(next(clock)))
     daisy.Daisy(checkpoint)([speech], layer=2, window=4.0)
@@ -200,7 +202,7 @@ def test_time_and_memory_grow_with_the_length(checkpoint, speech, monkeypatch):
         model([speech.repeat(times)], layer=1, window=2.0)
         assert max(seen) <= 250
         work.append(sum(seen))
-    assert work[2] / work[1] == pytest.approx(work[1] / work[0], rel=0.05) == pytest.approx(2, rel=0.05)
+    assert [more / work[0] for more in work] == pytest.approx([1, 2, 4], rel=0.1)
     config = HubertConfig()
     hour, two = (config.macs(hours * 3600 * 16_000, 12) for hours in (1, 2))
     assert two / hour == pytest.approx(2, rel=0.01)
