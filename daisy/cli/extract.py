@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daisy.cli.heads import add_heads, heads
 from daisy.cli.stopping import add_stopping, stopping
@@ -21,6 +21,7 @@ EXAMPLES = (
     "daisy extract daisy.safetensors speech/ --rho 0.76 --strategy avg --task asr --out features/",
     "daisy extract daisy.safetensors a.wav b.flac --threshold 1.2 --out features/",
     "daisy extract hubert_base_ls960.pt @list.txt --layer 6 --states last --out features/ --skip-bad",
+    "daisy extract daisy.safetensors lecture.wav --threshold 1.2 --per-window --states last --out features/",
 )
 SOME_SKIPPED = 3
 """The exit status if recordings were left out."""
@@ -52,6 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the products")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     add_stopping(parser)
+    long = parser.add_argument_group("long recordings")
+    long.add_argument(
+        "--window",
+        type=float,
+        metavar="SECONDS",
+        help="recordings longer than this pass the layers in overlapping windows of this length (default: 150)",
+    )
+    long.add_argument(
+        "--per-window", action="store_true", help="each window stops by itself (default: all of a recording together)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,14 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
     request = Request(
         checkpoint=digest(shipped.source(arguments.checkpoint))
         + (f"-{asked}" if asked else ""),  # what features come from
-        stopping=stopping(arguments),
+        stopping=stopping(arguments) | cutting(arguments),
         states=arguments.states,
         storage=arguments.storage,
         dtype=arguments.dtype,
         batch_seconds=arguments.batch_seconds,
         shard_seconds=arguments.shard_seconds,
     )
-    model.exits(**request.stopping)
+    model.exits(**stopping(arguments))
     skipped: list[DaisyError] | None = [] if arguments.skip_bad else None
     recordings = find_recordings(paths, model.config.receptive_field, skipped=skipped)
     half = arguments.dtype == "bfloat16"
@@ -97,6 +108,20 @@ def run(arguments: argparse.Namespace) -> int:
         return tell(skipped, arguments.out)
     (arguments.out / "skipped.csv").unlink(missing_ok=True)  # of an earlier call that was given more
     return 0
+
+
+def cutting(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments that a model's call takes for long recordings, as far as they are not the default's.
+
+    Raises:
+        DaisyError: if there is no such window.
+    """
+    from daisy.hubert.windows import Windows
+
+    found: dict[str, Any] = {"granularity": "window"} if arguments.per_window else {}
+    if arguments.window is not None:
+        found["window"] = Windows(arguments.window).seconds
+    return found
 
 
 def tell(skipped: Sequence[DaisyError], out: Path) -> int:

@@ -17,15 +17,19 @@ class Progress:
         total: The amount of work, in `unit`.
         unit: What is counted.
         every: Seconds between two lines.
+        inner: Whether the work is a part of what another one counts: then it does not count for the plan of later runs,
+            and nothing is said of it if it is done before the first line would be due.
     """
 
-    def __init__(self, label: str, total: float, unit: str = "items", every: float = 5.0) -> None:
+    def __init__(
+        self, label: str, total: float, unit: str = "items", every: float = 5.0, *, inner: bool = False
+    ) -> None:
         label = re.sub("-[0-9a-f]{12}$", "", label)
         self.label, self.total, self.unit, self.every = label, total, unit, every
         self.done = 0.0
         self._start = self._last = time.monotonic()
         self._initial = 0.0
-        self._count = Count(unit)
+        self._count = None if inner else Count(unit)
 
     def resume_at(self, done: float) -> None:
         """Say how much an earlier run had done, so that the estimate counts only this run."""
@@ -34,10 +38,12 @@ class Progress:
     def add(self, amount: float = 1, note: str = "") -> None:
         """Count `amount` more, and report if the last line is old enough or the work is finished."""
         self.done += amount
-        self._count.add(amount)
+        if self._count is not None:
+            self._count.add(amount)
         now = time.monotonic()
         finished = self.done >= self.total
-        if now - self._last < self.every and not finished:
+        silent = self._count is None and self._last == self._start
+        if now - self._last < self.every and (not finished or silent):
             return
         self._last = now
         elapsed = now - self._start

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from daisy.errors import DaisyError
+from daisy.hubert.windows import Windows
 
 T = TypeVar("T")
 
@@ -119,7 +120,8 @@ class HubertConfig:
         """Multiply-accumulate operations of the front end and the first `layers` layers.
 
         Counted: convolutions, linear layers and attention's two products, and where distances count the gates' linear
-        layer and one operation per score; not counted: norms, activations, softmax.
+        layer and one operation per score; not counted: norms, activations, softmax. Frames of a long recording count in
+        every window that they are in.
         """
         total, channels, length = 0, 1, samples
         for width, kernel, stride in self.conv_layers:
@@ -128,9 +130,11 @@ class HubertConfig:
             channels = width
         total += length * channels * self.dim
         total += self.pos_depth * length * self.dim * (self.dim // self.pos_groups) * self.pos_kernel
-        per_layer = length * (4 * self.dim * self.dim + 2 * self.dim * self.ffn_dim) + 2 * length * length * self.dim
+        sizes = [window.size for window in Windows().of(length, self.hop)]
+        rows, scores = sum(sizes), sum(size * size for size in sizes)
+        per_layer = rows * (4 * self.dim * self.dim + 2 * self.dim * self.ffn_dim) + 2 * scores * self.dim
         if self.buckets:
-            per_layer += length * GATES * self.dim + length * length * self.heads
+            per_layer += rows * GATES * self.dim + scores * self.heads
         return total + layers * per_layer
 
 

@@ -23,12 +23,30 @@ from daisy.hubert.encoder import Padding
 from daisy.hubert.every_layer import every_layer, first_state, state_of
 from daisy.hubert.judge import Judge
 from daisy.hubert.kept_states import KeptStates
-from daisy.hubert.packing import Packing
+from daisy.hubert.packing import Packing, Windowed
 from daisy.hubert.signals import SignalJudge
+from daisy.hubert.windows import Windows
 
-Granularity = Literal["utterance", "batch"]
+Granularity = Literal["utterance", "batch", "window"]
 """Who exits: every `utterance` by itself, or the whole `batch` by the mean over its valid frames, as the
-published code does."""
+published code does, or every `window` of a long recording by itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowExit:
+    """What one window of a recording got.
+
+    Attributes:
+        begin: Its first frame.
+        end: Behind its last one; the next window's first.
+        layer: k, the layer at which it stopped.
+        entropies: (K,) as an utterance has them.
+    """
+
+    begin: int
+    end: int
+    layer: int
+    entropies: list[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +55,17 @@ class Exit:
 
     Attributes:
         layer: k, the layer at which it stopped.
-        states: (k + 1, T, D): state 0, then h_1 to h_k. On a GPU a part of one tensor of the whole batch.
+        states: (k + 1, T, D): state 0, then h_1 to h_k. On a GPU, and beside a long recording, a part of one tensor of
+            the whole batch.
         entropies: (K,) E_k in nats, or the signal that is asked in its place; NaN where nobody was asked.
+        windows: Its windows, if each stopped by itself. Then k is the largest of theirs, states that a window did not
+            reach are zero there, and E_k is the mean over the frames of those that were asked.
     """
 
     layer: int
     states: Tensor
     entropies: list[float]
+    windows: list[WindowExit] = dataclasses.field(default_factory=list)
 
 
 class EarlyExitHubert:
@@ -88,6 +110,8 @@ class EarlyExitHubert:
         padding: Padding = "exact",
         states: States | None = None,
         judge: Judge | None = None,
+        windows: Windows | None = None,
+        latest: bool = False,
     ) -> list[Exit]:
         """Run a batch until every utterance has stopped.
 
@@ -98,11 +122,13 @@ class EarlyExitHubert:
             waves: One (N,) float tensor at 16 kHz per utterance.
             candidates: Layers, from 1, at which an utterance may stop.
             tau: The threshold, in nats or in the signal's unit.
-            granularity: Whether each utterance or the whole batch exits.
+            granularity: Whether each utterance, the whole batch or each window of a long recording exits.
             padding: How a batch of several lengths is computed.
             states: Which hidden states are wanted; by default those that the branches read.
             judge: Who is asked at a candidate, about the states that are wanted; by default the model's own branches,
                 by its signal.
+            windows: How long recordings are cut.
+            latest: Whether only the state at the exit is wanted, and `states` of an Exit are (1, T, D).
 
         Returns:
             One Exit per utterance, in order.
@@ -118,10 +144,11 @@ class EarlyExitHubert:
         judge = judge or self._judge
         if len(rule.candidates) > 1 and judge is None:
             raise ValueError("several candidates need exit branches")
-        frames = self.encoder.front_end(waves, padding)
-        batch = _Batch(frames.packing, self.layers, rule.last)
+        frames = self.encoder.front_end(waves, padding, windows, rule.last)
+        batch = _Batch(frames.packing, self.layers, rule.last, granularity, latest)
         x = self.encoder.before_layers(frames)
         batch.keep_states(first_state(states, frames, x))
+        del frames  # whose states nobody needs any more: of an hour half a gigabyte
         pair = judge if isinstance(judge, SignalJudge) and judge.looks_back else None
         said: list[Tensor] = []
         for k in range(1, rule.last + 1):
@@ -136,25 +163,34 @@ class EarlyExitHubert:
                     entropy = pair.measured(said[0], before[0] if before else None, batch.packing)
                 else:
                     entropy = judge.entropy(k, state_of(asked, self.encoder, k, x, inner), batch.packing)
-                x, *said = batch.stop(k, [x, *said], entropy, rule, granularity)
+                x, *said = batch.stop(k, [x, *said], entropy, rule)
                 if not batch.active:
                     break
         batch.stop_all(rule.last)
-        return [exit for exit in batch.exits if exit is not None]
+        return batch.found()
 
-    def all_layers(self, waves: Sequence[Tensor]) -> list[Exit]:
+    def all_layers(self, waves: Sequence[Tensor], windows: Windows | None = None) -> list[Exit]:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
-        runs = every_layer(self.encoder, waves, self.position, self.branches, self.position)
+        runs = every_layer(self.encoder, waves, self.position, self.branches, self.position, windows=windows)
         return [Exit(self.layers, item.states, item.entropies) for item in runs]
 
 
 class _Batch:
-    """The utterances that are still running, and what each has gathered so far."""
+    """The utterances that are still running, and what each has gathered so far.
 
-    def __init__(self, packing: Packing, layers: int, last: int) -> None:
-        self.packing = packing
-        self.active = list(range(len(packing.lengths)))
-        self.states = KeptStates(packing, last + 1)
+    Args:
+        packing: The whole batch.
+        layers: K.
+        last: The last layer that may run.
+        granularity: Who exits. If it is a window, the windows are the utterances here.
+        latest: Whether only the state at the exit is wanted.
+    """
+
+    def __init__(self, packing: Packing, layers: int, last: int, granularity: Granularity, latest: bool) -> None:
+        self._whole, self._granularity, self._latest = packing, granularity, latest
+        self.packing = packing.apart() if granularity == "window" and isinstance(packing, Windowed) else packing
+        self.active = list(range(len(self.packing.lengths)))
+        self.states = KeptStates(self.packing, last + 1, latest)
         self.entropies = [[float("nan")] * layers for _ in self.active]
         self.exits: list[Exit | None] = [None] * len(self.active)
 
@@ -167,21 +203,19 @@ class _Batch:
         for index, value in zip(self.active, entropy.tolist(), strict=True):
             self.entropies[index][k - 1] = value
 
-    def measured(self, granularity: Granularity) -> np.ndarray:
+    def measured(self) -> np.ndarray:
         """(B, K) entropies of the running utterances by which each stops: its own, or the whole batch's."""
         rows = [self.entropies[index] for index in self.active]
-        if granularity == "batch":
+        if self._granularity == "batch":
             counts = self.packing.lengths
             columns = (zip(column, counts, strict=True) for column in zip(*rows, strict=True))
             rows = [[sum(value * count for value, count in column) / sum(counts) for column in columns]] * len(rows)
         return np.array(rows)
 
-    def stop(
-        self, k: int, kept: list[Tensor], entropy: Tensor, rule: ExitRule, granularity: Granularity
-    ) -> list[Tensor]:
+    def stop(self, k: int, kept: list[Tensor], entropy: Tensor, rule: ExitRule) -> list[Tensor]:
         """End the utterances that are sure enough; return what is `kept`, each (R, D), without them."""
         self.keep_entropies(k, entropy)
-        stops = rule.stops(k, self.measured(granularity)).tolist()
+        stops = rule.stops(k, self.measured()).tolist()
         if not any(stops):
             return kept
         for index in itertools.compress(self.active, stops):
@@ -191,9 +225,8 @@ class _Batch:
         if not stay:
             return kept
         self.states.go_on(self.active)
-        parts = [self.packing.split(x) for x in kept]
-        self.packing = Packing([self.packing.lengths[row] for row in stay], kept[0].device)
-        return [torch.cat([part[row] for row in stay]) for part in parts]
+        self.packing, left = self.packing.only(stay, *kept)
+        return left
 
     def stop_all(self, k: int) -> None:
         """End whoever is still running at layer k."""
@@ -203,3 +236,31 @@ class _Batch:
 
     def _finish(self, index: int, k: int) -> None:
         self.exits[index] = Exit(k, self.states.of(index), self.entropies[index])
+
+    def found(self) -> list[Exit]:
+        """What every recording got."""
+        exits = [exit for exit in self.exits if exit is not None]
+        if self._granularity != "window":
+            return exits
+        if not isinstance(self._whole, Windowed):
+            return [dataclasses.replace(one, windows=_windows([one])) for one in exits]
+        ends = list(itertools.accumulate(map(len, self._whole.windows), initial=0))
+        return [self._joined(exits, range(*bounds)) for bounds in itertools.pairwise(ends)]
+
+    def _joined(self, exits: Sequence[Exit], indices: range) -> Exit:
+        """What a recording got whose windows are these."""
+        windows = _windows([exits[index] for index in indices])
+        layer = max(one.layer for one in windows)
+        rows = np.array([one.entropies for one in windows])
+        counts = np.array([[one.end - one.begin] for one in windows]) * np.isfinite(rows)
+        asked = counts.sum(0)
+        sums = (np.nan_to_num(rows) * counts).sum(0)
+        mean = np.divide(sums, asked, out=np.full(len(sums), np.nan), where=asked > 0)
+        states = self.states.across(indices, 1 if self._latest else layer + 1)
+        return Exit(layer, states, mean.tolist(), windows)
+
+
+def _windows(exits: Sequence[Exit]) -> list[WindowExit]:
+    """The windows of one recording, of what each got."""
+    bounds = itertools.pairwise(itertools.accumulate((one.states.shape[1] for one in exits), initial=0))
+    return [WindowExit(*bound, one.layer, one.entropies) for bound, one in zip(bounds, exits, strict=True)]

@@ -8,7 +8,7 @@ checkpoint is read. Shape suffixes: B utterances, N samples, T frames, R frames 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daisy.errors import DaisyError
+from daisy.hubert import long
 from daisy.hubert.attention import attention
 from daisy.hubert.config import GATES, Activation, HubertConfig
-from daisy.hubert.front_end import FrontEnd
+from daisy.hubert.front_end import FrontEnd, folded, moments
 from daisy.hubert.packed_front_end import PackedFrontEnd
-from daisy.hubert.packing import Frames, Packing
+from daisy.hubert.packing import Frames, Packing, Windowed
 from daisy.hubert.positional import Banded, Positional
 from daisy.hubert.products import Keeper, Linear, Product, as_a_whole, precision
 from daisy.hubert.relative import Gated, RelativePositions, gate_of
+from daisy.hubert.windows import Windows
 
 Part = TypeVar("Part")
 
@@ -32,6 +34,9 @@ Padding = Literal["exact", "published", "formula"]
 fairseq and the paper's code do, where the first group norm sees the padding and more frames count as
 valid. `formula`: as torchaudio and transformers do, where the group norm sees the padding too, but valid
 frames are counted by the convolutions' formula."""
+
+WINDOWS = Windows()
+"""How long recordings are cut where nobody says otherwise."""
 
 
 class ConvLayer(nn.Sequential):
@@ -55,7 +60,8 @@ class ConvLayer(nn.Sequential):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, T) to (B, C', T'); group norm counts only the frames of `mask` (B, T') if it is given."""
-        x = self[0](x)
+        conv = cast("nn.Conv1d", self[0])
+        x = conv(x.to(conv.weight.dtype))
         norm = self.norm
         if isinstance(norm, nn.GroupNorm):
             x = norm(x) if mask is None else _masked_norm(x, mask, norm)
@@ -75,16 +81,20 @@ def _masked_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     return (centred * (scale * norm.weight[:, None]) + norm.bias[:, None]).to(kind)
 
 
+def conv_layers(config: HubertConfig) -> Iterator[ConvLayer]:
+    """The convolutions of a front end."""
+    inputs = 1
+    for index, (width, kernel, stride) in enumerate(config.conv_layers):
+        norm = "layer" if config.layer_norm_front_end else "group" if index == 0 else None
+        yield ConvLayer(inputs, width, kernel, stride, config.conv_bias, norm)
+        inputs = width
+
+
 class FeatureExtractor(Keeper, nn.Module):
     """The convolutional front end."""
 
-    def __init__(self, config: HubertConfig) -> None:
+    def __init__(self, layers: Iterable[ConvLayer]) -> None:
         super().__init__()
-        layers, inputs = [], 1
-        for index, (width, kernel, stride) in enumerate(config.conv_layers):
-            norm = "layer" if config.layer_norm_front_end else "group" if index == 0 else None
-            layers.append(ConvLayer(inputs, width, kernel, stride, config.conv_bias, norm))
-            inputs = width
         self.conv_layers = nn.ModuleList(layers)
 
     def forward(self, waves: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -105,11 +115,32 @@ class FeatureExtractor(Keeper, nn.Module):
         """The front end in products as they serve on a device; None where they do not."""
         layers = [(cast("nn.Conv1d", layer[0]), layer.norm) for layer in cast("list[ConvLayer]", self.conv_layers)]
         weights = [weight for conv, _ in layers for weight in conv.parameters()]
-        kind = precision(weights[0])
+        kind = precision(weights[-1])
         if kind is None:
             return None
         made = PackedFrontEnd if as_a_whole(device) else FrontEnd
         return self.kept(weights, kind, lambda: made(layers, kind))
+
+    def one(self, wave: Tensor) -> Tensor:
+        """A single recording (N,) to (T, C)."""
+        packed = self.packed([wave])
+        return self(wave[None])[0] if packed is None else packed
+
+    def fixed(self, wave: Tensor) -> FeatureExtractor:
+        """A front end that gives stretches of one recording what the whole recording (N,) gives them.
+
+        Its first convolution has the group norm in it, with the statistics of all frames, if there is such a norm.
+        """
+        first = cast("ConvLayer", self.conv_layers[0])
+        conv, norm = cast("nn.Conv1d", first[0]), first.norm
+        if not isinstance(norm, nn.GroupNorm):
+            return self
+        (kernel,), (stride,) = conv.kernel_size, conv.stride
+        weight, bias = folded(conv.weight.detach().flatten(1), norm, *moments(wave, kernel, stride))
+        with torch.device("meta"):  # where nothing is drawn
+            layer = ConvLayer(1, conv.out_channels, kernel, stride, bias=True, norm=None)
+        layer.load_state_dict({"0.weight": weight[:, None], "0.bias": bias}, assign=True)
+        return FeatureExtractor([layer.requires_grad_(False), *cast("list[ConvLayer]", self.conv_layers[1:])])
 
 
 class SelfAttention(Keeper, nn.Module):
@@ -284,20 +315,29 @@ class Hubert(nn.Module):
         super().__init__()
         self.config = config
         width = config.conv_layers[-1][0]
-        self.feature_extractor = FeatureExtractor(config)
+        self.feature_extractor = FeatureExtractor(conv_layers(config))
         self.layer_norm = nn.LayerNorm(width, config.norm_eps)
         self.post_extract_proj = Linear(width, config.dim) if width != config.dim else nn.Identity()
         self.encoder = TransformerEncoder(config)
 
-    def front_end(self, waves: Sequence[Tensor], padding: Padding = "exact") -> Frames:
+    def front_end(
+        self,
+        waves: Sequence[Tensor],
+        padding: Padding = "exact",
+        windows: Windows | None = None,
+        last: int | None = None,
+    ) -> Frames:
         """Convolve and project a batch of recordings: state 0 of each.
 
         Args:
             waves: One (N,) float tensor at 16 kHz per utterance.
             padding: How a batch of several lengths is computed.
+            windows: How long recordings are cut for the layers; as `WINDOWS` says if not given.
+            last: The last layer that may be wanted, for the progress of long recordings; by default all.
 
         Raises:
-            DaisyError: if a recording is shorter than one frame's receptive field (25 ms in published models).
+            DaisyError: if a recording is shorter than one frame's receptive field (25 ms in published models), or long
+                and the padding is not exact.
         """
         for wave in waves:
             if wave.ndim != 1 or len(wave) < self.config.receptive_field:
@@ -310,6 +350,9 @@ class Hubert(nn.Module):
             waves = [F.layer_norm(wave, wave.shape) for wave in waves]
         samples = [len(wave) for wave in waves]
         lengths = [self.config.frames(count) for count in samples]
+        cut = [(windows or WINDOWS).of(length, self.config.hop) for length in lengths]
+        if any(len(own) > 1 for own in cut):
+            return long.front_end(self, waves, cut, padding, last or self.config.layers)
         features = self.feature_extractor.packed(waves) if padding == "exact" else None
         if padding == "published":
             total, longest = max(lengths), max(samples)
@@ -340,6 +383,8 @@ class Hubert(nn.Module):
 
     def before_layers(self, frames: Frames) -> Tensor:
         """(R, D): state 0 with positions added, the input of layer 1."""
+        if isinstance(frames.packing, Windowed):
+            return long.before_layers(self, frames, frames.packing)
         return self.placed(frames.states, self.encoder.pos_conv(frames))
 
     def placed(self, states: Tensor, positions: Tensor) -> Tensor:
@@ -349,7 +394,7 @@ class Hubert(nn.Module):
 
     def output(self, waves: Sequence[Tensor], k: int) -> Frames:
         """The output of layer k (from 1) for a batch of recordings, each as it is alone; no deeper layer runs."""
-        frames = self.front_end(waves)
+        frames = self.front_end(waves, last=k)
         x = self.before_layers(frames)
         for number in range(1, k + 1):
             x, _ = self.layer(number, x, frames.packing)
@@ -357,4 +402,8 @@ class Hubert(nn.Module):
 
     def layer(self, k: int, x: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
         """Run layer k (from 1): its output, and h_k for the position `before-norm`."""
-        return self.encoder.layers[k - 1](x, packing, self.encoder.positions)
+        layer, positions = cast("EncoderLayer", self.encoder.layers[k - 1]), self.encoder.positions
+        if isinstance(packing, Windowed):
+            out, inner = packing.through(lambda part, group: layer(part, group, positions), x)
+            return out, inner
+        return layer(x, packing, positions)

@@ -16,6 +16,7 @@ from daisy.hubert.config import Position, States
 from daisy.hubert.encoder import Hubert
 from daisy.hubert.kept_states import KeptStates
 from daisy.hubert.packing import Frames, Packing
+from daisy.hubert.windows import Windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ def every_layer(
     branches: Branches | None = None,
     position: Position = "after-norm",
     last: int | None = None,
+    windows: Windows | None = None,
 ) -> list[Layers]:
     """Run a batch through all layers; no utterance changes what another one gets.
 
@@ -64,9 +66,10 @@ def every_layer(
         branches: Its exit branches, if entropies are wanted.
         position: Which tensor of a layer they read.
         last: The layer behind which nothing is wanted; the model's last one if not given.
+        windows: How long recordings are cut.
     """
     layers = last or encoder.config.layers
-    frames = encoder.front_end(waves)
+    frames = encoder.front_end(waves, windows=windows, last=layers)
     x = encoder.before_layers(frames)
     kept, columns = KeptStates(frames.packing, layers + 1), []
     kept.add(first_state(states, frames, x), frames.packing)

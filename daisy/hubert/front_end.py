@@ -26,6 +26,9 @@ STRETCH = 512
 STEP = 64
 """The last stretch has a multiple of so many frames, the first of them computed twice: code for it is then known."""
 
+PART = 2**18
+"""Windows of samples whose moments are summed at once, of a recording that is too long for all of them: 20 MB."""
+
 
 class Convolution:
     """One convolution over time with what follows it, its weights laid out for products.
@@ -131,6 +134,23 @@ class FrontEnd:
         samples = samples - mean
         covariance = samples.T @ samples / len(samples)
         return folded(weight, self.group, mean, covariance)
+
+
+def moments(wave: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Mean (kernel,) and covariance (kernel, kernel) of the samples of a long recording (N,) under a kernel.
+
+    In double precision, which leaves digits enough to take the mean away afterwards, and with a part of the recording
+    in it at a time.
+    """
+    windows = wave.unfold(0, kernel, stride)
+    total = torch.zeros(kernel, dtype=torch.float64, device=wave.device)
+    second = total.new_zeros(kernel, kernel)
+    for part in windows.split(PART):
+        samples = part.double()
+        total += samples.sum(0)
+        second += samples.T @ samples
+    mean = total / len(windows)
+    return mean, second / len(windows) - mean[:, None] * mean
 
 
 def folded(weight: Tensor, group: nn.GroupNorm, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from daisy.common.progress import Progress
 from daisy.common.transfer import handed
 from daisy.hubert.attention import attention, biased, packed_kernel
 from daisy.hubert.products import as_a_whole
 from daisy.hubert.relative import Gated, RelativePositions
+from daisy.hubert.windows import Window
+
+ROWS = 8192
+"""Frames of windows that pass a layer at once, or one window: what is between its products takes no more room."""
 
 
 def sent(values: np.ndarray | Sequence[int], device: torch.device, kind: torch.dtype = torch.int64) -> Tensor:
@@ -66,6 +71,16 @@ class Packing:
     def split(self, x: Tensor) -> list[Tensor]:
         """(R, ...) to one (T, ...) per utterance."""
         return list(x.split(self.lengths))
+
+    def joined(self, x: Tensor) -> Tensor:
+        """(R, ...) to every utterance's frames, each of them once, one utterance below the other."""
+        return x
+
+    def only(self, chosen: Sequence[int], *given: Tensor) -> tuple[Packing, list[Tensor]]:
+        """The packing of some of the utterances, and their rows of what is `given`, each (R, ...)."""
+        parts = [self.split(x) for x in given]
+        packing = Packing([self.lengths[row] for row in chosen], self.device)
+        return packing, [torch.cat([part[row] for row in chosen]) for part in parts]
 
     def pad(self, x: Tensor) -> Tensor:
         """(R, ...) to (B, T, ...), zero where there is no frame."""
@@ -118,6 +133,80 @@ class Packing:
         """`attention` in one call: (R, heads, width) thrice to (B, T, heads, width)."""
         mask = None if self.even else self.mask[:, None, None]
         return attention(self.pad(q), self.pad(k), self.pad(v), mask)
+
+
+class Windowed(Packing):
+    """Where the frames of a batch lie that has long recordings: one window below the other, utterance after utterance.
+
+    A frame of two windows has a row in both. What an utterance gets, it gets of each frame once.
+
+    Args:
+        windows: Those of each utterance; of a short one a single one with all its frames.
+        device: Where the frames are.
+        progress: Is told the windows that have passed a layer.
+    """
+
+    def __init__(self, windows: Sequence[Sequence[Window]], device: torch.device, progress: Progress) -> None:
+        super().__init__([sum(one.end - one.begin for one in own) for own in windows], device)
+        self.windows, self.progress = windows, progress
+
+    def spread(self, states: Sequence[Tensor]) -> Tensor:
+        """Every utterance's (T, ...) to the rows of all windows."""
+        pairs = zip(states, self.windows, strict=True)
+        return torch.cat([part[one.start : one.start + one.size] for part, own in pairs for one in own])
+
+    def split(self, x: Tensor) -> list[Tensor]:
+        """Rows (R, ...) to one (T, ...) per utterance, its windows joined."""
+        parts = iter(x.split([one.size for own in self.windows for one in own]))
+        taken = [[next(parts)[one.begin - one.start : one.end - one.start] for one in own] for own in self.windows]
+        return [own[0] if len(own) == 1 else torch.cat(own) for own in taken]
+
+    def joined(self, x: Tensor) -> Tensor:
+        """Rows (R, ...) to every utterance's frames, each of them once, one utterance below the other."""
+        return torch.cat(self.split(x))
+
+    def means(self, x: Tensor) -> Tensor:
+        """Rows (R,) to (B,): the mean over each utterance's frames."""
+        return torch.stack([part.mean() for part in self.split(x)])
+
+    def apart(self) -> Windowed:
+        """The same rows, every window an utterance of its own."""
+        return Windowed([[one] for own in self.windows for one in own], self.device, self.progress)
+
+    def only(self, chosen: Sequence[int], *given: Tensor) -> tuple[Packing, list[Tensor]]:
+        """The packing of some of the utterances, and their rows of what is `given`, each (R, ...)."""
+        sizes = [sum(one.size for one in own) for own in self.windows]
+        parts = [x.split(sizes) for x in given]
+        packing = Windowed([self.windows[row] for row in chosen], self.device, self.progress)
+        return packing, [torch.cat([part[row] for row in chosen]) for part in parts]
+
+    @functools.cached_property
+    def _groups(self) -> list[Packing]:
+        """Windows that pass a layer together."""
+        groups: list[list[int]] = []
+        for size in (one.size for own in self.windows for one in own):
+            if groups and sum(groups[-1]) + size <= ROWS:
+                groups[-1].append(size)
+            else:
+                groups.append([size])
+        return [Packing(sizes, self.device) for sizes in groups]
+
+    def through(self, run: Callable[[Tensor, Packing], tuple[Tensor, ...]], x: Tensor) -> tuple[Tensor, ...]:
+        """What `run` makes of rows (R, ...), of a few windows at a time: tensors of as many rows."""
+        made: list[Tensor] = []
+        for rows, group in self._parts():
+            some = run(x[rows], group)
+            made = made or [item.new_empty(len(x), *item.shape[1:]) for item in some]
+            for whole, item in zip(made, some, strict=True):
+                whole[rows] = item
+            self.progress.add(len(group.lengths))
+        return tuple(made)
+
+    def _parts(self) -> Iterator[tuple[slice, Packing]]:
+        end = 0
+        for group in self._groups:
+            begin, end = end, end + sum(group.lengths)
+            yield slice(begin, end), group
 
 
 @dataclasses.dataclass

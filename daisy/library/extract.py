@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -33,10 +33,17 @@ from daisy.common.transfer import Fetched, Sent, located, reading
 from daisy.errors import DaisyError
 from daisy.library.model import Daisy
 
-Details = list[tuple[int, list[float | None]]]
-"""Exit layer and entropies of every recording of a shard."""
+Values = list[float | None]
+"""Entropies of all layers; null where no branch was asked, since JSON has no NaN."""
 
-_WRITTEN = ("shard-*.safetensors", "request.json", "index.csv", "exits.csv", "skipped.csv")
+Detail = tuple[int, Values, list[tuple[int, int, int, Values]]]
+"""A recording's exit layer and entropies; and if its windows stop by themselves, of each of them the first frame and
+the one behind the last, exit layer and entropies."""
+
+Details = list[Detail]
+"""Those of every recording of a shard."""
+
+_WRITTEN = ("shard-*.safetensors", "request.json", "index.csv", "exits.csv", "windows.csv", "skipped.csv")
 """What a folder of features holds."""
 
 _TOLD = "daisy"
@@ -60,7 +67,7 @@ class Request:
 
     Attributes:
         checkpoint: Digest of the model's file.
-        stopping: The keyword arguments of the model's call.
+        stopping: The keyword arguments of the model's call: where recordings may stop, and how long ones are cut.
         states: ``all`` for (k + 1, T, D) per recording, ``last`` for (T, D).
         storage: Precision on disk.
         dtype: Precision of the computation.
@@ -70,7 +77,7 @@ class Request:
 
     checkpoint: str
     stopping: dict[str, Any]
-    states: str
+    states: Literal["all", "last"]
     storage: str
     dtype: str
     batch_seconds: float
@@ -168,16 +175,25 @@ def _write_tables(model: Daisy, recordings: Sequence[Recording], details: dict[s
     found = [(shard, *item) for shard, items in details.items() for item in items]
     rows: list[dict[str, Any]] = []
     table: list[dict[str, Any]] = []
-    for index, (recording, (shard, layer, entropies)) in enumerate(zip(recordings, found, strict=True)):
+    stretches: list[dict[str, Any]] = []
+    for index, (recording, (shard, layer, entropies, windows)) in enumerate(zip(recordings, found, strict=True)):
         seconds = round(recording.samples / SAMPLE_RATE, 4)
         frames = model.config.frames(recording.samples)
         rows.append({"number": index, "file": recording.path, "shard": shard, "key": str(index)})
         rows[-1] |= {"exit_layer": layer, "frames": frames, "seconds": seconds}
-        values = {f"entropy_{k}": value for k, value in enumerate(entropies, start=1)}
-        table.append({"file": recording.path, "seconds": seconds, "exit_layer": layer, **values})
+        table.append({"file": recording.path, "seconds": seconds, "exit_layer": layer, **_columns(entropies)})
+        for begin, end, stop, values in windows:
+            place = {"file": recording.path, "first_frame": begin, "frames": end - begin, "exit_layer": stop}
+            stretches.append({**place, **_columns(values)})
+    if stretches:
+        write_csv(out / "windows.csv", list(stretches[0]), stretches)
     write_csv(out / "index.csv", list(rows[0]), rows)
     write_csv(out / "exits.csv", list(table[0]), table)
-    return [layer for _, layer, _ in found]
+    return [layer for _, layer, _, _ in found]
+
+
+def _columns(entropies: Values) -> dict[str, float | None]:
+    return {f"entropy_{k}": value for k, value in enumerate(entropies, start=1)}
 
 
 def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) -> None:
@@ -219,7 +235,8 @@ def _finished(file: Path, recordings: Sequence[Recording]) -> Details | None:
     if whole and made_of != _digests(recordings):
         print(f"{file}: its recordings were replaced since, and it is made again", file=sys.stderr, flush=True)
         return None
-    return [(layer, entropies) for layer, entropies in details] if whole else None
+    # An earlier release wrote no windows.
+    return [(layer, entropies, more[0] if more else []) for layer, entropies, *more in details] if whole else None
 
 
 def _digests(recordings: Sequence[Recording]) -> list[str]:
@@ -233,7 +250,7 @@ def _extract(
 ) -> tuple[dict[str, torch.Tensor], Details]:
     """The tensors of a shard by their names, on the CPU, and what its exits were."""
     tensors: dict[str, torch.Tensor] = {}
-    details: dict[int, tuple[int, list[float | None]]] = {}
+    details: dict[int, Detail] = {}
     device, storage = located(model.device), getattr(torch, request.storage)
 
     def waves(group: list[int]) -> tuple[list[int], Sent]:
@@ -241,20 +258,27 @@ def _extract(
 
     def keep(made: tuple[list[int], Fetched]) -> None:
         group, fetched = made
-        # Copies: on a GPU they make room in the pinned buffers, and the last state holds on to no other.
-        tensors.update(zip((str(numbers[i]) for i in group), map(torch.clone, fetched.arrived()), strict=True))
+        # Copies where they are parts of one tensor of the batch: on a GPU they make room in the pinned buffers.
+        apart = device.type == "cpu"
+        found = [item if apart and item.is_contiguous() else item.clone() for item in fetched.arrived()]
+        tensors.update(zip((str(numbers[i]) for i in group), found, strict=True))
 
     groups = batches([item.samples for item in recordings], request.batch_seconds)
     with Beside(keep) as keeping, contextlib.closing(ahead(groups, waves, *reading(device))) as found:
         for group, sent in found:
-            out = model(sent.arrived(), **request.stopping)
+            out = model(sent.arrived(), states=request.states, **request.stopping)
             chosen = out.features if request.states == "all" else [item[-1] for item in out.features]
             keeping.put((group, Fetched([item.to(storage) for item in chosen])))
-            for i, layer, entropies in zip(group, out.exit_layer, out.entropies, strict=True):
-                # JSON has no NaN: a branch that was not asked is null.
-                details[i] = layer, [None if value != value else value for value in entropies]
+            stretches = out.windows or [[]] * len(group)
+            for i, layer, entropies, windows in zip(group, out.exit_layer, out.entropies, stretches, strict=True):
+                own = [(one.begin, one.end, one.layer, _plain(one.entropies)) for one in windows]
+                details[i] = layer, _plain(entropies), own
                 progress.add(recordings[i].samples / SAMPLE_RATE)
     return tensors, [details[i] for i in range(len(recordings))]
+
+
+def _plain(entropies: Sequence[float]) -> Values:
+    return [None if value != value else value for value in entropies]
 
 
 def _save(shard: tuple[Path, dict[str, torch.Tensor], Details, Sequence[Recording]]) -> None:

@@ -10,8 +10,10 @@ out.features[0].shape  # (k + 1, T, D)
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,9 +26,10 @@ from daisy.exits.request import resolve
 from daisy.exits.signals import ENTROPY, signal_of
 from daisy.hubert import checkpoint as checkpoints
 from daisy.hubert.config import HubertConfig
-from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
+from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity, WindowExit
 from daisy.hubert.encoder import Padding
 from daisy.hubert.graphs import Compiled
+from daisy.hubert.windows import LONGEST, Windows
 from daisy.library import shipped
 from daisy.library.stream import Stream
 
@@ -45,11 +48,14 @@ class Output:
         exit_layer: Per utterance k, the layer at which it stopped, from 1.
         entropies: Per utterance one mean entropy in nats per layer, or the signal that was asked for in its place; NaN
             where no branch was asked.
+        windows: Per utterance its windows' frames, exits and entropies, if each window stopped by itself. Then k is the
+            largest of theirs, and states that a window did not reach are zero in it.
     """
 
     features: list[Tensor]
     exit_layer: list[int]
     entropies: list[list[float]]
+    windows: list[list[WindowExit]] = dataclasses.field(default_factory=list)
 
 
 class Daisy:
@@ -154,6 +160,8 @@ class Daisy:
         signal: str | None = None,
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
+        window: float = LONGEST,
+        states: Literal["all", "last"] = "all",
     ) -> Output:
         """Run a batch of utterances, each until it stops.
 
@@ -176,17 +184,22 @@ class Daisy:
             budget: A share, up to 1.
             signal: What branches are asked for (`daisy.exits.signals`): by default what the task's threshold was
                 calibrated for, and entropy with a threshold of yours.
-            granularity: Whether every utterance exits for itself or the whole batch at once.
+            granularity: Whether every utterance exits for itself, the whole batch at once, or every window of a long
+                recording for itself.
             padding: How utterances of several lengths are computed; with ``exact`` each gets what it gets alone.
+            window: In seconds. Longer recordings pass the layers in overlapping windows of this length, so that time
+                and memory grow with their length and not with its square; with ``math.inf`` none does.
+            states: Whether features hold ``all`` states or the ``last`` one alone, (1, T, D), for less memory.
 
         Raises:
             DaisyError: if the request is contradictory, the model lacks branches or that calibration, or a
-                waveform is none.
+                waveform or a window is none.
         """
         candidates, tau = self.exits(
             rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer, budget=budget
         )
-        return self.run(waveforms, candidates, tau, signal_of(self.calibrations, task, signal), granularity, padding)
+        asked = signal_of(self.calibrations, task, signal)
+        return self.run(waveforms, candidates, tau, asked, granularity, padding, window, states)
 
     @torch.no_grad()
     def run(
@@ -197,21 +210,30 @@ class Daisy:
         signal: str = ENTROPY,
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
+        window: float = LONGEST,
+        states: Literal["all", "last"] = "all",
     ) -> Output:
         """The same with candidate layers and threshold as they stand, such as `exits` gives.
 
         Raises:
-            DaisyError: if there is no such signal, or a waveform is none.
+            DaisyError: if there is no such signal, or a waveform or the window is none.
             ValueError: if a candidate is no layer, or there are several and no branches.
         """
-        waves = self._checked(waveforms)
+        windows, waves = Windows(window), self._checked(waveforms)
         if not waves:
             return Output([], [], [])
-        compiled = self._compiled if padding == "exact" and signal == ENTROPY else None
+        plain = padding == "exact" and signal == ENTROPY and states == "all" and granularity != "window"
+        compiled = self._compiled if plain and len(waves[0]) <= window * RATE else None
         if compiled is not None and compiled.serves(waves):
             return _output([compiled.run(waves[0], candidates=candidates, tau=tau)])
         items = self.upstream(signal).run(
-            waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding
+            waves,
+            candidates=candidates,
+            tau=tau,
+            granularity=granularity,
+            padding=padding,
+            windows=windows,
+            latest=states == "last",
         )
         return _output(items)
 
@@ -236,10 +258,10 @@ class Daisy:
         return Stream(self, budget, task)
 
     @torch.no_grad()
-    def all_layers(self, waveforms: Sequence[Tensor | np.ndarray]) -> Output:
+    def all_layers(self, waveforms: Sequence[Tensor | np.ndarray], *, window: float = LONGEST) -> Output:
         """Every layer's states and, if there are branches, every layer's entropy; nothing stops early."""
-        waves = self._checked(waveforms)
-        return _output(self._upstream.all_layers(waves)) if waves else Output([], [], [])
+        windows, waves = Windows(window), self._checked(waveforms)
+        return _output(self._upstream.all_layers(waves, windows)) if waves else Output([], [], [])
 
     def _checked(self, waveforms: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
         # A model that normalises its input does not mind the scale.
@@ -275,7 +297,12 @@ class Daisy:
 
 
 def _output(items: Sequence[Exit]) -> Output:
-    return Output([item.states for item in items], [item.layer for item in items], [item.entropies for item in items])
+    return Output(
+        [item.states for item in items],
+        [item.layer for item in items],
+        [item.entropies for item in items],
+        [item.windows for item in items if item.windows],
+    )
 
 
 def check_waveforms(waveforms: Sequence[Tensor | np.ndarray], loudest: float = LOUDEST) -> list[Tensor]:
@@ -311,9 +338,12 @@ def _tensor(wave: object, number: int) -> Tensor:
 
 
 def _checked(wave: Tensor, number: int, loudest: float) -> Tensor:
-    if not torch.isfinite(wave).all():
+    if not len(wave):
+        return wave
+    lowest, highest = torch.stack(wave.aminmax()).tolist()  # NaN if one sample is; and an hour is not copied
+    if not math.isfinite(lowest) or not math.isfinite(highest):
         raise DaisyError(f"waveform {number} holds NaN or infinity", fix="Drop or repair the recording")
-    if len(wave) and (peak := float(wave.abs().max())) > loudest:
+    if (peak := max(-lowest, highest)) > loudest:
         raise DaisyError(
             f"waveform {number} reaches {peak:g}, far beyond 1, as integers do",
             fix="Divide it by what is full scale, such as 32768",

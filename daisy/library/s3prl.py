@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from daisy.downstream.fusion import LayerSum
-from daisy.downstream.settings import Fusion
+from daisy.downstream.settings import Fusion, Granularity
 from daisy.features.seen import normalise
-from daisy.hubert.early_exit import Granularity
 from daisy.library.model import load
 
 
