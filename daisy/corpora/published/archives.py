@@ -37,6 +37,10 @@ def _voicebank(name: str, sequence: int, checksum: str) -> Archive:
     return Archive((address,), (checksum,), name)
 
 
+def _commands(name: str, *checksums: str) -> Archive:
+    return Archive((f"http://download.tensorflow.org/data/{name}.tar.gz",), checksums, f"{name}/yes", name)
+
+
 VOXCELEB = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a"
 LIBRIMIX = "https://raw.githubusercontent.com/JorisCos/LibriMix/master/metadata/Libri2Mix"
 MINISUPERB = (
@@ -108,6 +112,13 @@ ARCHIVES = {
             ("0c472d4fc0c5141eca47ad1ffeb2a7df",),
             "musan/speech",
         )
+    },
+    # The words' checksum as torchaudio 2.11 has it; none is published for the test set, whose recordings are counted.
+    "speech-commands": {
+        "speech_commands_v0.01": _commands(
+            "speech_commands_v0.01", "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
+        ),
+        "speech_commands_test_set_v0.01": _commands("speech_commands_test_set_v0.01"),
     },
 }
 """Archives by corpus and name."""

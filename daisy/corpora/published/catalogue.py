@@ -15,6 +15,7 @@ from daisy.corpora.published.settings import (
     LibriSpeech10hSettings,
     LibriSpeechSettings,
     MusanSettings,
+    SpeechCommandsSettings,
     VoiceBankDemandSettings,
     VoxCeleb1Settings,
 )
@@ -111,6 +112,18 @@ CORPORA = {
         sizes={"music": Size(660, 42.5), "speech": Size(426, 60.4), "noise": Size(930, 6.0)},
         obtain="It is number 17 at openslr.org",
     ),
+    # Warden, 2018; SUPERB's counts, as its data card has them.
+    "speech-commands": Corpus(
+        title="Speech Commands v1",
+        licence="CC BY 4.0",
+        sizes={
+            "train": Size(51_088),
+            "validation": Size(6_798),
+            "test": Size(3_081),
+            "_background_noise_": Size(6),
+        },
+        obtain="It is speech_commands_v0.01.tar.gz and speech_commands_test_set_v0.01.tar.gz at download.tensorflow.org",
+    ),
 }
 """Published corpora by the name that `data.corpora` gives them."""
 
@@ -122,6 +135,7 @@ SETTINGS: Mapping[str, type[Any]] = {
     "voicebank-demand": VoiceBankDemandSettings,
     "libri2mix": Libri2MixSettings,
     "musan": MusanSettings,
+    "speech-commands": SpeechCommandsSettings,
 }
 """What the stage of each is told."""
 

@@ -117,6 +117,19 @@ class MusanSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class SpeechCommandsSettings:
+    """Config of `daisy.corpora.published.speech_commands`.
+
+    Attributes:
+        root: The folder of ``speech_commands_v0.01`` and ``speech_commands_test_set_v0.01``.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
 class DownloadSettings:
     """Config of `daisy.corpora.published.download`.
 
