@@ -72,6 +72,17 @@ def librispeech_10h(parent: Path) -> Path:
     return root
 
 
+def lexicon(parent: Path) -> Path:
+    """A folder of two lexicons: LibriSpeech's, with two pronunciations of a word, and one of rarer words."""
+    root = parent / "lexicon"
+    root.mkdir()
+    words = ("A\tAH0", "A\tEY1", "ALL\tAO1 L", "CALL\tK AO1 L", "HOLD\tHH OW1 L D", "IS\tIH1 Z", "IT'S\tIH1 T S")
+    words += ("LINE\tL AY1 N", "NEED\tN IY1 D", "PLEASE\tP L IY1 Z", "THE\tDH AH0", "THE\tDH IY0", "YOU  Y UW1")
+    (root / "librispeech-lexicon.txt").write_text("\n".join(words) + "\n")
+    (root / "librispeech-lexicon-allothers-g2p.txt").write_text("WAITING\tW EY1 T IH0 NG\nALL\tAE1 L\n")
+    return root
+
+
 def voxceleb1(parent: Path) -> Path:
     """``VoxCeleb1/`` with ``dev/wav``, ``test/wav`` and MiniSUPERB's list."""
     root, waves, lines = parent / "VoxCeleb1", voices(), []
@@ -172,4 +183,5 @@ def all_of_them(parent: Path) -> dict[str, dict[str, object]]:
         "libri2mix": {"root": str(libri2mix(parent, speech)), "train": 5, "dev": 4},
         "musan": {"root": str(musan(parent))},
         "speech-commands": {"root": str(speech_commands(parent))},
+        "librispeech-100h": {"root": str(lexicon(parent))},
     }

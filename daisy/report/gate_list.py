@@ -197,7 +197,7 @@ def topline(run: RunFolder) -> Iterator[Measured]:
             yield Measured(f"{task}, accuracy", (row.value - chance) / (100 - chance), "accuracy")
         elif row.metric == "pesq" and (before := input_of(run.grid, task, row.metric)):
             yield Measured(f"{task}, gain in PESQ", row.value - before.value, "pesq")
-        elif row.metric in ("wer", "si_sdri"):
+        elif row.metric in ("wer", "per", "si_sdri"):
             yield Measured(f"{task}, {row.metric}", row.value, row.metric)
 
 
@@ -421,11 +421,12 @@ GATES = (
         {
             "accuracy": Limits((0.4, None), (0.1, None)),
             "wer": Limits((None, 50), (None, 90)),
+            "per": Limits((None, 50), (None, 90)),
             "pesq": Limits((0, None), (-0.1, None)),
             "si_sdri": Limits((1, None), (0.01, None)),
         },
-        f"{OURS}: accuracy from chance (0) to 1, word errors per cent, gains over the input",
-        "too few steps (CTC first gives blanks alone: a word error rate of 100), or transcripts, speakers or "
+        f"{OURS}: accuracy from chance (0) to 1, errors of words or phones per cent, gains over the input",
+        "too few steps (CTC first gives blanks alone: an error rate of 100), or transcripts, speakers or "
         "references of other recordings",
         topline,
     ),
@@ -436,6 +437,7 @@ GATES = (
             "asr wer": Limits((6.42, 20), (5, 35)),
             "sid accuracy": Limits((40, 70.1), (20, 81.5)),
             "ks accuracy": Limits((94, 97.5), (90, 99)),
+            "pr per": Limits((4.8, 8), (4, 15)),
             "se pesq": Limits((2.2, 2.8), (1.97, 3)),
             "se stoi": Limits((92, 95), (90, 96)),
             "ss si_sdri": Limits((6, 11), (3, 13)),

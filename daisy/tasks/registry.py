@@ -33,6 +33,7 @@ TASKS = {
     "sid": Entry("daisy.tasks.sid", corpus="speech", pooled=True, known_speakers=True, exits=("normalise",)),
     "asr": Entry("daisy.tasks.asr", transcribed=True, exits=("stride", "end_marks")),
     "ks": Entry("daisy.tasks.ks", corpus="asr", pooled=True, transcribed=True, exits=("keywords",)),
+    "pr": Entry("daisy.tasks.pr", transcribed=True, exits=()),
     "se": Entry("daisy.tasks.se", waves=True),
     "ss": Entry("daisy.tasks.ss", waves=True),
 }

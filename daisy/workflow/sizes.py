@@ -40,7 +40,10 @@ class Sizes:
         """What is expected of a share of a corpus that the project makes itself."""
         data = self._context.config.data
         task = TASKS[task].corpus or task if task in TASKS else task
-        made = {"asr": data.commands, "se": data.mixtures.enhancement, "ss": data.mixtures.separation}.get(task)
+        made = {
+            **{"asr": data.commands, "pr": data.commands},
+            **{"se": data.mixtures.enhancement, "ss": data.mixtures.separation},
+        }.get(task)
         if made is not None:
             count = round(getattr(made, part) * share)
             return disk.Audio(count, count * disk.MADE_SECONDS[task])

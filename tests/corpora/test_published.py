@@ -75,6 +75,7 @@ EXPECTED = {
     "musan": (0, 0, 9),
     # Nine words, and of ten seconds of either noise nine; then one.
     "speech-commands": (27, 5, 4),
+    "librispeech-100h": (18, 12, 12),
 }
 
 
@@ -176,9 +177,7 @@ def test_speech_commands_are_divided_by_their_lists(corpora, tmp_path):
     root = Path(corpora["speech-commands"]["root"])
     words = root / "speech_commands_v0.01"
     rows = {row.id: row for row in prepared("speech-commands", corpora, tmp_path / "out")}
-    heard = {
-        name.removeprefix("speech_commands_v0.01/"): row.split for name, row in rows.items() if row.text in ("yes", "bed")
-    }
+    heard = {name.removeprefix("speech_commands_v0.01/"): row.split for name, row in rows.items()}
     assert heard["yes/00176480_nohash_1"] == "train" and heard["bed/0a7c2a8d_nohash_0"] == "dev"
     assert "yes/1b4c9b89_nohash_0" not in heard
     assert rows["speech_commands_v0.01/bed/3bb68054_nohash_0"].speaker == "3bb68054"
@@ -206,6 +205,27 @@ def test_faults_of_speech_commands(corpora, tmp_path):
     (words / "validation_list.txt").unlink()
     outcome = run("speech-commands", corpora, tmp_path / "no")
     assert outcome.returncode == 1 and "validation_list.txt: the list of recordings is not there" in outcome.stderr
+
+
+def test_words_are_spelt_by_their_first_pronunciation(corpora, tmp_path):
+    """As s3prl spells them, written out; and what the lexicons lack is told."""
+    rows = prepared("librispeech-100h", corpora, tmp_path / "out")
+    found = {row.id.rpartition("-")[2]: row.text for row in rows}
+    assert found["0000"] == "ih1 t s ao1 l y uw1 n iy1 d"
+    assert found["0001"] == "dh ah0 k ao1 l ih1 z w ey1 t ih0 ng"
+    corpora["librispeech-100h"] |= {"lexicon": ["librispeech-lexicon.txt"]}
+    rows = prepared("librispeech-100h", corpora, tmp_path / "fewer")
+    told = dropped(tmp_path / "fewer")
+    assert told["LibriSpeech/dev-clean/84/1240/84-1240-0001"] == "no pronunciation of 'waiting'" and len(rows) == 28
+    outcome = run("librispeech-100h", corpora | {"faults": "stop"}, tmp_path / "stopped")
+    assert outcome.returncode == 1 and "no pronunciation of 'waiting'" in outcome.stderr
+    path = Path(corpora["librispeech-100h"]["root"]) / "librispeech-lexicon.txt"
+    path.write_text("A\tAH0\nALL\n")
+    outcome = run("librispeech-100h", corpora, tmp_path / "damaged")
+    assert outcome.returncode == 1 and f"{path}: line 2, 'all', has no phones" in outcome.stderr
+    path.unlink()
+    outcome = run("librispeech-100h", corpora, tmp_path / "no")
+    assert outcome.returncode == 1 and f"{path}: the lexicon is not there" in outcome.stderr
 
 
 def test_voicebank_at_16_khz_and_its_draw(corpora, tmp_path):
@@ -292,7 +312,7 @@ def test_a_draw_is_the_same_in_any_order():
 
 
 def test_data_check(corpora, tmp_path):
-    uses = ("speech", "asr", "sid", "se", "ss", "noise", "ks")
+    uses = ("speech", "asr", "sid", "se", "ss", "noise", "ks", "pr")
     overlay = {"data": {"corpora": dict(zip(uses, CORPORA, strict=True))}}
     overlay["data"]["published"] = {name: corpora[name] for name in CORPORA}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(overlay))

@@ -35,6 +35,7 @@ TASKS = {
         },
     },
     "ks": {"projection": 8, "keywords": ["a"]},
+    "pr": {"projection": 8},
 }
 STRATEGIES = {"avg": 0.2, "min-max": 0.2, "threshold": 0.9}
 TRAINING = {

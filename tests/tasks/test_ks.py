@@ -19,7 +19,8 @@ OPTIONS = {"projection": 8, "keywords": ["yes", "no"]}
 
 
 def manifest(tmp_path, *texts):
-    return Manifest(tmp_path, tuple(Utterance(f"u{place}", "a.wav", 16_000, "", text) for place, text in enumerate(texts)))
+    items = [Utterance(f"u{place}", "a.wav", 16_000, "", text) for place, text in enumerate(texts)]
+    return Manifest(tmp_path, tuple(items))
 
 
 def test_classes_are_the_keywords_and_what_is_none(tmp_path):
@@ -38,7 +39,9 @@ def test_classes_are_the_keywords_and_what_is_none(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(DaisyError, match=r"no recording of the training set holds the keyword 'no'.*ks\.options\.keywords"):
+    with pytest.raises(
+        DaisyError, match=r"no recording of the training set holds the keyword 'no'.*ks\.options\.keywords"
+    ):
         KeywordSpotting(OPTIONS, KeywordSpotting.learn_vocabulary(manifest(tmp_path, "yes", "nowhere")))
     task = KeywordSpotting(OPTIONS, ["no", "yes"])
     with pytest.raises(DaisyError, match="u1 holds the keywords yes and no"):

@@ -47,6 +47,7 @@ MINISUPERB = (
     "https://raw.githubusercontent.com/Comet0322/MiniSUPERB/fde8f34/"
     "minisuperb/downstream/voxceleb1/mini_veri_test_class.txt"
 )
+G2P = "https://huggingface.co/datasets/s3prl/g2p/raw/main/lexicon"
 LIST_SHA256 = "8ad6253ebc68c1a16dd3a997a10b3358fba7e9a312a614456c40a3993e076891"
 
 
@@ -120,6 +121,15 @@ ARCHIVES = {
         ),
         "speech_commands_test_set_v0.01": _commands("speech_commands_test_set_v0.01"),
     },
+    # No checksums are published: every word of a transcript must be in them.
+    "librispeech-100h": {
+        "librispeech-lexicon.txt": Archive(
+            ("https://www.openslr.org/resources/11/librispeech-lexicon.txt",), (), "librispeech-lexicon.txt"
+        ),
+        "librispeech-lexicon-allothers-g2p.txt": Archive(
+            (f"{G2P}/librispeech-lexicon-allothers-g2p.txt",), (), "librispeech-lexicon-allothers-g2p.txt"
+        ),
+    },
 }
 """Archives by corpus and name."""
 
@@ -130,6 +140,7 @@ def archives_of(name: str, published: Mapping[str, Any]) -> list[tuple[str, str]
     subsets = {
         "librispeech": (*speech["train"], *speech["dev"], *speech["test"]),
         "librispeech-10h": (*speech["dev"], *speech["test"]),
+        "librispeech-100h": ("train-clean-100", *speech["dev"], *speech["test"]),
         "libri2mix": ("train-clean-100", "dev-clean", "test-clean"),
     }.get(name, ())
     own = [] if name == "librispeech" else [(name, archive) for archive in ARCHIVES[name]]

@@ -13,6 +13,7 @@ from daisy.common import stage
 from daisy.corpora.published.settings import (
     Libri2MixSettings,
     LibriSpeech10hSettings,
+    LibriSpeech100hSettings,
     LibriSpeechSettings,
     MusanSettings,
     SpeechCommandsSettings,
@@ -122,7 +123,14 @@ CORPORA = {
             "test": Size(3_081),
             "_background_noise_": Size(6),
         },
-        obtain="It is speech_commands_v0.01.tar.gz and speech_commands_test_set_v0.01.tar.gz at download.tensorflow.org",
+        obtain="It is speech_commands_v0.01.tar.gz and speech_commands_test_set_v0.01.tar.gz of TensorFlow's",
+    ),
+    # The 100 hours are LibriSpeech's subset; the pronunciations are s3prl's.
+    "librispeech-100h": Corpus(
+        title="LibriSpeech's 100 hours, as phones",
+        licence="CC BY 4.0; the lexicon: public domain",
+        sizes={},
+        obtain="LibriSpeech is number 12 at openslr.org, its lexicon number 11",
     ),
 }
 """Published corpora by the name that `data.corpora` gives them."""
@@ -136,6 +144,7 @@ SETTINGS: Mapping[str, type[Any]] = {
     "libri2mix": Libri2MixSettings,
     "musan": MusanSettings,
     "speech-commands": SpeechCommandsSettings,
+    "librispeech-100h": LibriSpeech100hSettings,
 }
 """What the stage of each is told."""
 
@@ -154,7 +163,7 @@ def settings_of(name: str, published: Mapping[str, Any]) -> Any:
     """
     speech = published["librispeech"]
     other: dict[str, Any] = {}
-    if name == "librispeech-10h":
+    if name in ("librispeech-10h", "librispeech-100h"):
         other = {"librispeech": speech["root"], "dev": speech["dev"], "test": speech["test"]}
     elif name == "libri2mix":
         other = {"librispeech": speech["root"]}

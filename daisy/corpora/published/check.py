@@ -13,6 +13,7 @@ from daisy.corpora.published import (
     libri2mix,
     librispeech,
     librispeech_10h,
+    librispeech_100h,
     musan,
     speech_commands,
     voicebank_demand,
@@ -25,7 +26,10 @@ from daisy.errors import DaisyError
 
 READERS: dict[str, Reader] = {
     module.READER.name: module.READER
-    for module in (librispeech, librispeech_10h, voxceleb1, voicebank_demand, libri2mix, musan, speech_commands)
+    for module in (
+        *(librispeech, librispeech_10h, librispeech_100h),
+        *(voxceleb1, voicebank_demand, libri2mix, musan, speech_commands),
+    )
 }
 """The reader of every published corpus."""
 

@@ -1,9 +1,9 @@
 """Speech Commands v1: one-second recordings of thirty words, divided by its makers' lists, with their set for tests.
 
-As s3prl has it: words of ``validation_list.txt`` are for dev, those of ``testing_list.txt`` are left out, and all others
-are for training; what is tested on is the makers' own test set, whose folders are the twelve classes. Silence comes from
-the recordings in ``_background_noise_``, where s3prl draws a second anew whenever it reads one, for dev too. Here they
-are cut into seconds, of which the last tenth of each recording is for dev.
+As s3prl has it: words of ``validation_list.txt`` are for dev, those of ``testing_list.txt`` are left out, and all
+others are for training; what is tested on is the makers' own test set, whose folders are the twelve classes. Silence
+comes from the recordings in ``_background_noise_``, where s3prl draws a second anew whenever it reads one, for dev too.
+Here they are cut into seconds, of which the last tenth of each recording is for dev.
 """
 
 from __future__ import annotations
