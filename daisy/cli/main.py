@@ -22,6 +22,7 @@ SUBCOMMANDS = (
     "page",
     "plan",
     "check",
+    "score",
     "efficiency",
     "data",
     "clean-store",

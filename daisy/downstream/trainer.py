@@ -45,6 +45,7 @@ def order(
     """
     if batches == "balanced":
         yield from _balanced(classes, batch_size, seed)
+        return
 
     def cut(indices: list[int], size: int) -> list[list[int]]:
         return [indices[place : place + size] for place in range(0, len(indices), size)]

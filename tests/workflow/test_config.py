@@ -30,7 +30,10 @@ def merged(*overlays: dict) -> dict:
 
 @pytest.mark.parametrize(
     ("run", "files"),
-    [("nano", ["test"]), ("paper", ["paper"]), ("authors", ["paper", "authors"]), ("pilot", ["paper", "pilot"])],
+    [
+        *[("nano", ["test"]), ("paper", ["paper"]), ("authors", ["paper", "authors"]), ("pilot", ["paper", "pilot"])],
+        *[("superb", ["superb"]), ("paper_superb", ["paper", "paper_superb"])],
+    ],
 )
 def test_shipped_configs_are_valid(run, files):
     config = resolve(shipped(*files))

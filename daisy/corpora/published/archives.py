@@ -38,7 +38,8 @@ def _voicebank(name: str, sequence: int, checksum: str) -> Archive:
 
 
 def _commands(name: str, *checksums: str) -> Archive:
-    return Archive((f"http://download.tensorflow.org/data/{name}.tar.gz",), checksums, f"{name}/yes", name)
+    address = f"https://storage.googleapis.com/download.tensorflow.org/data/{name}.tar.gz"
+    return Archive((address,), checksums, f"{name}/yes", name)
 
 
 VOXCELEB = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a"
