@@ -103,7 +103,8 @@ def read(settings: SpeechCommandsSettings) -> Tree:
     corpus, key = CORPORA[NAME], f"data.published.{NAME}.root"
     words = root_of(settings.root, WORDS, key, corpus.obtain) / WORDS
     tests = root_of(settings.root, TESTS, key, corpus.obtain) / TESTS
-    listed, faults = [], []
+    listed: list[Listed] = []
+    faults: list[Fault] = []
     subsets = {name: subset for file, subset in LISTS.items() for name in read_list(words / file)}
     for name in sorted(subsets):
         if not (words / name).is_file():
