@@ -163,7 +163,7 @@ CROSS_CHECKS = [
     ({"thresholds": {"absolute": {"asr": {1: 2.0, "1.0": 3.0}}}}, ["thresholds.absolute.asr", "twice: 1, '1.0'"]),
     ({"tasks": {"sid": {"task_exits": {"steps": 0}}}}, ["tasks.sid.task_exits.steps", "0"]),
     ({"tasks": {"se": {"task_exits": {"steps": 4}}}}, ["'task_exits'", "tasks.se"]),
-    ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, se, ss"]),
+    ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, ks, pr, se, ss"]),
 ]
 """What is laid over the config, and what the error names."""
 
