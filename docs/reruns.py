@@ -7,7 +7,10 @@ that must run again, no more and no less.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 CONFIG = {"resolved_config", "report_page"}
 """Every config value is kept with the run, and the report shows it."""
@@ -57,6 +60,10 @@ OWN_FILES = CONFIG | PAGES | PLAYED | AT_WORK | BUNDLE | {"links", "noise_tables
 
 ABSOLUTE = {"asr": 0.5, "sid": 0.8, "se": {0.76: 1.2, 1.0: 1.6}, "ss": 1.1}
 """Thresholds in nats."""
+
+
+SUPERB = yaml.safe_load((Path(__file__).parent.parent / "config/superb.yaml").read_text(encoding="utf-8"))["tasks"]
+"""Keyword spotting on ASR's recordings, and phoneme recognition on their phones."""
 
 
 BARE = ["daisy", "full", "layer6"]
@@ -196,6 +203,11 @@ EDITS = (
     Edit("`tasks.sid.task_exits.steps`", CONFIG | OWN | SCORES, {"tasks": {"sid": {"task_exits": {"steps": 14}}}}),
     Edit("`tasks.sid.q`", CONFIG | BUNDLE | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
     Edit("`tasks.ss: null`: a task less", CONFIG | BUNDLE | PAGES | {"links"}, {"tasks": {"ss": None}}),
+    Edit(
+        "two tasks more: those of `config/superb.yaml`",
+        CONFIG | FEATURES | OWN | {"manifests", "command_phones"},
+        {"tasks": SUPERB},
+    ),
     Edit(
         "only speaker identification: `tasks: {asr: null, se: null, ss: null}`, no noise study",
         CONFIG | BUNDLE | {"links"} | PAGES - {"noise_figures"},

@@ -43,6 +43,24 @@ rule command_speech:
         stage("corpora.commands", "--debian {params.debian} --audio {output.audio} --table {output.table}")
 
 
+rule command_phones:
+    input:
+        of("corpus", "recordings.csv"),
+    output:
+        table=store_path("phones-{key}/recordings.csv"),
+    log:
+        store_path("logs/phones-{key}.log"),
+    benchmark:
+        store_path("benchmarks/command_phones-{key}.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    params:
+        settings=stored_settings,
+        code=stored_code,
+    shell:
+        stage("corpora.phones", "--corpus {input} --table {output.table}")
+
+
 rule noise_recordings:
     input:
         of("speech", "recordings.csv"),

@@ -72,6 +72,17 @@ def librispeech_10h(parent: Path) -> Path:
     return root
 
 
+def lexicon(parent: Path) -> Path:
+    """A folder of two lexicons: LibriSpeech's, with two pronunciations of a word, and one of rarer words."""
+    root = parent / "lexicon"
+    root.mkdir()
+    words = ("A\tAH0", "A\tEY1", "ALL\tAO1 L", "CALL\tK AO1 L", "HOLD\tHH OW1 L D", "IS\tIH1 Z", "IT'S\tIH1 T S")
+    words += ("LINE\tL AY1 N", "NEED\tN IY1 D", "PLEASE\tP L IY1 Z", "THE\tDH AH0", "THE\tDH IY0", "YOU  Y UW1")
+    (root / "librispeech-lexicon.txt").write_text("\n".join(words) + "\n")
+    (root / "librispeech-lexicon-allothers-g2p.txt").write_text("WAITING\tW EY1 T IH0 NG\nALL\tAE1 L\n")
+    return root
+
+
 def voxceleb1(parent: Path) -> Path:
     """``VoxCeleb1/`` with ``dev/wav``, ``test/wav`` and MiniSUPERB's list."""
     root, waves, lines = parent / "VoxCeleb1", voices(), []
@@ -137,8 +148,27 @@ def musan(parent: Path) -> Path:
     return root
 
 
+def speech_commands(parent: Path) -> Path:
+    """``SpeechCommands/`` with the folders of both archives: words, lists and noise, and the set for tests."""
+    root, waves = parent / "SpeechCommands", voices()
+    words, tests = root / "speech_commands_v0.01", root / "speech_commands_test_set_v0.01"
+    for word in ("yes", "no", "bed"):
+        for speaker in ("00176480", "0a7c2a8d", "1b4c9b89", "3bb68054"):
+            _write(words / word / f"{speaker}_nohash_0.wav", next(waves)[:16_000])
+        _write(words / word / "00176480_nohash_1.wav", next(waves)[:15_000])
+    for file, speaker in (("validation_list.txt", "0a7c2a8d"), ("testing_list.txt", "1b4c9b89")):
+        (words / file).write_text("".join(f"{word}/{speaker}_nohash_0.wav\n" for word in ("bed", "no", "yes")))
+    for name in ("running_tap", "white_noise"):
+        _write(words / "_background_noise_" / f"{name}.wav", 0.1 * np.resize(next(waves), 165_000))
+    (words / "_background_noise_/README.md").write_text("x\n")
+    (words / "README.md").write_text("x\n")
+    for word in ("yes", "no", "_unknown_", "_silence_"):
+        _write(tests / word / "1b4c9b89_nohash_0.wav", next(waves)[:16_000])
+    return root
+
+
 def all_of_them(parent: Path) -> dict[str, dict[str, object]]:
-    """All six; what a config says of them under `data.published`."""
+    """All of them; what a config says of them under `data.published`."""
     speech = librispeech(parent)
     faces = voxceleb1(parent)
     return {
@@ -152,4 +182,6 @@ def all_of_them(parent: Path) -> dict[str, dict[str, object]]:
         "voicebank-demand": {"root": str(voicebank_demand(parent)), "train": 6, "dev": 5},
         "libri2mix": {"root": str(libri2mix(parent, speech)), "train": 5, "dev": 4},
         "musan": {"root": str(musan(parent))},
+        "speech-commands": {"root": str(speech_commands(parent))},
+        "librispeech-100h": {"root": str(lexicon(parent))},
     }

@@ -23,6 +23,7 @@ SUBCOMMANDS = (
     "page",
     "plan",
     "check",
+    "score",
     "efficiency",
     "data",
     "clean-store",

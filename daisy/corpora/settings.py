@@ -78,6 +78,11 @@ class CommandsSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PhonesSettings:
+    """Config of `daisy.corpora.phones`: none."""
+
+
+@dataclasses.dataclass(frozen=True)
 class NoiseSettings:
     """Config of `daisy.corpora.noise`.
 

@@ -17,7 +17,7 @@ for every exit layer."""
 Granularity = Literal["utterance", "batch"]
 """Who exits while a model is trained: every utterance by itself, or all of a forward pass together."""
 
-Batches = Literal["similar", "fixed", "shuffled"]
+Batches = Literal["similar", "fixed", "shuffled", "balanced"]
 """What comes into a batch together, see `daisy.downstream.trainer.order`."""
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ POOL = 16
 """Batches that are divided by length together, if `order` looks for utterances of similar length."""
 
 
-def order(frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "similar") -> Iterator[list[int]]:
+def order(
+    frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "similar", classes: Sequence[Any] = ()
+) -> Iterator[list[int]]:
     """Batches without end: in every epoch each utterance once, and the batches in an order of the epoch's own.
 
     Args:
@@ -36,8 +39,13 @@ def order(frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "si
         seed: Of the order.
         batches: What comes into a batch together. ``similar``: utterances of similar length, of a part of the data
             that every epoch draws. ``fixed``: neighbours in the order of length, the longest first, the same in all
-            epochs (MiniSUPERB's ASR). ``shuffled``: whatever comes (MiniSUPERB's other tasks).
+            epochs (MiniSUPERB's ASR). ``shuffled``: whatever comes (MiniSUPERB's other tasks). ``balanced``: utterances
+            drawn anew for every batch, of all classes equally often (s3prl's keyword spotting); there are no epochs.
+        classes: The class of every utterance, if batches are balanced.
     """
+    if batches == "balanced":
+        yield from _balanced(classes, batch_size, seed)
+        return
 
     def cut(indices: list[int], size: int) -> list[list[int]]:
         return [indices[place : place + size] for place in range(0, len(indices), size)]
@@ -54,6 +62,14 @@ def order(frames: np.ndarray, batch_size: int, seed: int, batches: Batches = "si
             groups = cut(longest_first if batches == "fixed" else shuffled, batch_size)
         for place in generator(seed, "batches", epoch).permutation(len(groups)):
             yield groups[place]
+
+
+def _balanced(classes: Sequence[Any], batch_size: int, seed: int) -> Iterator[list[int]]:
+    """Batches without end whose utterances are drawn, with replacement, by the inverse of their classes' sizes."""
+    sizes = collections.Counter(classes)
+    weights = np.array([1 / sizes[item] for item in classes])
+    for number in itertools.count():
+        yield generator(seed, "balanced", number).choice(len(weights), batch_size, p=weights / weights.sum()).tolist()
 
 
 class Trainer:
@@ -91,7 +107,8 @@ class Trainer:
     def batches(self) -> Iterator[list[int]]:
         """The training's batches, without end."""
         chosen = self.settings
-        return order(self.train.features.frames, chosen.batch_size, chosen.seed, chosen.batches)
+        balanced = self.train.examples if chosen.batches == "balanced" else ()
+        return order(self.train.features.frames, chosen.batch_size, chosen.seed, chosen.batches, balanced)
 
     def read(self, step: int, indices: list[int]) -> list[tuple[float, Read]]:
         """This process's parts of a batch, with the share of its utterances that is in each."""

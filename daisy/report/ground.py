@@ -14,7 +14,7 @@ HALF = 0.5
 """An interval says nothing if it reaches over more than this share of the way from the result to nothing at all."""
 
 NO_WORD = 100.0
-"""Word error rate in per cent of one who writes nothing."""
+"""Error rate in per cent of words or phones of one who writes nothing."""
 
 CLOCK = 1.1
 """The full model's time over its own may be off by this factor, either way."""
@@ -32,7 +32,7 @@ def nothing(grid: Sequence[GridRow], speakers: Mapping[str, int], task: str, met
     before = input_of(grid, task, metric)
     if before:
         return before.value, "the unprocessed input"
-    if metric == "wer":
+    if metric in ("wer", "per"):
         return NO_WORD, "one who writes nothing"
     if (task, metric) == ("sid", "accuracy") and speakers.get(task):
         return 100.0 / speakers[task], f"a guess among {speakers[task]} speakers"

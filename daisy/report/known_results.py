@@ -30,10 +30,12 @@ SHIPPED = {
 }
 """By task."""
 
-TEST_RECORDINGS = {"asr": ("librispeech-10h", 2_620), "sid": ("voxceleb1", 8_251), "se": ("voicebank-demand", 824)} | {
-    "ss": ("libri2mix", 3_000)
-}
-"""By task: the published corpus that MiniSUPERB tests on, and how many of its recordings."""
+TEST_RECORDINGS = (
+    {"asr": ("librispeech-10h", 2_620), "sid": ("voxceleb1", 8_251), "se": ("voicebank-demand", 824)}
+    | {"ss": ("libri2mix", 3_000)}
+    | {"ks": ("speech-commands", 3_081), "pr": ("librispeech-100h", 2_620)}
+)
+"""By task: the published corpus that MiniSUPERB or SUPERB tests on, and how many of its recordings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,8 @@ KNOWN = (
     Known("se", "pesq", 2.58, "all of the training set, an earlier head", SUPERB_SG),
     Known("se", "stoi", 93.9, "all of the training set, an earlier head", SUPERB_SG),
     Known("ss", "si_sdri", 9.36, "all 13,900 mixtures, an earlier head", SUPERB_SG),
+    Known("ks", "accuracy", 96.3, "states without layer norm, another second of silence every time", SUPERB),
+    Known("pr", "per", 5.41, "states without layer norm, the best learning rate", SUPERB),
 )
 """Toplines: all layers, as `full` has them."""
 

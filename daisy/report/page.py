@@ -38,6 +38,7 @@ from daisy.report.sections import (
 from daisy.report.settings import ReportSettings
 from daisy.report.summary import counted, grouped, headline, headline_note, what_was_run
 from daisy.report.wording import task_title
+from daisy.tasks.registry import TASKS
 
 FIGURES = {
     "fig2_entropy": (
@@ -66,6 +67,9 @@ VERDICTS = (
     "is; one that is worse inside the other's 95% interval, or rests on results no better than nothing, on intervals "
     "that reach there, or on a clock that contradicts itself, cannot be told here."
 )
+
+SYNTHETIC = ("asr", "pr")
+"""The corpora of synthesised speech among the embedded ones, by the task that they are for."""
 
 MOST_REASONS = 20
 """So many reasons are shown one by one."""
@@ -177,10 +181,13 @@ def notes(config: dict[str, Any], results: Results) -> list[str]:
     result = []
     tasks = tasks_of(results.grid)
     own = (config.get("data") or {}).get("corpora") or {}
-    if "asr" in tasks and not own.get("asr"):
-        others = ", ".join(task_title(task) for task in tasks if task != "asr")
+    shared = {task: TASKS[task].corpus for task in tasks if task in TASKS and not own.get(task)}
+    uses = {task: shared.get(task) or task for task in tasks}
+    made = [task for task in tasks if uses[task] in SYNTHETIC and not own.get(uses[task])]
+    if made:
+        others = ", ".join(task_title(task) for task in tasks if task not in made)
         real = f"; those of {others} are recordings of real voices" if others else ""
-        result.append(f"The data of {task_title('asr')} are synthetic speech{real}.")
+        result.append(f"The data of {', '.join(map(task_title, made))} are synthetic speech{real}.")
     elif not own:
         result.append("The recordings are of real voices.")
     if len(daisy_of(rows_of(results.grid, tasks[0]))) > 1:

@@ -19,7 +19,14 @@ def metric_label(task: str, metric: str) -> str:
     return next((item.label for item in known if item.name == metric), metric)
 
 
-SHORT = {"wer": "WER %", "accuracy": "Acc. %", "pesq": "PESQ", "stoi": "STOI %", "si_sdri": "SI-SDRi dB"}
+SHORT = {
+    "wer": "WER %",
+    "per": "PER %",
+    "accuracy": "Acc. %",
+    "pesq": "PESQ",
+    "stoi": "STOI %",
+    "si_sdri": "SI-SDRi dB",
+}
 """Metrics as the headings of tables have them."""
 
 

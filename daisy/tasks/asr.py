@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -159,6 +159,8 @@ class SpeechRecognition(Task):
     name = "asr"
     title = "Speech recognition"
     metrics = (Metric("wer", "Word error rate (%)", False, 100.0),)
+    between: ClassVar[str] = ""
+    """What stands between two symbols of a transcript."""
 
     def __init__(self, options: Mapping[str, Any], vocabulary: Sequence[str]) -> None:
         super().__init__(options, vocabulary)
@@ -168,15 +170,22 @@ class SpeechRecognition(Task):
 
     @classmethod
     def learn_vocabulary(cls, train: Manifest) -> list[str]:
-        """The characters of the training transcripts, sorted.
+        """The symbols of the training transcripts, sorted.
 
         Raises:
             DaisyError: if there are no transcripts.
         """
-        characters = sorted({character for item in train.utterances for character in item.text})
-        if not characters:
-            raise DaisyError("no transcripts", file=train.root, fix="Give the ASR corpus a text per recording")
-        return characters
+        symbols = sorted({symbol for item in train.utterances for symbol in cls.spelt(item.text)})
+        if not symbols:
+            raise DaisyError(
+                "no transcripts", file=train.root, fix=f"Give the corpus of {cls.name} a text per recording"
+            )
+        return symbols
+
+    @classmethod
+    def spelt(cls, text: str) -> list[str]:
+        """The symbols of a transcript: its characters."""
+        return list(text)
 
     def head(self, dim: int) -> CharacterHead:
         """A fresh head."""
@@ -211,8 +220,8 @@ class SpeechRecognition(Task):
         """The utterances whose transcripts do not fit into their steps, for which CTC's loss is infinite."""
         found = []
         for item, count in zip(manifest.utterances, frames, strict=True):
-            text = item.text + self.ending
-            # A blank must stand between two equal characters.
+            text = self.spelt(item.text + self.ending)
+            # A blank must stand between two equal symbols.
             least = len(text) + sum(one == other for one, other in itertools.pairwise(text))
             given = -(-int(count) // self.options["stride"])
             if least > given:
@@ -220,12 +229,12 @@ class SpeechRecognition(Task):
         return found
 
     def loss(self, output: Tensor, lengths: Tensor, examples: Sequence[str]) -> Tensor:
-        """CTC, the mean over utterances of the loss per character; marks of the end are characters too.
+        """CTC, the mean over utterances of the loss per symbol; marks of the end are symbols too.
 
         A transcript that does not fit into its steps has a loss of zero (`unlearnable` names them).
         """
-        place = {character: number for number, character in enumerate(self.symbols, start=1)}
-        targets = [torch.tensor([place[character] for character in text + self.ending]) for text in examples]
+        place = {symbol: number for number, symbol in enumerate(self.symbols, start=1)}
+        targets = [torch.tensor([place[symbol] for symbol in self.spelt(text + self.ending)]) for text in examples]
         sizes = torch.tensor([len(item) for item in targets])
         reduced = steps(lengths, self.options["stride"])
         # CTC's gradient has no kernel on a GPU that gives the same numbers every time.
@@ -235,18 +244,19 @@ class SpeechRecognition(Task):
         )
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[str]:
-        """Greedy decoding: the best character per frame; repeats, blanks and marks of the end taken out."""
+        """Greedy decoding: the best symbol per frame; repeats, blanks and marks of the end taken out."""
         texts = []
         for best, length in zip(output.argmax(-1).cpu(), steps(lengths, self.options["stride"]).tolist(), strict=True):
             kept = torch.unique_consecutive(best[:length])
-            text = "".join(self.symbols[number - 1] for number in kept.tolist() if number != BLANK)
+            text = self.between.join(self.symbols[number - 1] for number in kept.tolist() if number != BLANK)
             texts.append(text.replace(END, "").strip(WORD) if self.ending else text)
         return texts
 
     def score(self, prediction: str, example: str) -> Score:
-        """Word errors and words."""
+        """Errors of words, and words."""
         words = example.split()
-        return {"wer": (float(torchaudio.functional.edit_distance(words, prediction.split())), float(len(words)))}
+        errors = torchaudio.functional.edit_distance(words, prediction.split())
+        return {self.metrics[0].name: (float(errors), float(len(words)))}
 
     def augment(self, features: Tensor, lengths: Tensor) -> Tensor:
         """SpecAugment on the features: time is warped, stretches of time and of feature dimensions are masked."""

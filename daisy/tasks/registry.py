@@ -32,6 +32,8 @@ class Entry:
 TASKS = {
     "sid": Entry("daisy.tasks.sid", corpus="speech", pooled=True, known_speakers=True, exits=("normalise",)),
     "asr": Entry("daisy.tasks.asr", transcribed=True, exits=("stride", "end_marks")),
+    "ks": Entry("daisy.tasks.ks", corpus="asr", pooled=True, transcribed=True, exits=("keywords",)),
+    "pr": Entry("daisy.tasks.pr", transcribed=True, exits=()),
     "se": Entry("daisy.tasks.se", waves=True),
     "ss": Entry("daisy.tasks.ss", waves=True),
 }

@@ -65,6 +65,11 @@ class SpeakerIdentification(Task):
     title = "Speaker identification"
     metrics = (Metric("accuracy", "Accuracy (%)", True, 100.0),)
 
+    @property
+    def classes(self) -> list[str]:
+        """What is told apart: the speakers."""
+        return self.vocabulary
+
     @classmethod
     def learn_vocabulary(cls, train: Manifest) -> list[str]:
         """The speakers of the training set, sorted."""
@@ -72,14 +77,14 @@ class SpeakerIdentification(Task):
 
     def head(self, dim: int) -> SpeakerHead:
         """A fresh head."""
-        return SpeakerHead(dim, self.options["projection"], len(self.vocabulary))
+        return SpeakerHead(dim, self.options["projection"], len(self.classes))
 
     def exit_head(self, dim: int) -> SpeakerExit:
         """A fresh linear classifier."""
-        return SpeakerExit(dim, len(self.vocabulary))
+        return SpeakerExit(dim, len(self.classes))
 
     def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
-        """The entropy over speakers (B,)."""
+        """The entropy over classes (B,)."""
         return frame_entropy(output)
 
     def example(self, manifest: Manifest, index: int) -> int:

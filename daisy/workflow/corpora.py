@@ -19,6 +19,7 @@ from daisy.corpora.settings import (
     EnhancementSettings,
     MixingSettings,
     NoiseSettings,
+    PhonesSettings,
     PreparedSettings,
 )
 from daisy.errors import DaisyError
@@ -69,10 +70,15 @@ class Corpora:
         mixing: dict[str, Any] = {"seed": seed, "splits": self._splits, "seconds": data.mixtures.seconds}
         enhancement = EnhancementSettings(**mixing, **vars(data.mixtures.enhancement))
         separation = MixingSettings(**mixing, **vars(data.mixtures.separation))
-        commands = CommandsSettings(seed, **vars(data.commands))
+        spoken = CommandsSettings(seed, **vars(data.commands))
+        commands = add("commands", "daisy.corpora.commands", settings=spoken)
+        phones = {}
+        if "pr" in self._context.tasks:
+            phones["pr"] = add("phones", "daisy.corpora.phones", settings=PhonesSettings(), corpus=commands)
         return {
             SPEECH: speech,
-            "asr": add("commands", "daisy.corpora.commands", settings=commands),
+            "asr": commands,
+            **phones,
             "se": add("enhancement", "daisy.corpora.enhancement", settings=enhancement, speech=speech, noise=noise),
             "ss": add("separation", "daisy.corpora.separation", settings=separation, speech=speech),
             "noise": noise,

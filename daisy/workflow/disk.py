@@ -42,6 +42,9 @@ EXPECTED: Mapping[str, Mapping[str, Audio]] = {
     "voxceleb1": {"train": Audio(13_761, 113_500), "dev": Audio(6_904, 57_000), "test": Audio(8_251, 68_000)},
     "voicebank-demand": {"train": Audio(10_802, 31_650), "dev": Audio(770, 2_260), "test": Audio(824, 2_070)},
     "libri2mix": {"train": Audio(13_900, 208_800), "dev": Audio(3_000, 39_600), "test": Audio(3_000, 39_600)},
+    # A second each, and some shorter; silence with them.
+    "speech-commands": {"train": Audio(51_448, 50_600), "dev": Audio(6_838, 6_750), "test": Audio(3_081, 3_050)},
+    "librispeech-100h": {"train": Audio(28_539, 362_200), "dev": Audio(2_703, 19_396), "test": Audio(2_620, 19_453)},
     "musan": {"test": Audio(2_016, 109 * 3600)},
 }
 """Published corpora in the paper's use, by their makers' hours, before any draw; for a plan before the manifests are
@@ -58,7 +61,7 @@ PACKAGES: Mapping[str, tuple[int, int, float]] = {
 }
 """Speakers, recordings and seconds of the embedded speech, by package."""
 
-MADE_SECONDS: Mapping[str, float] = {"asr": 2.4, "se": 2.25, "ss": 1.4}
+MADE_SECONDS: Mapping[str, float] = {"asr": 2.4, "pr": 2.4, "se": 2.25, "ss": 1.4}
 """Mean length of the recordings that the project makes, with the mixtures' lengths of `config/config.yaml`."""
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
+from daisy.tasks.registry import TASKS
 from daisy.workflow import disk
 from daisy.workflow.context import Context
 from daisy.workflow.corpora import SPEECH, Corpora
@@ -38,7 +39,11 @@ class Sizes:
     def _embedded(self, task: str, part: str, share: float) -> disk.Audio:
         """What is expected of a share of a corpus that the project makes itself."""
         data = self._context.config.data
-        made = {"asr": data.commands, "se": data.mixtures.enhancement, "ss": data.mixtures.separation}.get(task)
+        task = TASKS[task].corpus or task if task in TASKS else task
+        made = {
+            **{"asr": data.commands, "pr": data.commands},
+            **{"se": data.mixtures.enhancement, "ss": data.mixtures.separation},
+        }.get(task)
         if made is not None:
             count = round(getattr(made, part) * share)
             return disk.Audio(count, count * disk.MADE_SECONDS[task])

@@ -73,6 +73,9 @@ EXPECTED = {
     "voicebank-demand": (6, 5, 8),
     "libri2mix": (5, 4, 6),
     "musan": (0, 0, 9),
+    # Nine words, and of ten seconds of either noise nine; then one.
+    "speech-commands": (27, 5, 4),
+    "librispeech-100h": (18, 12, 12),
 }
 
 
@@ -87,7 +90,7 @@ def test_a_corpus_is_read_where_it_lies(name, corpora, tmp_path):
         for reference in filter(None, row.references.split(";")):
             audio.read(out / "audio" / reference, samples=row.samples)
         assert row.text == row.text.lower() and row.source == name
-    assert all(row.text for row in rows) == name.startswith("librispeech")
+    assert all(row.text for row in rows) == name.startswith(("librispeech", "speech-commands"))
     assert all(bool(row.references) == (name in ("voicebank-demand", "libri2mix")) for row in rows)
     # All that is published and not in so small a tree is told.
     assert all("published" in reason for reason in dropped(out).values())
@@ -168,6 +171,61 @@ def test_the_list_of_voxceleb1(corpora, tmp_path):
     listed.write_text("train id10003/x/00001.wav\n")
     outcome = run("voxceleb1", corpora, tmp_path / "again")
     assert outcome.returncode == 1 and "line 1 is 'train id10003/x/00001.wav'" in outcome.stderr
+
+
+def test_speech_commands_are_divided_by_their_lists(corpora, tmp_path):
+    root = Path(corpora["speech-commands"]["root"])
+    words = root / "speech_commands_v0.01"
+    rows = {row.id: row for row in prepared("speech-commands", corpora, tmp_path / "out")}
+    heard = {name.removeprefix("speech_commands_v0.01/"): row.split for name, row in rows.items()}
+    assert heard["yes/00176480_nohash_1"] == "train" and heard["bed/0a7c2a8d_nohash_0"] == "dev"
+    assert "yes/1b4c9b89_nohash_0" not in heard
+    assert rows["speech_commands_v0.01/bed/3bb68054_nohash_0"].speaker == "3bb68054"
+    assert rows["speech_commands_test_set_v0.01/_unknown_/1b4c9b89_nohash_0"].text == "_unknown_"
+    seconds = [row for row in rows.values() if row.text == "_silence_" and row.split != "test"]
+    assert [row.split for row in seconds if row.speaker == "running_tap"] == ["train"] * 9 + ["dev"]
+    whole = audio.read(words / "_background_noise_/white_noise.wav")
+    piece = audio.read(tmp_path / "out/audio/_silence_/white_noise-003.flac", samples=16_000)
+    assert (piece == whole[48_000:64_000]).all()
+
+
+def test_faults_of_speech_commands(corpora, tmp_path):
+    words = Path(corpora["speech-commands"]["root"]) / "speech_commands_v0.01"
+    (words / "yes/0a7c2a8d_nohash_0.wav").unlink()
+    noise = words / "_background_noise_/running_tap.wav"
+    noise.write_bytes(noise.read_bytes()[:999])
+    prepared("speech-commands", corpora, tmp_path / "out")
+    told = dropped(tmp_path / "out")
+    assert "a list names it, but it is not there" in told["speech_commands_v0.01/yes/0a7c2a8d_nohash_0.wav"]
+    assert "bytes, the file has" in told["speech_commands_v0.01/_background_noise_/running_tap.wav"]
+    assert told["train"] == "9 recordings, but 51,088 are published"
+    (words / "testing_list.txt").write_text("bed/1b4c9b89_nohash_0.wav\n1 no/x.wav\n")
+    outcome = run("speech-commands", corpora, tmp_path / "damaged")
+    assert outcome.returncode == 1 and "testing_list.txt: line 2 is '1 no/x.wav'" in outcome.stderr
+    (words / "validation_list.txt").unlink()
+    outcome = run("speech-commands", corpora, tmp_path / "no")
+    assert outcome.returncode == 1 and "validation_list.txt: the list of recordings is not there" in outcome.stderr
+
+
+def test_words_are_spelt_by_their_first_pronunciation(corpora, tmp_path):
+    """As s3prl spells them, written out; and what the lexicons lack is told."""
+    rows = prepared("librispeech-100h", corpora, tmp_path / "out")
+    found = {row.id.rpartition("-")[2]: row.text for row in rows}
+    assert found["0000"] == "ih1 t s ao1 l y uw1 n iy1 d"
+    assert found["0001"] == "dh ah0 k ao1 l ih1 z w ey1 t ih0 ng"
+    corpora["librispeech-100h"] |= {"lexicon": ["librispeech-lexicon.txt"]}
+    rows = prepared("librispeech-100h", corpora, tmp_path / "fewer")
+    told = dropped(tmp_path / "fewer")
+    assert told["LibriSpeech/dev-clean/84/1240/84-1240-0001"] == "no pronunciation of 'waiting'" and len(rows) == 28
+    outcome = run("librispeech-100h", corpora | {"faults": "stop"}, tmp_path / "stopped")
+    assert outcome.returncode == 1 and "no pronunciation of 'waiting'" in outcome.stderr
+    path = Path(corpora["librispeech-100h"]["root"]) / "librispeech-lexicon.txt"
+    path.write_text("A\tAH0\nALL\n")
+    outcome = run("librispeech-100h", corpora, tmp_path / "damaged")
+    assert outcome.returncode == 1 and f"{path}: line 2, 'all', has no phones" in outcome.stderr
+    path.unlink()
+    outcome = run("librispeech-100h", corpora, tmp_path / "no")
+    assert outcome.returncode == 1 and f"{path}: the lexicon is not there" in outcome.stderr
 
 
 def test_voicebank_at_16_khz_and_its_draw(corpora, tmp_path):
@@ -254,10 +312,12 @@ def test_a_draw_is_the_same_in_any_order():
 
 
 def test_data_check(corpora, tmp_path):
-    overlay = {"data": {"corpora": dict(zip(("speech", "asr", "sid", "se", "ss", "noise"), CORPORA, strict=True))}}
+    uses = ("speech", "asr", "sid", "se", "ss", "noise", "ks", "pr")
+    overlay = {"data": {"corpora": dict(zip(uses, CORPORA, strict=True))}}
     overlay["data"]["published"] = {name: corpora[name] for name in CORPORA}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(overlay))
-    command = [sys.executable, "-m", "daisy.cli.main", "data", "check", "--configfile", str(tmp_path / "my.yaml")]
+    command = [sys.executable, "-m", "daisy.cli.main", "data", "check"]
+    command += ["--configfile", "config/superb.yaml", str(tmp_path / "my.yaml")]
     outcome = ended([*command, "--json"], ROOT)
     assert outcome.returncode == 1, outcome.stderr
     found = {item["corpus"]: item for item in json.loads(outcome.stdout)["found"]}
@@ -273,7 +333,7 @@ def test_data_check(corpora, tmp_path):
 
 
 def test_data_check_says_what_is_not_there_at_all():
-    config = read_layers(ROOT / "config/config.yaml", ROOT / "config/paper.yaml")
+    config = read_layers(*(ROOT / f"config/{name}.yaml" for name in ("config", "paper", "paper_superb")))
     names = checking.used_by(config)
     assert set(names) == set(CORPORA)
     for name in names:

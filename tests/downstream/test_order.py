@@ -50,6 +50,17 @@ def test_similar_batches_are_of_similar_length_but_not_the_same():
     assert {frozenset(batch) for batch in batches[:500]}.isdisjoint(frozenset(batch) for batch in batches[500:])
 
 
+def test_balanced_batches_hear_every_class_as_often():
+    classes = [0] * 700 + [1] * 90 + [2] * 10
+    draw = order(np.ones(800, dtype=int), SIZE, 1, "balanced", classes)
+    batches = list(itertools.islice(draw, 600))
+    counts = np.bincount([classes[index] for batch in batches for index in batch])
+    assert {len(batch) for batch in batches} == {SIZE} and np.abs(counts / counts.sum() - 1 / 3).max() < 0.03
+    again = order(np.ones(800, dtype=int), SIZE, 1, "balanced", classes)
+    other = order(np.ones(800, dtype=int), SIZE, 2, "balanced", classes)
+    assert list(itertools.islice(again, 9)) == batches[:9] != list(itertools.islice(other, 9))
+
+
 def test_equal_lengths_are_in_no_order_of_their_own():
     """States that are averaged over time have one frame each: neighbours in the list are often of one speaker."""
     batches = list(itertools.islice(order(np.ones(800, dtype=int), SIZE, 1, "fixed"), 100))

@@ -16,6 +16,7 @@ from daisy.downstream import task_thresholds, train, train_task_exits
 from daisy.errors import DaisyError
 from daisy.evaluation import evaluate
 from daisy.features import entropies, states
+from daisy.tasks.registry import TASKS as REGISTRY
 
 TASKS = {
     "sid": {"projection": 8},
@@ -33,6 +34,8 @@ TASKS = {
             "feature_dims": 1,
         },
     },
+    "ks": {"projection": 8, "keywords": ["a"]},
+    "pr": {"projection": 8},
 }
 STRATEGIES = {"avg": 0.2, "min-max": 0.2, "threshold": 0.9}
 TRAINING = {
@@ -50,7 +53,7 @@ TRAINING |= {"dev_every": 3, "seed": 1, "save_every": 9, "states": "after-norm"}
 def evaluated(request, spoken) -> tuple[str, Callable[..., dict]]:
     """The task, and what evaluates a method of it: ``full``, ``daisy`` or ``task-ee``."""
     task, manifest, model = request.param, spoken / "train.tsv", spoken / "daisy.pt"
-    view = {"states": "after-norm", "pooled": task == "sid"}
+    view = {"states": "after-norm", "pooled": REGISTRY[task].pooled}
     given = {"view": view, "storage": "float32", "batch_seconds": 9.0}
     states.main(arguments(given, checkpoint=model, manifest=manifest, out=spoken / "states.npy"))
     entropies.main(arguments({"batch_seconds": 9.0}, upstream=model, manifest=manifest, out=spoken / "entropies.npz"))
@@ -64,7 +67,7 @@ def evaluated(request, spoken) -> tuple[str, Callable[..., dict]]:
         out = spoken / kind
         results = {"state": out / "state", "out": out / "model.safetensors", "history": out / "history.csv"}
         if kind == "task-ee":
-            own = {"options": {name: TASKS[task][name] for name in ("stride",) if name in TASKS[task]}}
+            own = {"options": {name: TASKS[task][name] for name in REGISTRY[task].exits if name in TASKS[task]}}
             train_task_exits.main(arguments(shared | own, **files, **results, entropies=out / "entropies.npz"))
             chosen = {"task": task, "rho": [0.9, 1.0]}
             task_thresholds.main(arguments(chosen, entropies=out / "entropies.npz", out=out / "exits.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -220,3 +221,23 @@ def test_examples_can_be_played(arguments, tmp_path):
     (tmp_path / "examples/ss/audio/c.flac").unlink()
     with pytest.raises(DaisyError, match="c.flac: the recording does not exist"):
         report.main([*arguments, *given])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "own", "said"),
+    [
+        (("asr", "sid"), {}, "Speech recognition are synthetic speech; those of Speaker identification are recordings"),
+        (("asr", "ks", "pr"), {}, "Speech recognition, Keyword spotting, Phoneme recognition are synthetic speech."),
+        (("asr", "ks"), {"ks": "mine"}, "Speech recognition are synthetic speech; those of Keyword spotting are"),
+        (
+            ("asr", "ks", "pr"),
+            {"asr": "mine"},
+            "Phoneme recognition are synthetic speech; those of Speech recognition, ",
+        ),
+    ],
+)
+def test_whose_speech_is_synthetic(drawn, tasks, own, said):
+    results = report.read_results(drawn / "tables")
+    grid = [dataclasses.replace(row, task=task) for task in tasks for row in results.grid if row.task == "sid"]
+    notes = report.notes({"data": {"corpora": own}}, dataclasses.replace(results, grid=grid))
+    assert f"The data of {said}" in notes[0]

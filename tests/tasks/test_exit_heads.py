@@ -56,13 +56,13 @@ def test_characters(stride):
 
 def test_the_registry_says_who_has_them():
     able = {name for name, entry in TASKS.items() if entry.exits is not None}
-    assert able == {"sid", "asr"}
+    assert able == {"sid", "asr", "ks", "pr"}
     for name in sorted(set(TASKS) - able):
         task = task_class(name)({"hidden": 4, "layers": 1, "dropout": 0.0}, [])
         for call in (lambda task=task: task.exit_head(4), lambda task=task: task.uncertainty(torch.zeros(1), None)):
             with pytest.raises(DaisyError, match=f"the task {name} has no heads on single layers"):
                 call()
     for name in able:
-        known = {"stride": 2, "end_marks": True, "normalise": "mean"}
+        known = {"stride": 2, "end_marks": True, "normalise": "mean", "keywords": ["a"]}
         options = {option: known[option] for option in TASKS[name].exits}
         assert task_class(name)(options, ["a", "b"]).exit_head(4).macs(1) > 0, "the options that are named are enough"

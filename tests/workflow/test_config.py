@@ -30,7 +30,10 @@ def merged(*overlays: dict) -> dict:
 
 @pytest.mark.parametrize(
     ("run", "files"),
-    [("nano", ["test"]), ("paper", ["paper"]), ("authors", ["paper", "authors"]), ("pilot", ["paper", "pilot"])],
+    [
+        *[("nano", ["test"]), ("paper", ["paper"]), ("authors", ["paper", "authors"]), ("pilot", ["paper", "pilot"])],
+        *[("superb", ["superb"]), ("paper_superb", ["paper", "paper_superb"])],
+    ],
 )
 def test_shipped_configs_are_valid(run, files):
     config = resolve(shipped(*files))
@@ -160,7 +163,7 @@ CROSS_CHECKS = [
     ({"thresholds": {"absolute": {"asr": {1: 2.0, "1.0": 3.0}}}}, ["thresholds.absolute.asr", "twice: 1, '1.0'"]),
     ({"tasks": {"sid": {"task_exits": {"steps": 0}}}}, ["tasks.sid.task_exits.steps", "0"]),
     ({"tasks": {"se": {"task_exits": {"steps": 4}}}}, ["'task_exits'", "tasks.se"]),
-    ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, se, ss"]),
+    ({"evaluation": {"oracle": ["asd"]}}, ["evaluation.oracle", "'asd'", "Use sid, asr, ks, pr, se, ss"]),
 ]
 """What is laid over the config, and what the error names."""
 

@@ -164,6 +164,23 @@ def test_exits_of_a_task_are_trained_where_it_can_have_them(tmp_path):
     assert names == [(task, name) for task in without.context.tasks for name in ("daisy-rho0.76", "daisy-rho1", "full")]
 
 
+def test_two_tasks_more_leave_the_others_as_they_are(tmp_path):
+    """Keyword spotting reads ASR's recordings, phoneme recognition the same with phones for words."""
+    plain = flow(tmp_path)
+    more = flow(tmp_path, tasks=config("superb")["tasks"], noise={"tasks": ["asr", "ks"]})
+    folders = more.corpora.folders
+    assert folders["ks"] == folders["asr"] and "pr" not in plain.corpora.folders
+    assert more.context.store.at(folders["pr"]).inputs["corpus"] == folders["asr"]
+    assert more.corpora.links.items() >= plain.corpora.links.items()
+    assert more.models.evaluations.items() >= plain.models.evaluations.items()
+    assert json.loads(settings_of(more, more.frozen.states("ks", "train", FULL)))["view"]["pooled"]
+    own = json.loads(settings_of(more, more.models.downstream("ks", TASK_EXITS, 1337)))
+    assert own["options"] == {"keywords": config("superb")["tasks"]["ks"]["options"]["keywords"]}
+    assert json.loads(settings_of(more, more.models.downstream("ks", FULL, 1337)))["batches"] == "balanced"
+    assert more.sizes.audio("pr", "train") == more.sizes.audio("ks", "train") == more.sizes.audio("asr", "train")
+    assert more.noise.evaluations.keys() > plain.noise.evaluations.keys()
+
+
 def test_an_oracle_needs_the_evaluation_of_the_full_model(tmp_path):
     daisy = Method("daisy", 1.0)
     run = flow(tmp_path, evaluation={"oracle": ["asr"]}, ablation={"tasks": ["asr"]})

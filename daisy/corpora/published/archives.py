@@ -37,12 +37,18 @@ def _voicebank(name: str, sequence: int, checksum: str) -> Archive:
     return Archive((address,), (checksum,), name)
 
 
+def _commands(name: str, *checksums: str) -> Archive:
+    address = f"https://storage.googleapis.com/download.tensorflow.org/data/{name}.tar.gz"
+    return Archive((address,), checksums, f"{name}/yes", name)
+
+
 VOXCELEB = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a"
 LIBRIMIX = "https://raw.githubusercontent.com/JorisCos/LibriMix/master/metadata/Libri2Mix"
 MINISUPERB = (
     "https://raw.githubusercontent.com/Comet0322/MiniSUPERB/fde8f34/"
     "minisuperb/downstream/voxceleb1/mini_veri_test_class.txt"
 )
+G2P = "https://huggingface.co/datasets/s3prl/g2p/raw/main/lexicon"
 LIST_SHA256 = "8ad6253ebc68c1a16dd3a997a10b3358fba7e9a312a614456c40a3993e076891"
 
 
@@ -109,6 +115,22 @@ ARCHIVES = {
             "musan/speech",
         )
     },
+    # The words' checksum as torchaudio 2.11 has it; none is published for the test set, whose recordings are counted.
+    "speech-commands": {
+        "speech_commands_v0.01": _commands(
+            "speech_commands_v0.01", "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
+        ),
+        "speech_commands_test_set_v0.01": _commands("speech_commands_test_set_v0.01"),
+    },
+    # No checksums are published: every word of a transcript must be in them.
+    "librispeech-100h": {
+        "librispeech-lexicon.txt": Archive(
+            ("https://www.openslr.org/resources/11/librispeech-lexicon.txt",), (), "librispeech-lexicon.txt"
+        ),
+        "librispeech-lexicon-allothers-g2p.txt": Archive(
+            (f"{G2P}/librispeech-lexicon-allothers-g2p.txt",), (), "librispeech-lexicon-allothers-g2p.txt"
+        ),
+    },
 }
 """Archives by corpus and name."""
 
@@ -119,6 +141,7 @@ def archives_of(name: str, published: Mapping[str, Any]) -> list[tuple[str, str]
     subsets = {
         "librispeech": (*speech["train"], *speech["dev"], *speech["test"]),
         "librispeech-10h": (*speech["dev"], *speech["test"]),
+        "librispeech-100h": ("train-clean-100", *speech["dev"], *speech["test"]),
         "libri2mix": ("train-clean-100", "dev-clean", "test-clean"),
     }.get(name, ())
     own = [] if name == "librispeech" else [(name, archive) for archive in ARCHIVES[name]]

@@ -13,8 +13,10 @@ from daisy.common import stage
 from daisy.corpora.published.settings import (
     Libri2MixSettings,
     LibriSpeech10hSettings,
+    LibriSpeech100hSettings,
     LibriSpeechSettings,
     MusanSettings,
+    SpeechCommandsSettings,
     VoiceBankDemandSettings,
     VoxCeleb1Settings,
 )
@@ -111,6 +113,25 @@ CORPORA = {
         sizes={"music": Size(660, 42.5), "speech": Size(426, 60.4), "noise": Size(930, 6.0)},
         obtain="It is number 17 at openslr.org",
     ),
+    # Warden, 2018; SUPERB's counts, as its data card has them.
+    "speech-commands": Corpus(
+        title="Speech Commands v1",
+        licence="CC BY 4.0",
+        sizes={
+            "train": Size(51_088),
+            "validation": Size(6_798),
+            "test": Size(3_081),
+            "_background_noise_": Size(6),
+        },
+        obtain="It is speech_commands_v0.01.tar.gz and speech_commands_test_set_v0.01.tar.gz of TensorFlow's",
+    ),
+    # The 100 hours are LibriSpeech's subset; the pronunciations are s3prl's.
+    "librispeech-100h": Corpus(
+        title="LibriSpeech's 100 hours, as phones",
+        licence="CC BY 4.0; the lexicon: public domain",
+        sizes={},
+        obtain="LibriSpeech is number 12 at openslr.org, its lexicon number 11",
+    ),
 }
 """Published corpora by the name that `data.corpora` gives them."""
 
@@ -122,6 +143,8 @@ SETTINGS: Mapping[str, type[Any]] = {
     "voicebank-demand": VoiceBankDemandSettings,
     "libri2mix": Libri2MixSettings,
     "musan": MusanSettings,
+    "speech-commands": SpeechCommandsSettings,
+    "librispeech-100h": LibriSpeech100hSettings,
 }
 """What the stage of each is told."""
 
@@ -140,7 +163,7 @@ def settings_of(name: str, published: Mapping[str, Any]) -> Any:
     """
     speech = published["librispeech"]
     other: dict[str, Any] = {}
-    if name == "librispeech-10h":
+    if name in ("librispeech-10h", "librispeech-100h"):
         other = {"librispeech": speech["root"], "dev": speech["dev"], "test": speech["test"]}
     elif name == "libri2mix":
         other = {"librispeech": speech["root"]}

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from daisy.common import audio, stage
-from daisy.corpora.published import libri2mix, librispeech, librispeech_10h, musan, voicebank_demand, voxceleb1
+from daisy.corpora.published import (
+    libri2mix,
+    librispeech,
+    librispeech_10h,
+    librispeech_100h,
+    musan,
+    speech_commands,
+    voicebank_demand,
+    voxceleb1,
+)
 from daisy.corpora.published.catalogue import CORPORA, Size, settings_of
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.tree import Fault, Listed
@@ -17,7 +26,10 @@ from daisy.errors import DaisyError
 
 READERS: dict[str, Reader] = {
     module.READER.name: module.READER
-    for module in (librispeech, librispeech_10h, voxceleb1, voicebank_demand, libri2mix, musan)
+    for module in (
+        *(librispeech, librispeech_10h, librispeech_100h),
+        *(voxceleb1, voicebank_demand, libri2mix, musan, speech_commands),
+    )
 }
 """The reader of every published corpus."""
 
@@ -70,7 +82,8 @@ def check(name: str, published: Mapping[str, Any], *, decode: bool) -> Checked:
         try:
             # A mixture lasts as long as its shortest source; of a pair both are tried.
             paths = (item.path, *item.sources) if item.path.suffix != ".csv" else item.sources
-            return min(map(seconds, paths)) / 3600, None
+            length = min(map(seconds, paths))
+            return (item.piece[1] / audio.SAMPLE_RATE if item.piece else length) / 3600, None
         except DaisyError as error:
             return 0.0, Fault(item.id, f"{error.file}: {error.problem}")
 

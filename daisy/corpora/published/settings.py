@@ -45,6 +45,27 @@ class LibriSpeech10hSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class LibriSpeech100hSettings:
+    """Config of `daisy.corpora.published.librispeech_100h`.
+
+    Attributes:
+        root: The folder of the lexicons.
+        lexicon: Files below it, a word and its phones per line; the first that has a word decides.
+        librispeech: The folder of LibriSpeech.
+        dev: LibriSpeech's subsets to choose models by.
+        test: LibriSpeech's subsets to test on.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    lexicon: tuple[str, ...]
+    librispeech: str
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
 class VoxCeleb1Settings:
     """Config of `daisy.corpora.published.voxceleb1`.
 
@@ -109,6 +130,19 @@ class MusanSettings:
 
     Attributes:
         root: The folder ``musan``, or the one that holds it.
+        faults: What happens when recordings are missing or damaged.
+    """
+
+    root: str
+    faults: Literal["stop", "leave-out"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechCommandsSettings:
+    """Config of `daisy.corpora.published.speech_commands`.
+
+    Attributes:
+        root: The folder of ``speech_commands_v0.01`` and ``speech_commands_test_set_v0.01``.
         faults: What happens when recordings are missing or damaged.
     """
 

@@ -42,6 +42,7 @@ class Listed:
         text: What is said, in lower case.
         sources: Of a mixture, the files that it is made from.
         gains: What each of them is multiplied by.
+        piece: Of a part of a longer recording, its first sample and its length.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Listed:
     text: str = ""
     sources: tuple[Path, ...] = ()
     gains: tuple[float, ...] = ()
+    piece: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
