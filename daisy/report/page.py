@@ -65,6 +65,9 @@ VERDICTS = (
     "that reach there, or on a clock that contradicts itself, cannot be told here."
 )
 
+IN_BROWSER = "page/index.html"
+"""Where `make page` writes a run's model for the browser, from the report's folder."""
+
 MOST_REASONS = 20
 """So many reasons are shown one by one."""
 
@@ -261,6 +264,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
             "figures": inline_figures(arguments.figures, FIGURES | (NOISE_FIGURES if results.noise else {})),
             "sections": sections(arguments, settings, results),
             "facts": facts(settings, finished),
+            "in_browser": IN_BROWSER if (arguments.out.parent / IN_BROWSER).is_file() else "",
             "details": details,
         }
     )
