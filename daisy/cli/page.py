@@ -48,5 +48,5 @@ def heads_of(bundle: Path) -> list[Path]:
     from daisy.library.heads import of_run
     from daisy.library.shipped import heads, shipped
 
-    found = heads(str(bundle)) if shipped(bundle) else of_run(bundle.resolve().parent.parent)
+    found = heads(str(bundle)) if shipped(bundle) else of_run(bundle.absolute().parent.parent)
     return [found[task] for task in sorted(found)]
