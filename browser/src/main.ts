@@ -74,8 +74,9 @@ async function update(): Promise<void> {
   play(wave);
   await frame();
   const full = await run(segments, model.layers, wave, { candidates: [model.layers], tau: 0 }, true);
+  const both = await listenTo(early, full);
   if (overtaken()) return;
-  present({ ...result, full, heard: await listenTo(early, full) });
+  present({ ...result, full, heard: both });
   await time(result, overtaken);
   if (!overtaken()) document.body.dataset.state = "ready";
 }
