@@ -86,8 +86,9 @@ page: $(VENV)/.ready  ## A run's model (RESULTS=results/mini) in the browser: it
 	@rm -rf $(RESULTS)/page
 	@$(RUN) daisy page $(RESULTS)/page --bundle $(RESULTS)/model/daisy.safetensors
 
+# Not `npm ci`: it refuses the lock file for an optional package of vite, for Windows, that the registry lacks.
 browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm; users need neither)
-	cd browser && npm ci && npm run build
+	cd browser && npm install && npm run build
 
 pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES)

@@ -54,6 +54,9 @@ export function options(model: Model): string {
   return `--task ${value("task")} --rho ${value("rho")} --strategy ${value("strategy")}`;
 }
 
+/** The chosen task; empty for none. */
+export const task = (): string => value("task");
+
 const value = (id: string): string => at<HTMLInputElement | HTMLSelectElement>(id).value;
 
 function fill(id: string, values: string[], text: (value: string) => string): void {

@@ -2,14 +2,15 @@
 
 import "./style.css";
 import { asset } from "./assets";
+import { hear } from "./heard";
 import * as controls from "./controls";
 import { at } from "./controls";
 import { record } from "./microphone";
 import { description, type Model } from "./model";
 import { mix, white } from "./noise";
-import { type Pass, run } from "./pass";
+import { type Kept, type Pass, run } from "./pass";
 import { Segments } from "./segments";
-import { redraw, type Result, show, showTimes } from "./shown";
+import { type Heard, redraw, type Result, show, showTimes } from "./shown";
 import { finished, playable, read, Refusal, type Sound } from "./sound";
 
 const RECORDED = 5;
@@ -65,16 +66,34 @@ async function update(): Promise<void> {
   const [wave, rule] = [await heard(), controls.rule(model)];
   await frame();
   if (overtaken()) return;
-  const result: Result = { sound: sound.name, wave, rule, early: await run(segments, model.layers, wave, rule) };
+  const early = await run(segments, model.layers, wave, rule);
+  if (overtaken()) return;
+  const result: Result = { sound: sound.name, wave, rule, early, heard: await listenTo(early) };
   if (overtaken()) return;
   present(result);
   play(wave);
   await frame();
   const full = await run(segments, model.layers, wave, { candidates: [model.layers], tau: 0 }, true);
+  const both = await listenTo(early, full);
   if (overtaken()) return;
-  present({ ...result, full });
+  present({ ...result, full, heard: both });
   await time(result, overtaken);
   if (!overtaken()) document.body.dataset.state = "ready";
+}
+
+/** What the chosen task's head hears, or every task's where none is chosen. */
+async function listenTo(early: Kept, full?: Kept): Promise<Heard[]> {
+  const chosen = controls.task();
+  const heads = Object.entries(model.heads).filter(([task]) => chosen === "" || chosen === task);
+  const heard = (task: string, pass: Kept) => hear(segments, task, model.heads[task], pass.states);
+  return Promise.all(
+    heads.map(async ([task, { spoken }]) => ({
+      task,
+      spoken: sound === shipped ? spoken : "",
+      early: await heard(task, early),
+      full: full && (await heard(task, full)),
+    })),
+  );
 }
 
 function present(result: Result): void {
@@ -91,11 +110,14 @@ async function time({ wave, rule }: Result, overtaken: () => boolean): Promise<v
   for (let pair = 0; pair < PAIRS && (pair === 0 || performance.now() < until); pair++) {
     await frame();
     if (overtaken()) return;
-    early.push(await run(segments, model.layers, wave, rule));
-    full.push(await run(segments, model.layers, wave, whole));
+    early.push(timesOf(await run(segments, model.layers, wave, rule)));
+    full.push(timesOf(await run(segments, model.layers, wave, whole)));
   }
   showTimes(early, full, wave.length, model);
 }
+
+/** A pass without its states, of which ten long recordings would fill the memory. */
+const timesOf = ({ states: _, ...pass }: Kept): Pass => pass;
 
 const frame = (): Promise<void> => new Promise((done) => setTimeout(done));
 

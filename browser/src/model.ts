@@ -3,6 +3,17 @@
 import { asset } from "./assets";
 import type { Rule } from "./rule";
 
+/** How a task's head is read; see `daisy.library.heads`. */
+export interface Head {
+  labels: string[];
+  /** Whether there is a label per step, of which repeats count once. */
+  ctc: boolean;
+  /** Whether spaces at either end are left out. */
+  trimmed: boolean;
+  /** What is said in the shipped recording, or by whom; empty if nobody knows. */
+  spoken: string;
+}
+
 export interface Model {
   name: string;
   layers: number;
@@ -16,6 +27,8 @@ export interface Model {
   /** The largest entropy there is: that of all classes being as likely, in nats. */
   most: number;
   half: boolean;
+  /** Trained heads by task; none of a model that comes without. */
+  heads: Record<string, Head>;
 }
 
 export async function description(): Promise<Model> {

@@ -43,3 +43,11 @@ export class Segments {
 
 export const tensor = (wave: Float32Array<ArrayBuffer>): ort.Tensor => new ort.Tensor("float32", wave, [1, wave.length]);
 export type Tensor = ort.Tensor;
+
+/** States (1, T, D), one per layer, as one tensor (n, T, D). */
+export function stacked(states: Tensor[]): ort.Tensor {
+  const [, length, dim] = states[0].dims;
+  const whole = new Float32Array(states.length * length * dim);
+  states.forEach((state, i) => whole.set(state.data as Float32Array, i * length * dim));
+  return new ort.Tensor("float32", whole, [states.length, length, dim]);
+}

@@ -7,6 +7,15 @@ import { type Pass, total } from "./pass";
 import { RATE } from "./resample";
 import { asks, last, type Rule } from "./rule";
 
+/** What a task's head heard, by the states up to the exit and by those of all layers; the latter come later. */
+export interface Heard {
+  task: string;
+  /** What it should have heard; empty if nobody knows. */
+  spoken: string;
+  early: string;
+  full?: string;
+}
+
 /** What one recording got. */
 export interface Result {
   sound: string;
@@ -14,6 +23,8 @@ export interface Result {
   wave: Float32Array<ArrayBuffer>;
   rule: Rule;
   early: Pass;
+  /** What the heads made of it. */
+  heard: Heard[];
   /** The full model's pass, with every branch asked; it comes later. */
   full?: Pass;
 }
@@ -32,6 +43,7 @@ export function show(result: Result, notes: string[], options: string, model: Mo
     outline(at<HTMLCanvasElement>("wave"), wave);
   };
   draw();
+  at("words").replaceChildren(...words(result, model.layers));
   at("numbers").replaceChildren(table(bars));
   at("sound-name").textContent = `${result.sound}, ${(wave.length / RATE).toFixed(1)} s`;
   at("notes").replaceChildren(...notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
@@ -55,6 +67,24 @@ function why({ early, rule }: Result): string {
   const threshold = `the threshold of ${rule.tau.toFixed(2)} nats`;
   if (early.layer !== last(rule)) return `Its entropy is ${entropy.toFixed(2)}, not above ${threshold}.`;
   return `Layer ${early.layer} is the last candidate. No earlier one came down to ${threshold}.`;
+}
+
+/** Terms and descriptions of what was heard. */
+function words({ heard, early }: Result, layers: number): HTMLElement[] {
+  return heard.flatMap(({ task, spoken, ...by }) => {
+    const which = heard.length > 1 ? ` (${task})` : "";
+    const lines = [
+      [`Heard up to layer ${early.layer}${which}`, by.early],
+      [`By all ${layers} layers${which}`, by.full ?? "…"],
+    ];
+    if (spoken) lines.push([`In truth${which}`, spoken]);
+    return lines.flatMap(([term, text]) => {
+      const [name, said] = [document.createElement("dt"), document.createElement("dd")];
+      name.textContent = term;
+      said.textContent = text.trim() || "nothing";
+      return [name, said];
+    });
+  });
 }
 
 function table(bars: Bar[]): HTMLTableElement {

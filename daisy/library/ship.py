@@ -1,4 +1,4 @@
-"""Take branches, thresholds and histograms of a finished run, and put them beside the weights that ship.
+"""Take branches, thresholds, histograms and heads of a finished run, and put them beside the weights that ship.
 
 make ship RESULTS=results/mini, or: python -m daisy.library.ship results/mini
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +22,9 @@ from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.formats.content import EXTRAS_KEY
 from daisy.hubert.formats.writing import write_file
+from daisy.library.heads import of_run, read
 from daisy.library.model import Daisy
-from daisy.library.shipped import ENDING, FOLDER, PREFIX, SENTENCE, Origin, files, read_shipped
+from daisy.library.shipped import ENDING, FOLDER, PREFIX, SENTENCE, Origin, files, head_file, read_shipped
 
 TOLD = ("targets", "branches", "thresholds", "seed", "seeds")
 """The parts of a run's config that say how its exits came about."""
@@ -31,7 +33,7 @@ LICENCE = "that of the weights, see their card"
 
 
 def ship(run: Path, folder: Path = FOLDER) -> Path:
-    """Write the exits of a finished run beside the weights that it ran on; the file.
+    """Write the exits of a finished run, and heads for its page, beside the weights that it ran on; the exits' file.
 
     The same run gives the same file, byte for byte.
 
@@ -48,7 +50,9 @@ def ship(run: Path, folder: Path = FOLDER) -> Path:
         problem = f"the run's HuBERT, {config['upstream']['checkpoint']}, is none that lies in {folder}"
         raise DaisyError(problem, file=run, fix="Give a run of config/config.yaml made with the weights that ship")
     (entropies,) = Daisy(bundle).all_layers([audio.read(SENTENCE)]).entropies
-    origin = Origin(digest(weights), str(config["run"]), {name: config[name] for name in TOLD}, LICENCE, entropies)
+    heads = _heads(run, bundle, weights, folder)
+    told = {name: config[name] for name in TOLD}
+    origin = Origin(digest(weights), str(config["run"]), told, LICENCE, entropies, heads)
     extras = {
         "position": bundle.position,
         "symbols": bundle.symbols,
@@ -59,6 +63,15 @@ def ship(run: Path, folder: Path = FOLDER) -> Path:
     # One key: safetensors writes several in any order.
     write_file(out, bundle.branches.state_dict(), {EXTRAS_KEY: extras})
     return out
+
+
+def _heads(run: Path, bundle: Checkpoint, weights: Path, folder: Path) -> dict[str, str]:
+    """Put the run's heads in the place of those that lay there; their digests by task."""
+    name, files = weights.stem.removeprefix(PREFIX), of_run(run)
+    read(list(files.values()), bundle)
+    for old in folder.glob(head_file(name, "*", folder).name):
+        old.unlink()
+    return {task: digest(Path(shutil.copyfile(file, head_file(name, task, folder)))) for task, file in files.items()}
 
 
 def _bundle(run: Path) -> Checkpoint:

@@ -2,7 +2,9 @@
 
 ``models/hubert_NAME.safetensors`` is a frozen HuBERT as a run takes it; ``models/hubert_NAME.exits.safetensors`` holds
 what a run adds, as its bundle does (`daisy.library.bundle`): the branches, and thresholds and training histograms of
-every task. It says too to which weights it belongs, and from which run it is. `daisy.library.ship` writes it.
+every task. It says too to which weights it belongs, and from which run it is. A trained downstream
+model of that run, ``models/hubert_NAME.head-TASK.safetensors``, is there for a task whose head can be exported.
+`daisy.library.ship` writes all of these but the weights.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class Origin:
         config: What its config says of targets, branches, thresholds and seeds.
         licence: Under which they may be used.
         sentence: (K,) what the run's own bundle makes of `SENTENCE`: every branch's entropy in nats.
+        heads: The SHA-256 of the run's trained heads that ship too, by task.
     """
 
     weights: str
@@ -47,6 +50,7 @@ class Origin:
     config: dict[str, Any]
     licence: str
     sentence: list[float]
+    heads: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -75,6 +79,25 @@ def shipped(given: str | Path, folder: Path = FOLDER) -> bool:
 def files(name: str, folder: Path = FOLDER) -> tuple[Path, Path]:
     """The weights and the exits of a name."""
     return folder / f"{PREFIX}{name}.safetensors", folder / f"{PREFIX}{name}{ENDING}"
+
+
+def head_file(name: str, task: str, folder: Path = FOLDER) -> Path:
+    """Where the trained head of a task lies, if one ships."""
+    return folder / f"{PREFIX}{name}.head-{task}.safetensors"
+
+
+def heads(name: str, folder: Path = FOLDER) -> dict[str, Path]:
+    """The trained heads that ship with the exits of a name, by task.
+
+    Raises:
+        DaisyError: if one of them is missing, or is that of another run.
+    """
+    found = {}
+    for task, expected in origin(name, folder).heads.items():
+        found[task] = head_file(name, task, folder)
+        if not found[task].is_file() or digest(found[task]) != expected:
+            raise DaisyError(f"the head of {task} is not that of the exits' run", file=found[task], fix=AGAIN)
+    return found
 
 
 def source(given: str | Path) -> Path:

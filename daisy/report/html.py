@@ -136,8 +136,10 @@ PAGE = """<!DOCTYPE html>
 {% endfor %}
 <section><h2>How it was run</h2>
 <dl>{% for name, value in facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
-<p>This run's model stops early in your browser: <a href="page/index.html">page/index.html</a>, once
-<code>make page RESULTS=</code> with this folder has written it beside this report.</p>
+{% if in_browser %}<p>This run's model stops early in your browser: <a href="{{ in_browser }}">{{ in_browser }}</a>.</p>
+{% else %}<p>To see this run's model stop early in your browser, write its page: <code>make page RESULTS=</code> with
+this folder puts it into <code>page/</code>, beside this report.</p>
+{% endif %}
 {% for name, text in details.items() %}<details><summary>{{ name }}</summary><pre>{{ text }}</pre></details>
 {% endfor %}</section>
 </main>
@@ -189,7 +191,8 @@ def render(content: Mapping[str, Any]) -> str:
     Args:
         content: ``title``, ``subtitle``, ``top`` (a figure or None), ``summary``, ``counted``, ``headline`` (a table),
             ``headline_note``, ``verdicts``, ``groups`` of claims, ``notes``, ``figures`` (title, data, caption),
-            ``sections``, ``facts`` and ``details``. All text is escaped.
+            ``sections``, ``facts``, ``in_browser`` (the page of the run's model, or nothing) and ``details``. All text
+            is escaped.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(PAGE).render(styles=Markup(STYLES), marks=MARKS, **content)

@@ -70,6 +70,8 @@ VERDICTS = (
 
 SYNTHETIC = ("asr", "pr")
 """The corpora of synthesised speech among the embedded ones, by the task that they are for."""
+IN_BROWSER = "page/index.html"
+"""Where `make page` writes a run's model for the browser, from the report's folder."""
 
 MOST_REASONS = 20
 """So many reasons are shown one by one."""
@@ -278,6 +280,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
             "figures": inline_figures(arguments.figures, figures),
             "sections": sections(arguments, settings, results),
             "facts": facts(settings, finished),
+            "in_browser": IN_BROWSER if (arguments.out.parent / IN_BROWSER).is_file() else "",
             "details": details,
         }
     )

@@ -22,10 +22,13 @@ from daisy.cli.main import main
 from daisy.common import audio
 from daisy.common.torchaudio_shim import torchaudio
 from daisy.corpora.mixing import loop, mix, power
+from daisy.downstream.model import Downstream, save_downstream
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
+from daisy.features.seen import seen as seen_by
 from daisy.library import page
 from daisy.library.shipped import SENTENCE
+from daisy.tasks.loading import task_class
 
 WORDS = GOLDEN / "agent-pass.wav"
 
@@ -33,11 +36,12 @@ BIT = 4e-5
 """Chromium takes 32767 for full scale above zero, and the library 32768."""
 
 SEEN = """(() => {
-  const { sound, wave, rule, early, full } = daisyResult;
+  const { sound, wave, rule, early, full, heard } = daisyResult;
   const bytes = new Uint8Array(wave.buffer, wave.byteOffset, wave.byteLength);
   let text = '';
   for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
-  return { sound, wave: btoa(text), rule, stop: early.layer, early: early.entropies, full: full.entropies,
+  return { sound, heard, wave: btoa(text), rule, stop: early.layer, early: early.entropies, full: full.entropies,
+    words: document.getElementById('words').innerText,
     notes: document.getElementById('notes').innerText, headline: document.getElementById('headline').innerText };
 })()"""
 
@@ -63,11 +67,28 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def written(model, tmp_path_factory):
+def heads(model):
+    """Random models of two tasks, which hear more than one thing."""
+    torch.manual_seed(11)
+    options = {"projection": 16, "hidden": 8, "layers": 1, "dropout": 0.0, "stride": 2, "normalise": "frames"}
+    made = {}
+    for name, vocabulary in (("asr", " abcdef"), ("sid", ("allison", "carlo", "june"))):
+        task = task_class(name)(options, list(vocabulary))
+        made[name] = Downstream(task, model.layers, model.dim, "dynamic").eval()
+        for weight in made[name].parameters():
+            weight.data *= 4
+    return made
+
+
+@pytest.fixture(scope="module")
+def written(model, heads, tmp_path_factory):
     """Its page."""
-    folder = tmp_path_factory.mktemp("web") / "page"
-    page.write(model.checkpoint, folder, "golden")
-    return folder
+    folder = tmp_path_factory.mktemp("web")
+    for name, head in heads.items():
+        save_downstream(folder / name, head)
+    told = page.write(model.checkpoint, folder / "page", "golden", [folder / name for name in heads])
+    assert told.tasks == ("asr", "sid")
+    return folder / "page"
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +149,29 @@ def agrees(result, model, request):
     return result["stop"]
 
 
-def test_the_numbers_are_the_librarys(visit, model, waves):
+def heard(model, head, wave, layer):
+    """What the library hears by the states 0 to `layer`."""
+    viewed = seen_by(head.view, model([wave], layer=layer).features[0])
+    frames = torch.tensor([len(viewed)])
+    with torch.no_grad():
+        output = head(viewed[None], torch.tensor([layer]), frames)
+    (said,) = head.task.predict(output, frames)
+    return said if head.task.name == "asr" else head.task.vocabulary[said]
+
+
+def hears_too(result, model, heads):
+    """Whether the page heard what the library hears, early and by all layers; the texts."""
+    for item in result["heard"]:
+        for which, layer in (("early", result["stop"]), ("full", model.layers)):
+            assert item[which] == heard(model, heads[item["task"]], result["wave"], layer)
+            assert " ".join(item[which].split()) in " ".join(result["words"].split())
+    return {item["task"]: item["early"] for item in result["heard"]}
+
+
+def test_the_numbers_are_the_librarys(visit, model, heads, waves):
     assert np.allclose(seen(visit)["wave"], audio.read(SENTENCE).numpy(), atol=BIT)
-    stops = set()
+    assert hears_too(seen(visit), model, heads).keys() == {"asr"}
+    stops, texts = set(), set()
     files = sorted(GOLDEN.glob("*.wav"))
     for number, (file, wave) in enumerate(zip(files, waves, strict=True)):
         assert np.allclose(bring(visit, file)["wave"], wave.numpy(), atol=BIT)
@@ -139,10 +180,13 @@ def test_the_numbers_are_the_librarys(visit, model, waves):
             strategy = ("avg", "min-max", "threshold")[number % 3]
             result = put(visit, task=task, rho=f"{rho:g}", strategy=strategy)
             stops.add(agrees(result, model, {"rho": rho, "strategy": strategy, "task": task}))
+            texts |= set(hears_too(result, model, heads).items())
+    assert {task for task, _ in texts} == {"asr", "sid"} and len(texts) > 5
     middle = float(np.median(model.all_layers([waves[-1]]).entropies[0]))
     for threshold in (0.0, round(middle, 2) - 0.05, round(middle, 2) + 0.05):
         result = put(visit, task="", threshold=f"{threshold:.2f}")
         stops.add(agrees(result, model, {"threshold": float(f"{threshold:.2f}")}))
+    assert hears_too(result, model, heads).keys() == {"asr", "sid"}
     assert len(stops) > 2 and f"layer {result['stop']} of 6" in result["headline"]
 
 

@@ -13,11 +13,13 @@ import yaml
 import daisy
 from daisy.common import audio
 from daisy.common.contents import digest
+from daisy.downstream.model import Downstream, save_downstream
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.exits.candidates import STRATEGIES
 from daisy.hubert.checkpoint import load, save
 from daisy.library import ship, shipped
+from daisy.tasks.loading import task_class
 from daisy.workflow.config import resolve
 
 WEIGHTS, EXITS = shipped.files("tiny")
@@ -125,6 +127,25 @@ def test_shipping_a_run(tmp_path, run, capsys):
     assert made.position == bundle.position and shipped.origin("tiny", tmp_path).run == "mine"
     ship.ship(run, tmp_path)
     assert (tmp_path / EXITS.name).read_bytes() == first
+
+
+def test_a_runs_heads_ship_with_its_exits(tmp_path, run):
+    shutil.copy(WEIGHTS, tmp_path)
+    bundle = load(run / "model/daisy.safetensors")
+    file = run / "downstream/sid/seed1337/daisy-rho1/model.safetensors"
+    file.parent.mkdir(parents=True)
+    task = task_class("sid")({"projection": 8}, ["allison", "june"])
+    save_downstream(file, Downstream(task, bundle.encoder.config.layers, bundle.encoder.config.dim, "dynamic"))
+    ship.ship(run, tmp_path)
+    heads = shipped.heads("tiny", tmp_path)
+    assert list(heads) == ["sid"] and heads["sid"].read_bytes() == file.read_bytes()
+    with open(heads["sid"], "ab") as head:
+        head.write(b" ")
+    with pytest.raises(DaisyError, match=r"the head of sid is not that of the exits' run.*make ship"):
+        shipped.heads("tiny", tmp_path)
+    file.unlink()
+    ship.ship(run, tmp_path)
+    assert shipped.heads("tiny", tmp_path) == {} and not heads["sid"].exists()
 
 
 def test_a_run_that_cannot_be_shipped(tmp_path, run, checkpoint, capsys):

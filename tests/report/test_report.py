@@ -155,10 +155,19 @@ def test_nothing_is_loaded_from_outside(arguments, tmp_path):
     report.main(arguments)
     raw = (tmp_path / "report.html").read_text()
     page = Page(raw)
-    loaded = [item for item in page.references if item != "page/index.html"]  # which is followed, not loaded
-    assert loaded and all(item.startswith("data:image/svg+xml;base64,") for item in loaded)
+    assert page.references and all(item.startswith("data:image/svg+xml;base64,") for item in page.references)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert "http:" not in raw and "https:" not in raw and "url(" not in raw and "@import" not in raw
+
+
+def test_it_links_to_the_page_of_its_model_where_there_is_one(arguments, tmp_path):
+    report.main(arguments)
+    assert "make page" in (tmp_path / "report.html").read_text()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page/index.html").touch()
+    report.main(arguments)
+    page = Page((tmp_path / "report.html").read_text())
+    assert "page/index.html" in page.references and "make page" not in page.text
 
 
 def test_text_is_escaped(arguments, tmp_path):
