@@ -112,13 +112,14 @@ class ExitRow(CellRow):
 
 @dataclasses.dataclass(frozen=True)
 class ThresholdRow:
-    """A threshold in nats, and the rule that gave it: ``thresholds.csv``."""
+    """A threshold, what is compared with it, and the rule that gave it: ``thresholds.csv``. Entropies are in nats."""
 
     task: str
     method: str
     rho: float
     tau: float
     rule: str
+    signal: str
 
     @property
     def cell(self) -> GridCell:

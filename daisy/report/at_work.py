@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ) from None
     words = f"{task_title(settings.task)}, {name}; {cell_label(GridCell(settings.method, settings.strategy))}"
     with style.context(["default", STYLE]):
-        save(draw(shown, rule, words), arguments.out, "method_at_work")
+        save(draw(shown, rule, words, signal=settings.signal), arguments.out, "method_at_work")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from daisy.errors import DaisyError
 from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import DAISY, TASK_EXITS, Method
+from daisy.exits.signals import ENTROPY
 
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -140,7 +141,8 @@ def candidate_rows(paths: Sequence[Path]) -> list[CandidateRow]:
 def own_thresholds(paths: Sequence[Path]) -> list[ThresholdRow]:
     """The thresholds of the tasks' own exits, which follow from their training."""
     own = ((path, item) for path, item in _adaptive(paths) if item["method"] == TASK_EXITS.row)
-    return _of_all_seeds((path, typed(ThresholdRow, {**item, "rule": "midrange"}, path)) for path, item in own)
+    more = {"rule": "midrange", "signal": ENTROPY}
+    return _of_all_seeds((path, typed(ThresholdRow, {**item, **more}, path)) for path, item in own)
 
 
 def _adaptive(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -173,6 +175,6 @@ def calibration_rows(paths: Sequence[Path]) -> tuple[list[EntropyRow], list[Thre
                 file=path,
                 fix="Run the calibration of this task again",
             )
-        thresholds.append(typed(ThresholdRow, {"method": DAISY.row, **value}, path))
+        thresholds.append(typed(ThresholdRow, {"method": DAISY.row, "signal": ENTROPY, **value}, path))
     _once(((row.task, row.rho) for row in thresholds), paths)
     return [row for task in sorted(entropies) for row in entropies[task]], thresholds

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from daisy.evaluation.rows import DevRow, GridRow
+from daisy.evaluation.rows import DevRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import INPUT, Method
+from daisy.exits.method import DAISY, INPUT, Method
+from daisy.exits.signals import ENTROPY
 
 Row = TypeVar("Row", bound=DevRow)
 
@@ -57,3 +58,8 @@ def row_of(rows: Sequence[Row], cell: GridCell | None) -> Row | None:
 def fixed_exits(grid: Sequence[GridRow]) -> list[Method]:
     """The fixed exits of the grid, the lowest layer first."""
     return sorted({row.cell.method for row in grid if row.cell.method.layer}, key=lambda method: method.layer or 0)
+
+
+def compared_with(thresholds: Sequence[ThresholdRow]) -> str:
+    """What DAISY's thresholds are compared with: one signal in a run."""
+    return next((row.signal for row in thresholds if row.method == DAISY.row), ENTROPY)

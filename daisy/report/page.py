@@ -25,7 +25,7 @@ from daisy.report.budget import BudgetRow
 from daisy.report.budget_section import BUDGET_FIGURES, budget_section
 from daisy.report.claim import ClaimRow, tally
 from daisy.report.exit_sections import histogram_section, published_section, threshold_section
-from daisy.report.grid import daisy_of, rows_of, tasks_of
+from daisy.report.grid import compared_with, daisy_of, rows_of, tasks_of
 from daisy.report.noise_grid import NoiseResults, read_noise
 from daisy.report.noise_section import NOISE_FIGURES, noise_section
 from daisy.report.sections import (
@@ -43,8 +43,8 @@ from daisy.tasks.registry import TASKS
 FIGURES = {
     "fig2_entropy": (
         "Entropy per layer (the paper's Fig. 2)",
-        "The mean entropy of every layer's exit branch over each task's training set. An utterance stops at the "
-        "first candidate layer whose entropy is not above the task's threshold.",
+        "What every layer's exit branch says, its mean over each task's training set. An utterance stops at the "
+        "first candidate layer where its own is not above the task's threshold.",
     ),
     "fig3_tradeoff": (
         "Result against speed (the paper's Fig. 3)",
@@ -264,11 +264,13 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
         details["The speech model"] = _text(arguments.card, "Leave out --card, or name a file")
     layers = max((row.layer for row in results.entropy), default=0)
     verdict = tally(collections.Counter(row.holds for row in results.claims))
+    signal = compared_with(results.thresholds)
     top = inline_figures(arguments.figures, AT_WORK) if settings.at_work else [None]
     page = html.render(
         {
             "title": f"DAISY, run {settings.run}",
-            "subtitle": what_was_run(results.grid, layers, upstream_name(config)) + f" Results of {finished:%Y-%m-%d}.",
+            "subtitle": what_was_run(results.grid, layers, upstream_name(config), signal)
+            + f" Results of {finished:%Y-%m-%d}.",
             "top": top[0],
             "summary": verdict,
             "counted": counted(results.claims),

@@ -19,8 +19,8 @@ from daisy.evaluation.rows import DevRow, EntropyRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL, Kind, Method, rho_text
 from daisy.report.choice import choose
-from daisy.report.grid import daisy_of, row_of, rows_of, tasks_of
-from daisy.report.wording import cell_label, decimals, metric_label, task_title
+from daisy.report.grid import compared_with, daisy_of, row_of, rows_of, tasks_of
+from daisy.report.wording import cell_label, decimals, mean_signal, metric_label, task_title
 
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -105,7 +105,7 @@ def entropy_figure(entropy: Sequence[EntropyRow], thresholds: Sequence[Threshold
     _name_lines(axes, labels, depth + 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=24, min_n_ticks=1))
     axes.set_xlabel("Layer")
-    axes.set_ylabel("Mean entropy of the layer's branch (nats)")
+    axes.set_ylabel(f"Of the layer's branch: {mean_signal(compared_with(thresholds))}")
     axes.set_title("How unsure each layer's exit branch is, on each task's training set", fontsize=11, pad=10)
     return figure
 

@@ -82,12 +82,14 @@ class AtWorkSettings:
         method: DAISY at one scale of the threshold.
         strategy: How candidate layers are chosen.
         q: The strategy's share.
+        signal: What branches are asked for.
     """
 
     task: str
     method: Method
     strategy: str
     q: float
+    signal: str = "entropy"
 
 
 @dataclasses.dataclass(frozen=True)

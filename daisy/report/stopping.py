@@ -10,8 +10,9 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from daisy.exits.rule import ExitRule
+from daisy.exits.signals import ENTROPY
 from daisy.report.plots import FAINT, INK, spread
-from daisy.report.wording import noise_label, snr_label
+from daisy.report.wording import noise_label, signal_label, snr_label
 
 CLEAN_COLOUR, NOISY_COLOURS = "#0072B2", ("#E69F00", "#D55E00", "#7A2E00")
 """Of speech without noise, and of the noisier the darker."""
@@ -20,7 +21,13 @@ Shown = tuple[float | None, str, np.ndarray, int]
 """A condition: its ratio in dB, the noise, the (K,) entropies in nats, and the exit layer."""
 
 
-def draw(shown: Sequence[Shown], rule: ExitRule, words: str, heading: tuple[str, str] | None = None) -> Figure:
+def draw(
+    shown: Sequence[Shown],
+    rule: ExitRule,
+    words: str,
+    heading: tuple[str, str] | None = None,
+    signal: str = ENTROPY,
+) -> Figure:
     """One line per condition, solid to where the recording stops and faint behind it.
 
     Args:
@@ -28,6 +35,7 @@ def draw(shown: Sequence[Shown], rule: ExitRule, words: str, heading: tuple[str,
         rule: Where a recording may stop.
         words: What is shown, under the axis.
         heading: What it says, in two lines, for a figure that stands alone.
+        signal: What is shown.
     """
     figure = Figure(figsize=(7.2, 4.9) if heading else (5.8, 4.1), layout="constrained")
     axes = figure.add_subplot()
@@ -49,7 +57,8 @@ def draw(shown: Sequence[Shown], rule: ExitRule, words: str, heading: tuple[str,
     axes.set_xlim(0.6, layers + 0.4)
     axes.set_xticks(range(1, layers + 1))
     axes.set_xlabel(f"Layer\n{words}", color=INK)
-    axes.set_ylabel("How unsure the layer's branch is (entropy, nats)")
+    unit = "entropy, nats" if signal == ENTROPY else signal_label(signal)
+    axes.set_ylabel(f"How unsure the layer's branch is ({unit})")
     axes.tick_params(colors=FAINT, labelcolor=INK)
     if heading:
         axes.set_title(heading[0], fontsize=13, fontweight="bold", color=INK, pad=26)

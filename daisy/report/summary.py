@@ -14,7 +14,15 @@ from daisy.report.choice import choose
 from daisy.report.claim import NO, OPEN, YES, ClaimRow
 from daisy.report.grid import daisy_of, fixed_exits, metrics_of, row_of, rows_of, tasks_of
 from daisy.report.ground import clock
-from daisy.report.wording import cell_label, interval_text, short_label, speed_text, task_title, value_text
+from daisy.report.wording import (
+    cell_label,
+    interval_text,
+    short_label,
+    signal_label,
+    speed_text,
+    task_title,
+    value_text,
+)
 
 UNSURE = "?"
 """Beside a speed whose measurement contradicts itself."""
@@ -74,13 +82,14 @@ def headline_note(grid: Sequence[GridRow]) -> str:
     return text
 
 
-def what_was_run(grid: Sequence[GridRow], layers: int, checkpoint: str) -> str:
+def what_was_run(grid: Sequence[GridRow], layers: int, checkpoint: str, signal: str = "entropy") -> str:
     """Model, tasks and sizes, in one sentence."""
     tasks = ", ".join(
         f"{task_title(task).lower()} ({rows_of(grid, task)[0].n_utterances:,} recordings)" for task in tasks_of(grid)
     )
+    what = "the entropy" if signal == "entropy" else f"a signal ({signal_label(signal)})"
     depth = f", {layers} layers, frozen" if layers else ", frozen"
     return (
-        f"Early exit for HuBERT ({checkpoint}{depth}), decided per recording by the entropy of exit branches. "
+        f"Early exit for HuBERT ({checkpoint}{depth}), decided per recording by {what} of exit branches. "
         f"Tested on {tasks}."
     )

@@ -87,6 +87,11 @@ SIGNALS = {
 }
 
 
+def mean_signal(name: str) -> str:
+    """What is drawn of every layer's branch, with its unit."""
+    return "mean entropy (nats)" if name == "entropy" else f"mean of the signal: {signal_label(name)}"
+
+
 def signal_label(name: str) -> str:
     """A signal, or what signals are held against, in words; the name itself if it has none."""
     return SIGNALS.get(name, name)

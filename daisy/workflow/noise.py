@@ -121,7 +121,8 @@ class NoiseStudy:
         method = max(self._context.daisy, key=lambda item: item.rho or 0.0)
         strategies = self._context.config.evaluation.strategies
         strategy = SHOWN if SHOWN in strategies else strategies[0]
-        return AtWorkSettings(task, method, strategy, self._context.config.tasks[task].q)
+        config = self._context.config
+        return AtWorkSettings(task, method, strategy, config.tasks[task].q, config.thresholds.signal)
 
     @property
     def showing(self) -> Job:

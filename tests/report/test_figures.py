@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from matplotlib.collections import LineCollection
 from test_tables import write_exits, write_run
@@ -89,6 +91,15 @@ def test_curves(tmp_path):
         assert (list(line.get_xdata()), list(line.get_ydata())) == curve(entropy, task)
         assert curve(entropy, task) == ([1, 2, 3, 4, 5, 6], [1.5, 1.4, 1.2, 1.1, 1.0, 0.9])
     assert {"Speech recognition", "Speaker identification"} <= {text.get_text() for text in axes.texts}
+
+
+def test_another_signal_is_named(tmp_path):
+    tables.main(write_run(tmp_path, ("sid",)))
+    entropy = read_table(EntropyRow, tmp_path / "tables" / "entropy.csv")
+    thresholds = read_table(ThresholdRow, tmp_path / "tables" / "thresholds.csv")
+    assert "entropy (nats)" in entropy_figure(entropy, thresholds).axes[0].get_ylabel()
+    others = [dataclasses.replace(row, signal="margin") for row in thresholds]
+    assert "margin of the two largest" in entropy_figure(entropy, others).axes[0].get_ylabel()
 
 
 def test_a_run_without_calibration_still_has_a_figure():

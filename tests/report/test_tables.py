@@ -94,11 +94,11 @@ def test_other_tables(tmp_path):
     header = {path.stem: path.read_text().splitlines()[0] for path in out.glob("*.csv")}
     assert header["entropy"] == "task,layer,mean_entropy"
     assert header["exits"] == "task,method,rho,strategy,layer,count"
-    assert header["thresholds"] == "task,method,rho,tau,rule"
+    assert header["thresholds"] == "task,method,rho,tau,rule,signal"
     assert header["candidates"] == "task,method,rho,strategy,candidates,fallback"
     assert read_table(EntropyRow, out / "entropy.csv")[5] == EntropyRow("sid", 6, 0.9)
     assert read_table(ThresholdRow, out / "thresholds.csv")[0] == ThresholdRow(
-        "sid", "daisy", 0.7, 1.2 * 0.7, "midrange"
+        "sid", "daisy", 0.7, 1.2 * 0.7, "midrange", "entropy"
     )
     candidates = read_table(CandidateRow, out / "candidates.csv")
     assert candidates[2] == CandidateRow("sid", "daisy", 0.7, "threshold", "5 6", True)
