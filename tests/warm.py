@@ -188,6 +188,7 @@ def _become(folder: str, environment: dict[str, str], program: str) -> None:
 def _run(module: str) -> None:
     """Run the program to its end, but spare it the taking apart of all that was imported."""
     status: Any = 0
+    interrupted = False
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -195,10 +196,16 @@ def _run(module: str) -> None:
         if not isinstance(status, int):
             print(status, file=sys.stderr)
             status = 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        status, interrupted = 1, isinstance(error, KeyboardInterrupt)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    if interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(status)
 
 
