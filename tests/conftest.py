@@ -104,7 +104,7 @@ def project(tmp_path_factory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def nano(project) -> Path:
-    """The results folder of the finished nano run: a few dozen recordings through every stage, run as users run it."""
-    project.run(warm=False)
+def nano(project, tmp_path_factory) -> Path:
+    """The results folder of the finished nano run: a few dozen recordings through every stage, each once cold."""
+    project.run(environment={warm.FIRST: str(tmp_path_factory.mktemp("first"))})
     return project.results

@@ -78,7 +78,7 @@ class Project:
         overlay: Mapping[str, Any] | None = None,
         check: bool = True,
         config: str = "config/test.yaml",
-        warm: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Run `snakemake` on the nano config, or another one, with `overlay` laid over it.
 
@@ -87,7 +87,7 @@ class Project:
             overlay: Laid over the config.
             check: Whether it must succeed.
             config: The config file.
-            warm: Whether it and its stages start by the stand-in for Python (see `warm`), and not as users have it.
+            environment: Variables on top of the project's own.
         """
         configs = [config]
         if overlay:
@@ -96,7 +96,7 @@ class Project:
         command = [sys.executable, "-m", "snakemake", "--configfile", *configs]
         if "--cores" not in arguments:
             command += ["--cores", "2"]
-        outcome = ended([*command, *arguments], self.folder, self.environment, warm=warm)
+        outcome = ended([*command, *arguments], self.folder, {**self.environment, **(environment or {})})
         assert not check or outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-6000:]
         return outcome
 

@@ -4,8 +4,8 @@ A stage imports torch for longer than most tests let it compute, and Snakemake t
 it. So tests start programs of this package, and `snakemake`, by a stand-in for `python`: it hands its arguments,
 folder, environment and open files to a server, which forks; the fork becomes the program, and the stand-in passes on
 signals and ends as the program does. The servers import no module of this package, since tests edit them. Any other
-program is run by Python itself. What is measured by the process, such as
-its memory, or ended by SIGKILL, needs `sys.executable`.
+program is run by Python itself, and so is each stage once in a run that says so (`FIRST`). What is measured by the
+process, such as its memory, or ended by SIGKILL, needs `sys.executable`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,20 @@ from typing import Any
 IMPORTED = {
     "snakemake": (
         *("snakemake.cli", "snakemake.report.html_reporter", "snakemake_executor_plugin_slurm", "smart_open"),
-        *("jsonschema", "yaml", "multiprocessing.connection"),
+        *("jsonschema", "yaml", "multiprocessing.connection", "soundfile", "difflib"),
     ),
-    "stages": ("torch", "safetensors.torch", "soundfile", "sklearn.cluster", "matplotlib.figure", "yaml"),
+    "stages": (
+        # The first optimizer that a process makes imports torch._dynamo, which takes as long as torch.
+        *("torch", "torch._dynamo", "torch.utils.tensorboard", "torch.distributed.run", "safetensors.torch"),
+        *("soundfile", "av", "pesq", "pystoi", "scipy.signal", "sklearn.cluster", "jinja2", "jsonschema", "yaml"),
+        *("matplotlib.figure", "matplotlib.style"),
+        *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    ),
 }
 """What each server has imported. The Snakefile's has no torch, which it must do without."""
+
+FIRST = "DAISY_FIRST_BY_PYTHON"
+"""A variable that names a folder: Python itself runs every stage that has not left its name there, and notes it."""
 
 STAND_IN = """\
 #!{python} -ISs
@@ -47,6 +56,10 @@ from socket import AF_UNIX, SOL_SOCKET, SCM_RIGHTS, socket
 words = sys.argv[1:]
 module = words[1] if words[:1] == ["-m"] and len(words) > 1 else ""
 kind = "snakemake" if module in ("snakemake", "daisy.cli.main") else "stages" if module.startswith("daisy.") else ""
+first = os.environ.get({first!r})
+if kind == "stages" and first and not os.path.exists(first + "/" + module):
+    open(first + "/" + module, "w").close()
+    kind = ""
 if not kind:
     os.execv({python!r}, [{python!r}, *words])
 server = socket(AF_UNIX)
@@ -93,7 +106,7 @@ def _python() -> str:
             atexit.register(server.wait)
             atexit.register(server.stdin.close)
     program = folder / "python"
-    program.write_text(STAND_IN.format(python=sys.executable, folder=str(folder)))
+    program.write_text(STAND_IN.format(python=sys.executable, folder=str(folder), first=FIRST))
     program.chmod(0o755)
     return str(program)
 
@@ -107,6 +120,9 @@ def _serve(kind: str, listener: socket.socket) -> str:
     """Fork for everyone who asks. Returns in the forks alone, as the program: the module that it is to run."""
     for name in IMPORTED[kind]:
         importlib.import_module(name)
+    if kind == "snakemake":
+        # Its plugins are found here, once, among all that is installed.
+        sys.modules["snakemake.cli"].get_argument_parser()
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -172,6 +188,7 @@ def _become(folder: str, environment: dict[str, str], program: str) -> None:
 def _run(module: str) -> None:
     """Run the program to its end, but spare it the taking apart of all that was imported."""
     status: Any = 0
+    interrupted = False
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -179,10 +196,16 @@ def _run(module: str) -> None:
         if not isinstance(status, int):
             print(status, file=sys.stderr)
             status = 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        status, interrupted = 1, isinstance(error, KeyboardInterrupt)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    if interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(status)
 
 

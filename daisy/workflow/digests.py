@@ -58,7 +58,13 @@ def counts(name: str) -> bool:
 
 def module_file(name: str) -> Path | None:
     """The file of the module `name` of this package, or None if there is none."""
-    path = PACKAGE.joinpath(*name.split(".")[1:])
+    return _file_of(PACKAGE, name)
+
+
+@functools.cache
+def _file_of(package: Path, name: str) -> Path | None:
+    # Hundreds of imports are asked after, and a few dozen modules.
+    path = package.joinpath(*name.split(".")[1:])
     if path.is_dir():
         return path / "__init__.py"
     file = path.with_suffix(".py")

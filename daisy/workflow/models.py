@@ -50,6 +50,7 @@ class Models:
     ) -> None:
         self._context, self._manifests, self._oracle = context, corpora.manifests, oracle
         self.frozen, self.upstream = frozen, upstream
+        self._trainings: dict[Cell, str] = {}
         tasks = dict.fromkeys(task for task, _, _ in cells)
         self.calibrations = {(task, scale): self.calibration(task, scale) for task in tasks for scale in rho}
         self.evaluations = {cell: self.evaluation(*cell) for cell in cells}
@@ -66,8 +67,15 @@ class Models:
 
     def downstream(self, task: str, method: Method, seed: int) -> str:
         """The training of a downstream model, a task's own exits among them."""
-        if method == TASK_EXITS:
-            return self._task_exits(task, seed)
+        cell = task, method, seed
+        if cell not in self._trainings:
+            # All that follows from a model asks for it.
+            own = method == TASK_EXITS
+            self._trainings[cell] = self._task_exits(task, seed) if own else self._downstream(task, method, seed)
+        return self._trainings[cell]
+
+    def _downstream(self, task: str, method: Method, seed: int) -> str:
+        """The training of a model for a method that takes its exits from elsewhere."""
         config, chosen = self._context.config, self._context.config.tasks[task]
         settings = DownstreamSettings(
             **self._shared(task, seed),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from runners import Outcome, ended
-from warm import warmed
+from warm import FIRST, warmed
 
 PROBE = [sys.executable, "-m", "daisy.probe"]
 WAITS = """
@@ -71,6 +71,12 @@ def test_threads_are_as_many_as_the_environment_says(tmp_path):
     folder = probe(tmp_path, "import torch; print(torch.get_num_threads())")
     for warm in (False, True):
         assert ended(PROBE, folder, {"OMP_NUM_THREADS": "1"}, warm=warm).stdout == "1\n"
+
+
+def test_a_run_may_have_every_stage_once_from_python_itself(tmp_path):
+    folder = probe(tmp_path, "import sys; print('torch' in sys.modules)")
+    (noted := tmp_path / "noted").mkdir()
+    assert [ended(PROBE, folder, {FIRST: str(noted)}).stdout for _ in range(2)] == ["False\n", "True\n"]
 
 
 def test_a_signal_is_passed_on(tmp_path):

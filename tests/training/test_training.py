@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from project import GOLDEN
 from runners import Outcome, await_state, finished, stage
+from warm import warmed
 
 from daisy.common.compute import memory
 from daisy.common.progress import Progress
@@ -136,7 +137,7 @@ def test_the_sum_of_parts_is_the_gradient_of_the_whole():
 
 
 def start_until_saved(command: list[str], state: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(warmed(command), stderr=subprocess.PIPE, text=True)
     await_state(process, state)
     return process
 
