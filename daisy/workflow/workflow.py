@@ -252,5 +252,6 @@ class Workflow:
     @property
     def stored(self) -> dict[str, str]:
         """What the run's folder links to."""
-        stages = (self.corpora, self.frozen, self.upstream, self.models, self.noise, *filter(None, (self.student,)))
-        return {name: folder for part in stages for name, folder in part.links.items()}
+        stages = (self.corpora, self.frozen, self.upstream, self.models, self.noise)
+        found = {name: folder for part in stages for name, folder in part.links.items()}
+        return found | (self.student.links if self.student else {})
