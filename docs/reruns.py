@@ -14,8 +14,11 @@ CONFIG = {"resolved_config", "report_page"}
 
 PAGES = {"tables", "claims", "figures", "noise_figures", "report_page"}
 SCORES = {"evaluation", "links"} | PAGES
-HEADS = {"downstream", "bundle"} | SCORES
-"""Training of downstream models, and what follows; the models' exits go into the bundle."""
+BUNDLE = {"bundle", "budget"}
+"""The models' exits and what thresholds spend go into the bundle, and budgets are held against what test sets spend."""
+
+HEADS = {"downstream"} | BUNDLE | SCORES
+"""Training of downstream models, and what follows."""
 
 OWN = {"task_exits", "task_thresholds"}
 """The exits that SID and ASR train for themselves, which no branch touches."""
@@ -48,7 +51,7 @@ MIXTURES = {"separation_mixtures", "manifests"} | FEATURES | PLAYED
 RECORDINGS = {"command_speech", "noise_recordings", "enhancement_mixtures", "dump_features"}
 
 
-OWN_FILES = CONFIG | PAGES | PLAYED | AT_WORK | {"links", "bundle", "noise_tables"}
+OWN_FILES = CONFIG | PAGES | PLAYED | AT_WORK | BUNDLE | {"links", "noise_tables"}
 """What every run has of its own, whatever it shares: links, and what is made of evaluations in seconds."""
 
 
@@ -135,7 +138,7 @@ EDITS = (
     Edit("`data.splits.max_seconds`", CONFIG | COMMANDS, {"data": {"splits": {"max_seconds": 3.5}}}),
     Edit("`data.splits.share`", CONFIG | COMMANDS | PLAYED, {"data": {"splits": {"share": 0.8}}}),
     Edit("`seed`", CONFIG | RECORDINGS | MIXTURES | COMMANDS | CLUSTERS, {"seed": 1}),
-    Edit("`seeds`: a second one", CONFIG | OWN | HEADS - {"bundle"}, {"seeds": [1337, 1]}),
+    Edit("`seeds`: a second one", CONFIG | OWN | HEADS - BUNDLE, {"seeds": [1337, 1]}),
     Edit("`targets.layer`", CONFIG | {"dump_features"} | CLUSTERS, {"targets": {"layer": 9}}),
     Edit("`targets.clusters`", CONFIG | CLUSTERS, {"targets": {"clusters": 20}}),
     Edit("`branches.steps`", CONFIG | BRANCHES, {"branches": {"steps": 8}}),
@@ -168,7 +171,7 @@ EDITS = (
     Edit("`downstream.granularity: batch`", CONFIG | HEADS | NOISE | PLAYED, {"downstream": {"granularity": "batch"}}),
     Edit(
         "`thresholds.rho`: one less (a task's own exits are judged at all scales in one job)",
-        CONFIG | {"bundle", "noise_tables", "task_thresholds"} | SCORES,
+        CONFIG | BUNDLE | {"noise_tables", "task_thresholds"} | SCORES,
         {"thresholds": {"rho": [1.0]}},
     ),
     Edit("`downstream.methods`: task-ee left out", CONFIG | PAGES | {"links"}, {"downstream": {"methods": BARE}}),
@@ -197,11 +200,11 @@ EDITS = (
         {"tasks": {"sid": {"options": {"normalise": "mean"}}}},
     ),
     Edit("`tasks.sid.task_exits.steps`", CONFIG | OWN | SCORES, {"tasks": {"sid": {"task_exits": {"steps": 14}}}}),
-    Edit("`tasks.sid.q`", CONFIG | {"bundle"} | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
-    Edit("`tasks.ss: null`: a task less", CONFIG | {"bundle", "links"} | PAGES, {"tasks": {"ss": None}}),
+    Edit("`tasks.sid.q`", CONFIG | BUNDLE | SCORES, {"tasks": {"sid": {"q": 0.3}}}),
+    Edit("`tasks.ss: null`: a task less", CONFIG | BUNDLE | PAGES | {"links"}, {"tasks": {"ss": None}}),
     Edit(
         "only speaker identification: `tasks: {asr: null, se: null, ss: null}`, no noise study",
-        CONFIG | {"bundle", "links"} | PAGES - {"noise_figures"},
+        CONFIG | BUNDLE | {"links"} | PAGES - {"noise_figures"},
         {"tasks": {"asr": None, "se": None, "ss": None}, "noise": {"tasks": []}, "ablation": {"tasks": ["sid"]}},
     ),
     Edit(
@@ -210,7 +213,11 @@ EDITS = (
         {"evaluation": {"strategies": ["avg", "min-max"]}},
     ),
     Edit("`evaluation.oracle`: none", CONFIG | SCORES, {"evaluation": {"oracle": []}}),
-    Edit("`evaluation.bootstrap_draws`", CONFIG | SCORES | NOISE - AT_WORK, {"evaluation": {"bootstrap_draws": 60}}),
+    Edit(
+        "`evaluation.bootstrap_draws`",
+        CONFIG | SCORES | NOISE - AT_WORK | {"budget"},
+        {"evaluation": {"bootstrap_draws": 60}},
+    ),
     Edit(
         "`noise.snr_db`: one more",
         CONFIG | {"noisy_speech", "noise_states", "noise_entropies"} | NOISE,
@@ -256,7 +263,7 @@ EDITS = (
     ),
     Edit(
         "code of the early exit, `daisy/hubert/early_exit.py`",
-        SCORES | PLAYED,
+        SCORES | PLAYED | BUNDLE,
         code=("daisy/hubert/early_exit.py", "if not any(stops)", "if not all(stops)"),
     ),
     Edit(
@@ -267,7 +274,7 @@ EDITS = (
     Edit("code of `daisy/tasks/asr.py`", HEADS | OWN | NOISE, code=("daisy/tasks/asr.py", "", "OTHER = 1\n")),
     Edit(
         "a colour in `daisy/report/plots.py`",
-        {"figures", "noise_figures", "report_page"} | AT_WORK,
+        {"figures", "noise_figures", "budget", "report_page"} | AT_WORK,
         code=("daisy/report/plots.py", 'INK, FAINT, BAND = "#222222"', 'INK, FAINT, BAND = "#333333"'),
     ),
     Edit(

@@ -1,4 +1,4 @@
-"""Bundle: branches, thresholds and training histograms in one file, for `daisy.load` and the command `daisy`."""
+"""Bundle: branches, thresholds, training histograms and what thresholds spend in one file, for `daisy.load` and the command `daisy`."""
 
 
 rule bundle:
@@ -6,6 +6,7 @@ rule bundle:
         upstream=flow.upstream.file,
         calibrations=[flow.models.threshold_file(task, method.rho) for task, method, _ in flow.bundled],
         exits=[flow.models.exits_file(*cell) for cell in flow.bundled],
+        entropies=flow.entropies("train"),
     output:
         results("model/daisy.safetensors"),
     log:
@@ -20,5 +21,6 @@ rule bundle:
     shell:
         stage(
             "library.bundle",
-            "--upstream {input.upstream} --calibrations {input.calibrations} --exits {input.exits} --out {output}",
+            "--upstream {input.upstream} --calibrations {input.calibrations} --exits {input.exits} "
+            "--entropies {input.entropies} --out {output}",
         )

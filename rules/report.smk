@@ -97,6 +97,38 @@ rule figures:
         stage("report.figures", "--tables {params.tables} --out {params.out}")
 
 
+rule budget:
+    input:
+        bundle=results("model/daisy.safetensors"),
+        dev=flow.entropies("dev"),
+        test=flow.entropies("test"),
+    output:
+        results("tables/budget.csv"),
+        report(
+            results("figures/budget.png"),
+            caption="captions/budget.rst",
+            category="Figures",
+        ),
+        results("figures/budget.svg"),
+    log:
+        results("logs/budget.log"),
+    benchmark:
+        results("benchmarks/budget.tsv")
+    conda:
+        "../envs/daisy.yaml"
+    params:
+        settings=flow.budget.settings,
+        code=flow.budget.code,
+        tables=output_folder,
+        figures=folder("figures"),
+    shell:
+        stage(
+            "report.budget",
+            "--bundle {input.bundle} --dev {input.dev} --test {input.test} "
+            "--tables {params.tables} --figures {params.figures}",
+        )
+
+
 rule examples:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
@@ -131,6 +163,8 @@ rule report_page:
         flow.noise.tables,
         flow.noise_figures,
         flow.at_work_figures,
+        flow.budget_table,
+        flow.budget_figures,
         results("tables/claims.csv"),
         examples=expand(results("examples/{task}/examples.json"), task=flow.playing),
         config=results("config.yaml"),

@@ -53,6 +53,8 @@ def usual(calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
 
 def in_words(asked: Mapping[str, Any]) -> str:
     """Where it may stop, for people."""
+    if asked.get("budget") is not None:
+        return f"task {asked['task']}, a budget of {asked['budget']:.0%}"
     if asked.get("task"):
         return f"task {asked['task']}, rho {asked['rho']:g}, {asked['strategy']}"
     given = next((f"{name} {asked[name]:g}" for name in ("threshold", "layer") if asked.get(name) is not None), None)

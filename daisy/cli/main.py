@@ -18,6 +18,7 @@ SUBCOMMANDS = (
     "convert",
     "extract",
     "exits",
+    "budget",
     "export-onnx",
     "page",
     "plan",

@@ -9,15 +9,16 @@ from daisy.exits.candidates import STRATEGIES
 
 
 def add_stopping(parser: argparse.ArgumentParser) -> None:
-    """Add ``--rho --strategy --task``, ``--threshold`` and ``--layer``."""
+    """Add ``--rho --strategy --task``, ``--threshold``, ``--layer`` and ``--budget``."""
     group = parser.add_argument_group("where to stop (default: at the last layer)")
     group.add_argument("--rho", type=float, help="scale of a calibrated task's threshold, with --strategy and --task")
     group.add_argument("--strategy", choices=STRATEGIES, help="which layers are candidates")
     group.add_argument("--task", help="whose calibration")
     group.add_argument("--threshold", type=float, metavar="NATS", help="an entropy; every layer is a candidate")
     group.add_argument("--layer", type=int, metavar="K", help="always at layer K")
+    group.add_argument("--budget", type=float, metavar="SHARE", help="of the full model's arithmetic, with --task")
 
 
 def stopping(arguments: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments that a model's call takes for these options."""
-    return {name: getattr(arguments, name) for name in ("rho", "strategy", "task", "threshold", "layer")}
+    return {name: getattr(arguments, name) for name in ("rho", "strategy", "task", "threshold", "layer", "budget")}

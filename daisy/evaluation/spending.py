@@ -17,6 +17,7 @@ import numpy as np
 
 from daisy.common.arrays import arrays_in, save_arrays
 from daisy.evaluation.bootstrap import drawn
+from daisy.exits.budget import thresholds
 from daisy.exits.rule import ExitRule, all_candidates
 from daisy.tasks.base import Metric
 
@@ -140,10 +141,7 @@ class Plane:
         """(T, N) exits by every threshold, and (T,) thresholds: from nobody stops, descending the other way round."""
         layers = self.every.shape[1]
         candidates = all_candidates(self.floor, layers)
-        said = np.unique(signal[:, self.floor - 1 : layers - 1])
-        if len(said) > POINTS:
-            said = np.quantile(said, np.linspace(0, 1, POINTS))
-        tau = np.array([*said[::-1], -np.inf])
+        tau = np.array([*thresholds(signal, self.floor, POINTS)[::-1], -np.inf])
         return np.array([ExitRule(candidates, float(t)).layers(signal) for t in tau]), tau
 
     def by_signal(self, signal: np.ndarray) -> Curve:

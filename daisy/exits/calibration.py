@@ -11,6 +11,23 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
+class Spending:
+    """What a task's training set spends at a threshold, every layer from a floor on a candidate.
+
+    Attributes:
+        floor: The first candidate.
+        tau: Thresholds, ascending: from nobody stops early, or next to nobody, to everybody stops at the floor.
+        spent: At each the share of the full model's arithmetic, asked branches included; it never rises.
+        mean_exit: At each the mean exit layer.
+    """
+
+    floor: int
+    tau: tuple[float, ...]
+    spent: tuple[float, ...]
+    mean_exit: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Calibration:
     """A task's calibration.
 
@@ -21,6 +38,7 @@ class Calibration:
         q: The share that the strategy ``threshold`` asks of a layer.
         counts: For every calibrated rho, how many training utterances stopped at layers 1..K.
         signal: What the threshold is compared with (`daisy.exits.signals`).
+        spending: What thresholds spend; None in files of older versions.
     """
 
     rule: str
@@ -29,6 +47,7 @@ class Calibration:
     q: float
     counts: dict[float, tuple[int, ...]]
     signal: str = "entropy"
+    spending: Spending | None = None
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -37,8 +56,9 @@ class Calibration:
         absolute = {str(rho): tau for rho, tau in given} or None
         plain = {"mean_entropy": list(self.mean_entropy), "absolute": absolute, "counts": counts}
         whole = {**dataclasses.asdict(self), **plain}
-        # Not written where it is the paper's, so that older versions read the file, and files stay as they were.
-        return whole if self.signal != "entropy" else {key: whole[key] for key in whole if key != "signal"}
+        # Not written where it is the paper's, or not known, so that files stay as older versions wrote them.
+        left_out = {"signal": self.signal == "entropy", "spending": self.spending is None}
+        return {key: value for key, value in whole.items() if not left_out.get(key)}
 
 
 def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
@@ -54,13 +74,24 @@ def from_plain(value: Mapping[str, Any], layers: int) -> dict[str, Calibration]:
             mean = tuple(float(number) for number in item["mean_entropy"])
             absolute = _absolute(item.get("absolute"), counts)
             signal = str(item.get("signal", "entropy"))
-            calibration = Calibration(str(item["rule"]), mean, absolute, float(item["q"]), counts, signal)
+            spending = _spending(item.get("spending"), layers)
+            calibration = Calibration(str(item["rule"]), mean, absolute, float(item["q"]), counts, signal, spending)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the calibration of {task} is malformed ({error})") from None
         if {len(mean), *map(len, counts.values())} != {layers}:
             raise ValueError(f"the calibration of {task} is for {len(mean)} layers, the model has {layers}")
         result[task] = calibration
     return result
+
+
+def _spending(value: Any, layers: int) -> Spending | None:
+    if value is None:
+        return None
+    columns = [tuple(map(float, value[name])) for name in ("tau", "spent", "mean_exit")]
+    found = Spending(int(value["floor"]), *columns)
+    if len({len(column) for column in columns}) != 1 or not found.tau or not 1 <= found.floor <= layers:
+        raise TypeError("what thresholds spend is no table")
+    return found
 
 
 def _absolute(value: Any, scales: Iterable[float]) -> dict[float, float] | None:

@@ -1,16 +1,21 @@
-"""Put a run's thresholds and training histograms beside its branches: one model file to give away."""
+"""Put a run's thresholds, training histograms and what thresholds spend beside its branches: one model file to give."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daisy.common import stage
 from daisy.common.files import read_json
 from daisy.errors import DaisyError
+from daisy.exits.budget import spending
 from daisy.exits.calibration import Calibration
 from daisy.exits.signals import ENTROPY
-from daisy.hubert.checkpoint import load, save
+from daisy.features.measured import load_measured
+from daisy.hubert.checkpoint import Checkpoint, load, save
+from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.library.arithmetic import costs
 from daisy.library.settings import BundleSettings
 
 
@@ -47,17 +52,44 @@ def gather(calibrations: Sequence[Path], exits: Sequence[Path], settings: Bundle
     return by_task
 
 
+def with_spending(
+    calibrations: Mapping[str, Calibration], entropies: Sequence[Path], checkpoint: Checkpoint, floor: int
+) -> Iterator[tuple[str, Calibration]]:
+    """The calibrations by task, each with what thresholds spend on its training set.
+
+    Args:
+        calibrations: By task.
+        entropies: Of the training sets, one file per task in the same order.
+        checkpoint: The model with branches.
+        floor: The first candidate.
+
+    Raises:
+        DaisyError: if a file is missing, damaged, or of a model of other depth.
+    """
+    for (task, calibration), path in zip(calibrations.items(), entropies, strict=True):
+        measured = load_measured(path)
+        upstream = EarlyExitHubert(checkpoint, calibration.signal)
+        if measured.entropies.shape[1] != upstream.layers:
+            problem = f"entropies of {measured.entropies.shape[1]} layers, and the model has {upstream.layers}"
+            raise DaisyError(problem, file=path, fix="Pass those of this model")
+        asking, full = costs(upstream, measured.frames, floor)
+        known = spending(measured.entropies, asking, full, floor)
+        yield task, dataclasses.replace(calibration, spending=known)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__)
     parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint")
     parser.add_argument("--calibrations", type=Path, nargs="*", default=[], help="one per task and rho")
     parser.add_argument("--exits", type=Path, nargs="*", default=[], help="training exits, in the same order")
+    parser.add_argument("--entropies", type=Path, nargs="*", default=[], help="of training sets, one per task in order")
     parser.add_argument("--out", type=Path, required=True, help="output: safetensors with everything")
     arguments = parser.parse_args(argv)
     settings = stage.settings(BundleSettings, arguments.settings)
     checkpoint = load(arguments.upstream)
-    checkpoint.calibrations = gather(arguments.calibrations, arguments.exits, settings)
+    gathered = gather(arguments.calibrations, arguments.exits, settings)
+    checkpoint.calibrations = dict(with_spending(gathered, arguments.entropies, checkpoint, settings.floor))
     save(arguments.out, checkpoint, "safetensors")
 
 

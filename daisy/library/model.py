@@ -28,6 +28,7 @@ from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity
 from daisy.hubert.encoder import Padding
 from daisy.hubert.graphs import Compiled
 from daisy.library import shipped
+from daisy.library.stream import Stream
 
 RATE = 16_000
 """Samples in a second."""
@@ -149,17 +150,20 @@ class Daisy:
         task: str | None = None,
         threshold: float | None = None,
         layer: int | None = None,
+        budget: float | None = None,
         signal: str | None = None,
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
     ) -> Output:
         """Run a batch of utterances, each until it stops.
 
-        Where it may stop is said in one of four ways:
+        Where it may stop is said in one of five ways:
 
         - ``rho``, ``strategy`` and ``task``: threshold and candidate layers of a calibrated task;
         - ``threshold``: in nats, with every layer a candidate;
         - ``layer``: always there (needs no branches);
+        - ``budget`` and ``task``: the threshold at which recordings like those of the task's calibration spend, on
+          average, that share of the full model's arithmetic (`stream` makes up for others);
         - nothing: at the last layer.
 
         Args:
@@ -169,6 +173,7 @@ class Daisy:
             task: Whose calibration.
             threshold: In nats, or in the signal's unit.
             layer: From 1.
+            budget: A share, up to 1.
             signal: What branches are asked for (`daisy.exits.signals`): by default what the task's threshold was
                 calibrated for, and entropy with a threshold of yours.
             granularity: Whether every utterance exits for itself or the whole batch at once.
@@ -178,17 +183,57 @@ class Daisy:
             DaisyError: if the request is contradictory, the model lacks branches or that calibration, or a
                 waveform is none.
         """
-        candidates, tau = self.exits(rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer)
-        asked = signal_of(self.calibrations, task, signal)
+        candidates, tau = self.exits(
+            rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer, budget=budget
+        )
+        return self.run(waveforms, candidates, tau, signal_of(self.calibrations, task, signal), granularity, padding)
+
+    @torch.no_grad()
+    def run(
+        self,
+        waveforms: Sequence[Tensor | np.ndarray],
+        candidates: Sequence[int],
+        tau: float,
+        signal: str = ENTROPY,
+        granularity: Granularity = "utterance",
+        padding: Padding = "exact",
+    ) -> Output:
+        """The same with candidate layers and threshold as they stand, such as `exits` gives.
+
+        Raises:
+            DaisyError: if there is no such signal, or a waveform is none.
+            ValueError: if a candidate is no layer, or there are several and no branches.
+        """
         waves = self._checked(waveforms)
         if not waves:
             return Output([], [], [])
-        compiled = self._compiled if padding == "exact" and asked == ENTROPY else None
+        compiled = self._compiled if padding == "exact" and signal == ENTROPY else None
         if compiled is not None and compiled.serves(waves):
             return _output([compiled.run(waves[0], candidates=candidates, tau=tau)])
-        upstream = self._upstream if asked == ENTROPY else EarlyExitHubert(self.checkpoint, asked)
-        items = upstream.run(waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding)
+        items = self.upstream(signal).run(
+            waves, candidates=candidates, tau=tau, granularity=granularity, padding=padding
+        )
         return _output(items)
+
+    def upstream(self, signal: str = ENTROPY) -> EarlyExitHubert:
+        """The model's forward pass, whose branches are asked for a signal.
+
+        Raises:
+            DaisyError: if there is no such signal.
+        """
+        return self._upstream if signal == ENTROPY else EarlyExitHubert(self.checkpoint, signal)
+
+    def stream(self, budget: float, task: str) -> Stream:
+        """The model for recordings that come one after the other, which keeps to a budget while their noise changes.
+
+        Args:
+            budget: The share of the full model's arithmetic, up to 1.
+            task: Whose calibration.
+
+        Raises:
+            DaisyError: if the budget cannot be kept, or the model lacks branches or that calibration.
+        """
+        return Stream(self, budget, task)
 
     @torch.no_grad()
     def all_layers(self, waveforms: Sequence[Tensor | np.ndarray]) -> Output:
@@ -209,6 +254,7 @@ class Daisy:
         task: str | None = None,
         threshold: float | None = None,
         layer: int | None = None,
+        budget: float | None = None,
     ) -> tuple[tuple[int, ...], float]:
         """The candidate layers and the threshold in nats that a call with these arguments uses.
 
@@ -224,6 +270,7 @@ class Daisy:
             task=task,
             threshold=threshold,
             layer=layer,
+            budget=budget,
         )
 
 

@@ -91,6 +91,7 @@ class OnnxDaisy:
         task: str | None = None,
         threshold: float | None = None,
         layer: int | None = None,
+        budget: float | None = None,
     ) -> Features:
         """Run one recording until it stops; the options are those of `daisy.library.model.Daisy`.
 
@@ -101,6 +102,7 @@ class OnnxDaisy:
             task: Whose calibration.
             threshold: In nats or in the unit of `signal`, the one that was exported, with every layer a candidate.
             layer: Always there.
+            budget: The share of the full model's arithmetic to spend on average, with `task`.
 
         Raises:
             DaisyError: if the request is contradictory, or the waveform is none.
@@ -114,6 +116,7 @@ class OnnxDaisy:
             task=task,
             threshold=threshold,
             layer=layer,
+            budget=budget,
         )
         wave = np.asarray(waveform)
         if wave.ndim != 1 or len(wave) < self.shortest or wave.dtype.kind != "f" or not np.isfinite(wave).all():

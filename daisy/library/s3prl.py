@@ -19,7 +19,7 @@ from daisy.library.model import load
 
 @dataclasses.dataclass(frozen=True)
 class UpstreamSettings:
-    """What the file behind s3prl's ``--upstream_model_config`` may say. Without the first five, nothing stops early.
+    """What the file behind s3prl's ``--upstream_model_config`` may say. Without the first six, nothing stops early.
 
     Attributes:
         rho: The scale of the task's threshold.
@@ -27,6 +27,7 @@ class UpstreamSettings:
         task: Whose calibration.
         threshold: In nats, every layer a candidate.
         layer: From 1, always there.
+        budget: The share of the full model's arithmetic to spend on average; with `task`.
         granularity: Whether every utterance exits for itself or the whole batch at once.
         fusion: Whether all exits share the scalars by which states are weighed.
     """
@@ -36,6 +37,7 @@ class UpstreamSettings:
     task: str | None = None
     threshold: float | None = None
     layer: int | None = None
+    budget: float | None = None
     granularity: Granularity = "utterance"
     fusion: Fusion = "dynamic"
 

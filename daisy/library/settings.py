@@ -12,7 +12,9 @@ class BundleSettings:
     Attributes:
         absolute: A threshold in nats per task and scale (as text), for the rule ``absolute``.
         q: Per task the share that the strategy ``threshold`` asks of a layer.
+        floor: The first layer at which anybody may stop.
     """
 
     absolute: dict[str, dict[str, float]]
     q: dict[str, float]
+    floor: int = 1

@@ -14,6 +14,7 @@ from daisy.common.seeds import generator
 from daisy.corpora.mixing import excerpt, mix, white
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
+from daisy.library.arithmetic import spent
 from daisy.library.model import Daisy
 
 CLEAN = "clean"
@@ -144,8 +145,4 @@ def heard(
 
 def share(model: Daisy, rule: ExitRule, samples: int, stop: int) -> float:
     """The operations of a recording that stops at a layer, over those of the whole model without branches."""
-    config, branches = model.config, model.checkpoint.branches
-    cost = config.macs(samples, stop)
-    if branches is not None:
-        cost += sum(map(rule.asks, range(1, stop + 1))) * branches.macs(config.frames(samples))
-    return cost / config.macs(samples, model.layers)
+    return spent(model.upstream(), rule, samples, stop) / model.config.macs(samples, model.layers)

@@ -21,6 +21,8 @@ from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, Gri
 from daisy.report import html, provenance
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.beside import Run, beside_section, read_run
+from daisy.report.budget import BudgetRow
+from daisy.report.budget_section import BUDGET_FIGURES, budget_section
 from daisy.report.claim import ClaimRow, tally
 from daisy.report.exit_sections import histogram_section, published_section, threshold_section
 from daisy.report.grid import daisy_of, rows_of, tasks_of
@@ -83,9 +85,12 @@ class Results:
     published: list[AgainstPublishedRow]
     claims: list[ClaimRow]
     noise: NoiseResults | None = None
+    budget: list[BudgetRow] = dataclasses.field(default_factory=list)
 
 
-def read_results(folder: Path, noise_tasks: Sequence[str] = (), *, published: bool = False) -> Results:
+def read_results(
+    folder: Path, noise_tasks: Sequence[str] = (), *, published: bool = False, budget: bool = False
+) -> Results:
     """Read the tables.
 
     Raises:
@@ -105,6 +110,7 @@ def read_results(folder: Path, noise_tasks: Sequence[str] = (), *, published: bo
         read_table(AgainstPublishedRow, folder / "against_published.csv") if published else [],
         read_table(ClaimRow, folder / "claims.csv"),
         read_noise(folder, noise_tasks) if noise_tasks else None,
+        read_table(BudgetRow, folder / "budget.csv") if budget else [],
     )
 
 
@@ -226,6 +232,7 @@ def sections(arguments: Any, settings: ReportSettings, results: Results) -> list
         *([seed_section(results.seeds)] if len({row.seed for row in results.seeds}) > 1 else []),
         *([noise_section(results.noise)] if results.noise else []),
         threshold_section(results.thresholds, results.candidates),
+        *([budget_section(results.budget)] if results.budget else []),
         *([published_section(results.published)] if results.published else []),
         *([beside_section(own, others)] if others else []),
         histogram_section(arguments.exits),
@@ -236,7 +243,10 @@ def sections(arguments: Any, settings: ReportSettings, results: Results) -> list
 
 def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
     """The page and its one sentence, from the files that the command line names."""
-    results = read_results(arguments.tables, settings.noise_tasks, published=settings.against_published)
+    results = read_results(
+        arguments.tables, settings.noise_tasks, published=settings.against_published, budget=settings.budget
+    )
+    figures = FIGURES | (NOISE_FIGURES if results.noise else {}) | (BUDGET_FIGURES if results.budget else {})
     config, config_text = read_config(arguments.config)
     modified = (arguments.tables / "grid.csv").stat().st_mtime
     finished = datetime.datetime.fromtimestamp(modified, datetime.UTC)
@@ -258,7 +268,7 @@ def build(arguments: Any, settings: ReportSettings) -> tuple[str, str]:
             "verdicts": VERDICTS,
             "groups": grouped(results.claims),
             "notes": notes(config, results),
-            "figures": inline_figures(arguments.figures, FIGURES | (NOISE_FIGURES if results.noise else {})),
+            "figures": inline_figures(arguments.figures, figures),
             "sections": sections(arguments, settings, results),
             "facts": facts(settings, finished),
             "details": details,

@@ -127,6 +127,23 @@ class SignalsTableSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class BudgetSettings:
+    """Config of `daisy.report.budget`.
+
+    Attributes:
+        tasks: The tasks, in the order of the files.
+        floor: The first layer at which anybody may stop.
+        draws: Bootstrap draws.
+        seed: Their seed.
+    """
+
+    tasks: tuple[str, ...]
+    floor: int
+    draws: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ReportSettings:
     """Config of `daisy.report.page`.
 
@@ -135,9 +152,11 @@ class ReportSettings:
         noise_tasks: The tasks of the noise study, if there is one.
         against_published: Whether mean entropies are compared with the published thresholds.
         at_work: Whether there is a figure of the method at work.
+        budget: Whether budgets are held against what test sets spend.
     """
 
     run: str
     noise_tasks: tuple[str, ...] = ()
     against_published: bool = False
     at_work: bool = False
+    budget: bool = False

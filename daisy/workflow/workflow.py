@@ -12,6 +12,7 @@ from daisy.errors import DaisyError
 from daisy.exits.method import FULL, STUDENT, Method, rho_name
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import (
+    BudgetSettings,
     ClaimsSettings,
     ExamplesSettings,
     Nothing,
@@ -29,6 +30,7 @@ from daisy.workflow.frozen import Frozen
 from daisy.workflow.inputs import foreseen, places
 from daisy.workflow.models import Models
 from daisy.workflow.noise import NoiseStudy
+from daisy.workflow.sections import Part
 from daisy.workflow.settings import LinksSettings
 from daisy.workflow.several import together, tried
 from daisy.workflow.signals import Signals
@@ -127,6 +129,21 @@ class Workflow:
         """The figure of the method at work; none without a noise study of DAISY."""
         return self._figures(("method_at_work",) if self.noise.at_work else ())
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether budgets are held against what test sets spend: where a threshold can decide anything."""
+        return bool(self.bundled) and self.config.thresholds.floor < self.context.shape.layers
+
+    @property
+    def budget_table(self) -> list[str]:
+        """What was asked and what was spent, if so."""
+        return [self.context.results("tables/budget.csv")] if self.budgeted else []
+
+    @property
+    def budget_figures(self) -> list[str]:
+        """The same as figures."""
+        return self._figures(("budget",) if self.budgeted else ())
+
     def _figures(self, names: tuple[str, ...]) -> list[str]:
         return [self.context.results(f"figures/{name}.{ending}") for ending in ENDINGS for name in names]
 
@@ -136,6 +153,7 @@ class Workflow:
         pages = ("report.html", "store.csv", "model/daisy.safetensors")
         claims = self.context.results("tables/claims.csv")
         shown = [*self.tables, claims, *self.figures, *self.noise.tables, *self.noise_figures, *self.at_work_figures]
+        shown += [*self.budget_table, *self.budget_figures]
         return [*shown, *(self.context.results(page) for page in pages)]
 
     # Names in paths
@@ -180,15 +198,28 @@ class Workflow:
         first = self.context.first_seed
         return [(task, method, first) for task in sorted(self.context.tasks) for method in self.context.daisy]
 
+    def entropies(self, part: Part) -> list[str]:
+        """What branches say of a part of every task that DAISY is trained for, in the bundle's order."""
+        tasks = dict.fromkeys(task for task, _, _ in self.bundled)
+        return [f"{self.upstream.measured[task, part]}/entropies.npz" for task in tasks]
+
     @property
     def bundle(self) -> Job:
-        """Branches, thresholds and histograms in one file."""
+        """Branches, thresholds, histograms and what thresholds spend in one file."""
         q = {name: task.q for name, task in self.config.tasks.items()}
         chosen, absolute = self.config.thresholds, {}
         for task in self.context.tasks if chosen.rule == "absolute" else ():
             every = {f"{rho:g}": chosen.absolute_at(task, rho) for rho in chosen.rho}
             absolute[task] = {rho: tau for rho, tau in every.items() if tau is not None}
-        return job("daisy.library.bundle", BundleSettings(absolute, q))
+        return job("daisy.library.bundle", BundleSettings(absolute, q, chosen.floor))
+
+    @property
+    def budget(self) -> Job:
+        """Budgets against what test sets spend."""
+        tasks = tuple(dict.fromkeys(task for task, _, _ in self.bundled))
+        config = self.config
+        settings = BudgetSettings(tasks, config.thresholds.floor, config.evaluation.bootstrap_draws, config.seed)
+        return job("daisy.report.budget", settings, self.context.tasks)
 
     @property
     def heard(self) -> list[Method]:
@@ -230,6 +261,7 @@ class Workflow:
             tuple(self.noise.tasks),
             self.config.report.against_published,
             self.noise.at_work is not None,
+            self.budgeted,
         )
         return job("daisy.report.page", settings, self.context.tasks)
 

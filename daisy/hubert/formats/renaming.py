@@ -50,7 +50,8 @@ class Names:
 
     def used_by(self, state: Mapping[str, Any]) -> bool:
         """Whether a state dict has these names."""
-        return f"{self.projection}projection.weight" in without_prefix(state)
+        names = without_prefix(state)
+        return any(f"{self.projection}{part}.weight" in names for part in ("layer_norm", "projection"))
 
     def modules(self, shape: HubertConfig) -> Iterator[tuple[str, str]]:
         """Every module of the encoder with weights: the project's own name and the library's."""
