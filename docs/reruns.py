@@ -182,6 +182,12 @@ EDITS = (
         {"thresholds": {"rho": [1.0]}},
     ),
     Edit("`downstream.methods`: task-ee left out", CONFIG | PAGES | {"links"}, {"downstream": {"methods": BARE}}),
+    Edit(
+        "`downstream.methods`: student",
+        CONFIG | {"student", "states", "downstream"} | SCORES,
+        {"downstream": {"methods": [*BARE, "task-ee", "student"]}},
+    ),
+    Edit("`student.steps`, without the method `student`", CONFIG, {"student": {"steps": 9}}),
     Edit("`tasks.asr.learning_rate`", CONFIG | HEADS | NOISE, {"tasks": {"asr": {"learning_rate": 0.001}}}),
     Edit("`tasks.asr.batches`", CONFIG | HEADS | OWN | NOISE, {"tasks": {"asr": {"batches": "fixed"}}}),
     Edit(
@@ -261,6 +267,11 @@ EDITS = (
         "code of the candidate layers, `daisy/exits/candidates.py`",
         SCORES | NOISE | PLAYED,
         code=("daisy/exits/candidates.py", "", "OTHER = 1\n"),
+    ),
+    Edit(
+        "code of the distillation, without the method `student`",
+        set(),
+        code=("daisy/students/distil.py", "", "OTHER = 1\n"),
     ),
     Edit(
         "code of the early exit, `daisy/hubert/early_exit.py`",

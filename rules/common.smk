@@ -70,9 +70,19 @@ def hubert(wildcards):
     return ancient(of("hubert")(wildcards))
 
 
+def reading(wildcards):
+    """Input function: the model whose hidden states a stage reads, a student or the frozen one."""
+    return of("student", "student.safetensors")(wildcards) or hubert(wildcards)
+
+
 def running(wildcards):
     """Input function: the model that runs when a method is timed; the frozen one is old, whatever its time."""
-    return of("upstream", "daisy.pt")(wildcards) or hubert(wildcards)
+    return of("upstream", "daisy.pt")(wildcards) or reading(wildcards)
+
+
+def beside(wildcards):
+    """Input function: the model that the full model runs on when a method is timed, where the method runs another."""
+    return hubert(wildcards) if of("student")(wildcards) else []
 
 
 def output_folder(wildcards, output):

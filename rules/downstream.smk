@@ -13,7 +13,7 @@ rule downstream:
         dev_states=of("dev_states", "states.npy"),
         dev_entropies=of("dev_entropies", "entropies.npz"),
         calibration=of("calibration", "threshold.json"),
-        checkpoint=hubert,
+        checkpoint=reading,
     output:
         downstream=store_path("downstream-{task}-{method}-seed{seed}-{key}/model.safetensors"),
         exits=store_path("downstream-{task}-{method}-seed{seed}-{key}/exits.json"),

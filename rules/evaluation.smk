@@ -5,6 +5,7 @@ rule evaluation:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
         upstream=running,
+        topline_upstream=beside,
         manifest=of("manifest", "test.tsv"),
         states=of("states", "states.npy"),
         entropies=of("entropies", "entropies.npz"),
@@ -33,6 +34,7 @@ rule evaluation:
         dev_states=option("dev_states"),
         dev_entropies=option("dev_entropies"),
         topline_evaluation=option("topline_evaluation"),
+        topline_upstream=option("topline_upstream"),
         settings=stored_settings,
         code=stored_code,
     shell:
@@ -41,5 +43,5 @@ rule evaluation:
             "--upstream {input.upstream:q} --manifest {input.manifest} {params.states} {params.entropies} "
             "--dev-manifest {input.dev_manifest} {params.dev_states} {params.dev_entropies} "
             "--downstream {input.downstream} --exits {input.exits} --topline {input.topline} "
-            "{params.topline_evaluation} --out {output} --threads 1 --processes {threads}",
+            "{params.topline_evaluation} {params.topline_upstream} --out {output} --threads 1 --processes {threads}",
         )

@@ -4,7 +4,7 @@
 rule states:
     input:
         corpus=lambda wildcards: flow.corpora.table(wildcards.task),
-        checkpoint=ancient(flow.context.checkpoint),
+        checkpoint=reading,
         manifest=of("manifest", "{part}.tsv"),
     output:
         states=store_path("states-{task}-{part}-{key}/states.npy"),

@@ -86,6 +86,8 @@ def settings_of(shape: HubertConfig) -> dict[str, dict[str, object]]:
     if shape.buckets:
         model |= {"relative_position_embedding": True, "gru_rel_pos": True}
         model |= {"num_buckets": shape.buckets, "max_distance": shape.furthest}
+    if not shape.feature_norm:
+        model["feat_proj_layer_norm"] = False
     return {"model": model, "task": {"normalize": shape.normalize}}
 
 

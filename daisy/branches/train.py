@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from daisy.branches.settings import BranchesSettings
 from daisy.common import stage
-from daisy.common.batches import batches
+from daisy.common.batches import endless
 from daisy.common.compute import Compute
 from daisy.common.contents import digest
 from daisy.common.files import write_csv
@@ -66,16 +66,6 @@ def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Te
 def optimizer_of(branches: Branches, learning_rate: float) -> torch.optim.Optimizer:
     """What trains the branches."""
     return torch.optim.Adam(branches.parameters(), lr=learning_rate, fused=True)
-
-
-def order(manifest: Manifest, settings: BranchesSettings) -> Iterator[list[int]]:
-    """Batches without end: every epoch the same batches of similar length, in an order of its own."""
-    groups = batches([item.samples for item in manifest.utterances], settings.batch_seconds)
-    epoch = 0
-    while True:
-        for place in generator(settings.seed, "branches", epoch).permutation(len(groups)):
-            yield groups[place]
-        epoch += 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +153,9 @@ def train(
 
         return values
 
-    loop.run(order(manifest, settings), read, update, lambda: {"history": history}, done, reading(device))
+    samples = [item.samples for item in manifest.utterances]
+    order = endless(samples, settings.batch_seconds, settings.seed, "branches")
+    loop.run(order, read, update, lambda: {"history": history}, done, reading(device))
     return history
 
 

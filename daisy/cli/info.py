@@ -41,6 +41,7 @@ def describe(path: Path, heads: int | None = None) -> dict[str, Any]:
         "heads": config.heads,
         "norm": "before attention and feed-forward (Large)" if config.pre_norm else "after them (Base)",
         "front_end_norm": "layer" if config.layer_norm_front_end else "group",
+        "normalises_features": config.feature_norm,
         "positional_convolutions": config.pos_depth,
         "attends_by_distance": config.buckets > 0,
         "normalises_waveform": config.normalize,
@@ -67,7 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
         "encoder": f"{facts['layers']} layers of width {facts['width']}, feed-forward {facts['feed_forward']}, "
         f"{facts['heads']} heads, {facts['parameters']:,} parameters",
         "layer norm": facts["norm"],
-        "front end": f"{facts['front_end_norm']} norm, one frame per {1000 * facts['frame_seconds']:g} ms",
+        "front end": f"{facts['front_end_norm']} norm, one frame per {1000 * facts['frame_seconds']:g} ms"
+        + ("" if facts["normalises_features"] else ", no norm before its projection (DistilHuBERT)"),
         "positions": ("one convolution" if count == 1 else f"{count} convolutions")
         + (", and attention by distance (WavLM)" if facts["attends_by_distance"] else ""),
         "waveform": "normalised to zero mean and unit variance" if facts["normalises_waveform"] else "as it is",

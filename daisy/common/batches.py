@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 from daisy.common.audio import SAMPLE_RATE
+from daisy.common.seeds import generator
 
 WASTE = 0.05
 """The share of a batch of recordings that may be padding, where it is padded."""
@@ -21,6 +23,21 @@ def batches(samples: Sequence[int], seconds: float) -> list[list[int]]:
         Indices, the longest recordings first, so that the largest need of memory shows at once.
     """
     return groups(samples, seconds * SAMPLE_RATE, WASTE)
+
+
+def endless(samples: Sequence[int], seconds: float, seed: int, name: str) -> Iterator[list[int]]:
+    """Batches of recordings without end: every epoch those of `batches`, in an order of its own.
+
+    Args:
+        samples: Length of each recording in samples.
+        seconds: See `batches`.
+        seed: Of the orders.
+        name: Of what is trained, which has orders of its own.
+    """
+    every = batches(samples, seconds)
+    for epoch in itertools.count():
+        for place in generator(seed, name, epoch).permutation(len(every)):
+            yield every[place]
 
 
 def groups(lengths: Sequence[int], bound: float, waste: float, most: int | None = None) -> list[list[int]]:

@@ -81,18 +81,20 @@ def outcomes_of(
 def timed(
     upstream: EarlyExitHubert,
     outcomes: Mapping[GridCell, Outcome],
+    whole: EarlyExitHubert,
     topline: TaskModel,
     waves: Mapping[int, Tensor],
     rounds: int,
 ) -> tuple[dict[GridCell, float], float]:
-    """Seconds that every cell takes for some recordings, and the full model beside them."""
-    full = Cell(topline, ExitRule((upstream.layers,)))
+    """Seconds that every cell takes for some recordings, and the full model, `topline` on `whole`, beside them."""
+    full = Cell(topline, ExitRule((whole.layers,)))
 
-    def run(outcome: Outcome | None, index: int) -> object:
-        return predict(upstream, outcome.at(index) if outcome else full, waves[index])
+    def run(outcome: Outcome, index: int) -> object:
+        return predict(upstream, outcome.at(index), waves[index])
 
     systems: dict[GridCell | None, Any] = {key: functools.partial(run, item) for key, item in outcomes.items()}
-    seconds = interleaved(systems | {None: functools.partial(run, None)}, list(waves), rounds)
+    systems[None] = lambda index: predict(whole, full, waves[index])
+    seconds = interleaved(systems, list(waves), rounds)
     beside = seconds.pop(None)
     return {key: value for key, value in seconds.items() if key is not None}, beside
 
@@ -195,7 +197,9 @@ def finish(
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage.parser(__doc__, threads=True)
-    parser.add_argument("--upstream", type=Path, required=True, help="DAISY checkpoint; HuBERT does for a fixed exit")
+    parser.add_argument(
+        "--upstream", type=Path, required=True, help="what runs: DAISY checkpoint, or for a fixed exit HuBERT"
+    )
     parser.add_argument("--manifest", type=Path, required=True, help="the test set")
     parser.add_argument("--states", type=Path, help="its states; made by the model where none are kept")
     parser.add_argument("--entropies", type=Path, help="its entropies (not needed for a fixed exit)")
@@ -205,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--downstream", type=Path, required=True, help="the downstream model to evaluate")
     parser.add_argument("--exits", type=Path, required=True, help="its training exit histogram")
     parser.add_argument("--topline", type=Path, required=True, help="the downstream model of the full upstream")
+    parser.add_argument("--topline-upstream", type=Path, help="the full upstream, where the method runs another model")
     parser.add_argument("--topline-evaluation", type=Path, help="the full model's evaluation, for an oracle")
     parser.add_argument("--out", type=Path, required=True, help="output: rows of the grid, exits per layer")
     parser.add_argument("--processes", type=int, default=1, help="how many score the test set (default: 1)")
@@ -215,6 +220,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint = load(arguments.upstream).to(device)
     manifest, dev_manifest = read_manifest(arguments.manifest), read_manifest(arguments.dev_manifest)
     upstream = EarlyExitHubert(checkpoint, settings.signal)
+    beside = arguments.topline_upstream
+    whole = EarlyExitHubert(load(beside).to(device)) if beside else upstream
     load_trained = load_task_exits if settings.method == TASK_EXITS else load_downstream
     model, topline = load_trained(arguments.downstream).to(device), load_downstream(arguments.topline).to(device)
     model.task.check_hop(checkpoint.encoder.config.hop)
@@ -239,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for outcome in outcomes.values():
             check_equal(upstream, outcome, manifest, indices)
     with spent.part("s of audio, timed", audio * (settings.rounds + 1)):
-        seconds, full_seconds = timed(upstream, outcomes, topline, waves, settings.rounds)
+        seconds, full_seconds = timed(upstream, outcomes, whole, topline, waves, settings.rounds)
     costs = costed(model.task.name, outcomes, manifest, upstream)
     grid = timed_rows(costs, outcomes, seconds, full_seconds, audio)
     finish(grid, by_scale(settings.method, trained), settings)

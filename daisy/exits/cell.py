@@ -8,7 +8,7 @@ from typing import Any
 from daisy.exits.candidates import STRATEGIES
 from daisy.exits.method import Kind, Method
 
-ORDER: tuple[Kind, ...] = ("full", "layer", "daisy", "task-ee", "oracle", "input")
+ORDER: tuple[Kind, ...] = ("full", "layer", "student", "daisy", "task-ee", "oracle", "input")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class GridCell:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Sort key: full, fixed layers by number, DAISY and task exits by scale and strategy, oracle, input."""
+        """Sort key: full, fixed layers by number, student, DAISY and task exits by scale and strategy, and the rest."""
         place = STRATEGIES.index(self.strategy) if self.strategy in STRATEGIES else len(STRATEGIES)
         kind, layer, rho = ORDER.index(self.method.kind), self.method.layer or 0, self.method.rho or 0.0
         return kind, layer, rho, place, self.strategy or ""

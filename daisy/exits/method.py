@@ -1,8 +1,9 @@
 """Methods: how an utterance gets its exit layer, and what that is called in paths, tables and figures.
 
 A method is ``daisy`` at one scale of the threshold (exits by entropy), ``full`` (all layers), ``layerN`` (always the
-first N layers), or ``task-ee``: exits by the entropy of heads that were trained for the task, one per layer; they are
-trained without a scale, and judged at each. Two more occur in tables alone: ``oracle``, DAISY's model at the exits of
+first N layers), ``task-ee``: exits by the entropy of heads that were trained for the task, one per layer; they are
+trained without a scale, and judged at each; or ``student``: all layers of a small model that was distilled from the
+frozen one. Two more occur in tables alone: ``oracle``, DAISY's model at the exits of
 who knows the answer, and ``input``, the recordings as they are. Trainings depend on this module: the words of figures
 and reports are in `daisy.report.wording`, the order of tables in `daisy.exits.cell`.
 """
@@ -17,11 +18,11 @@ from typing import Literal
 from daisy.common.for_people import for_people
 from daisy.errors import DaisyError
 
-Kind = Literal["full", "layer", "daisy", "task-ee", "oracle", "input"]
+Kind = Literal["full", "layer", "student", "daisy", "task-ee", "oracle", "input"]
 SCALED = ("daisy", "task-ee", "oracle")
 """The kinds that have a scale, or stand for all scales."""
 
-FIX = "Use daisy, full, layer and a number, or task-ee"
+FIX = "Use daisy, full, layer and a number, task-ee or student"
 
 
 def rho_name(rho: float) -> str:
@@ -100,6 +101,7 @@ class Method:
         known = {
             "full": "full model",
             "layer": f"first {self.layer} layers",
+            "student": "distilled student",
             "daisy": "DAISY",
             "task-ee": "task exits",
             "oracle": "oracle",
@@ -124,7 +126,7 @@ class Method:
             DaisyError: if the model has no such layer.
             ValueError: if exits follow entropies, or nothing exits.
         """
-        if self.kind not in ("full", "layer"):
+        if self.kind not in ("full", "layer", "student"):
             raise ValueError(f"{self.name} has no fixed exit")
         if self.layer is not None and self.layer > layers:
             raise DaisyError(f"the method {self.name} on a model of {layers} layers", fix="Choose a smaller layer")
@@ -133,3 +135,6 @@ class Method:
 
 DAISY, TASK_EXITS, FULL, INPUT = Method("daisy"), Method("task-ee"), Method("full"), Method("input")
 """DAISY and a task's own exits whatever their scale, the topline, and the recordings as they are."""
+
+STUDENT = Method("student")
+"""A model of its own: it reads other states than the others, and runs in place of the frozen model."""

@@ -52,7 +52,7 @@ def write_states(encoder: Hubert, manifest: Manifest, settings: StatesSettings, 
             for index, item in zip(batch, made, strict=True):
                 states[ends[index] - counts[index] : ends[index]] = item.numpy()
 
-        device = encoder.layer_norm.weight.device
+        device = encoder.device
         walk(
             manifest,
             settings.batch_seconds,

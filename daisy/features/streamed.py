@@ -57,7 +57,7 @@ class Streamed(Features):
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self.encoder.layer_norm.weight.device
+        return self.encoder.device
 
     def batch(self, indices: Sequence[int], layers: int) -> list[Tensor]:
         """(T, layers + 1, D) float32 of some utterances."""

@@ -87,7 +87,7 @@ class Checkpoint:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.encoder.layer_norm.weight.device
+        return self.encoder.device
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
         """Move all weights to a device, or to another precision; the checkpoint itself."""

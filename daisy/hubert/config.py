@@ -1,9 +1,10 @@
 """The shape of an encoder of HuBERT's kind, as fairseq's configuration gives it.
 
-HuBERT, wav2vec 2.0, WavLM and data2vec's audio model are one encoder, of which four parts differ:
+HuBERT, wav2vec 2.0, WavLM, data2vec's audio model and DistilHuBERT are one encoder, of which five parts differ:
 
 - the front end's norms: a group norm behind its first convolution, or a layer norm behind each
   (`layer_norm_front_end`);
+- between the front end and the projection: a layer norm, or none (`feature_norm`);
 - the positional part: one long convolution, or several short ones with norms between them (`pos_depth`);
 - the order in a layer: norms behind attention and feed-forward layers, or before them (`pre_norm`);
 - attention: by what frames hold alone, or by their distance too (`buckets`).
@@ -75,6 +76,7 @@ class HubertConfig:
         buckets: Kinds of distance between two frames for which attention's scores have numbers of their own, and a
             gate for each frame and head (WavLM); 0 where the distance does not count.
         furthest: The distance in frames from which on all are of one kind.
+        feature_norm: Whether a layer norm is between the front end and its projection (in all but DistilHuBERT).
     """
 
     conv_layers: tuple[tuple[int, int, int], ...] = ((512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2)
@@ -93,6 +95,7 @@ class HubertConfig:
     pos_depth: int = 1
     buckets: int = 0
     furthest: int = 800
+    feature_norm: bool = True
 
     @property
     def hop(self) -> int:
@@ -206,6 +209,7 @@ def from_fairseq(model: Mapping[str, Any], *, normalize: bool) -> HubertConfig:
         pos_depth=depth,
         buckets=_buckets(model),
         furthest=_whole(model, "max_distance", 1280) if _buckets(model) else HubertConfig.furthest,
+        feature_norm=flag(model, "feat_proj_layer_norm", True),
     )
 
 

@@ -88,7 +88,7 @@ class EarlyExitHubert:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.encoder.layer_norm.weight.device
+        return self.encoder.device
 
     def runs_branch(self, rule: ExitRule, k: int) -> bool:
         """Whether the branch of layer k is run by a rule: where it is asked, or the next one is and looks back."""

@@ -1,8 +1,8 @@
 """HuBERT's encoder and its kin's in plain torch, one layer at a time, so that a forward pass can stop anywhere.
 
-`daisy.hubert.config` says in which parts wav2vec 2.0, WavLM and data2vec differ. Parameters have fairseq's names, and
-WavLM's own code's; the weight norm of the positional convolution is folded when a
-checkpoint is read. Shape suffixes: B utterances, N samples, T frames, R frames of all utterances, D width.
+`daisy.hubert.config` says in which parts wav2vec 2.0, WavLM, data2vec and DistilHuBERT differ. Parameters have
+fairseq's names, and WavLM's own code's; the weight norm of the positional convolution is folded when a checkpoint is
+read. Shape suffixes: B utterances, N samples, T frames, R frames of all utterances, D width.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ class Hubert(nn.Module):
         self.config = config
         width = config.conv_layers[-1][0]
         self.feature_extractor = FeatureExtractor(conv_layers(config))
-        self.layer_norm = nn.LayerNorm(width, config.norm_eps)
+        self.layer_norm = nn.LayerNorm(width, config.norm_eps) if config.feature_norm else nn.Identity()
         self.post_extract_proj = Linear(width, config.dim) if width != config.dim else nn.Identity()
         self.encoder = TransformerEncoder(config)
 
@@ -373,7 +373,12 @@ class Hubert(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the weights."""
-        return self.layer_norm.weight.dtype
+        return self.encoder.layer_norm.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.layer_norm.weight.device
 
     def _first_mask(self, samples: list[int], device: torch.device) -> Tensor | None:
         """The valid frames after the first convolution; None if all are."""

@@ -153,7 +153,7 @@ class Compiled:
         if len(waves) != 1 or not waves[0].is_cuda or torch.cuda.is_current_stream_capturing():
             return False
         with torch.no_grad():
-            able = precision(self.checkpoint.encoder.layer_norm.weight) is not None
+            able = precision(self.checkpoint.encoder.encoder.layer_norm.weight) is not None
         return able and self.checkpoint.encoder.config.receptive_field <= len(waves[0]) <= self.longest
 
     def _of(self, samples: int) -> tuple[StaticPass, Recorded | Unrecorded, Answers]:

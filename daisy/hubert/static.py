@@ -84,7 +84,7 @@ class StaticPass:
 
     def __init__(self, encoder: Hubert, branches: Branches | None, position: Position, samples: int) -> None:
         self.encoder, self.branches, self.position = encoder, branches, position
-        config, weight = encoder.config, encoder.layer_norm.weight
+        config, weight = encoder.config, encoder.encoder.layer_norm.weight
         self.time = config.frames(samples)
         self.wave = torch.zeros(samples, device=weight.device)
         self.count = torch.full((), samples, device=weight.device)
@@ -111,7 +111,7 @@ class StaticPass:
             centred = (wave - wave.sum() / self.count).masked_fill_(spare, 0)
             wave = centred * torch.rsqrt(centred.square().sum() / self.count + 1e-5)
         products = encoder.feature_extractor.products(wave.device)
-        kind = precision(encoder.layer_norm.weight)
+        kind = precision(encoder.encoder.layer_norm.weight)
         assert isinstance(products, PackedFrontEnd) and kind is not None
         self._packing = Padded(self.time, products.valid(self.count))
         states = encoder.projected(products.one(wave, self.count))

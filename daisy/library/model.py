@@ -98,7 +98,7 @@ class Daisy:
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the weights."""
-        return self.checkpoint.encoder.layer_norm.weight.dtype
+        return self.checkpoint.encoder.dtype
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Daisy:
         """Move the model to a device, or to another precision (``torch.float32``, ``torch.bfloat16``).

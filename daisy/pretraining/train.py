@@ -30,6 +30,7 @@ from daisy.pretraining.masked import MEASURES, Pretrainer
 from daisy.pretraining.settings import ModelSettings, TrainSettings
 from daisy.training.loop import Loop, check_finite
 from daisy.training.resume import Resumable
+from daisy.training.schedule import rising_and_falling
 
 EPSILON = 1e-6
 """Adam's."""
@@ -37,8 +38,7 @@ EPSILON = 1e-6
 
 def rate_at(step: int, settings: TrainSettings) -> float:
     """The learning rate of a step, from 1."""
-    rising, falling = step / max(1, settings.warmup), (settings.steps - step) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * max(0.0, min(rising, falling, 1.0))
+    return settings.learning_rate * rising_and_falling(step, settings.steps, settings.warmup)
 
 
 @torch.no_grad()

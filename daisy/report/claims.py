@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, GridRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, Method
+from daisy.exits.method import FULL, STUDENT, Method
 from daisy.report.choice import best, choose
 from daisy.report.claim import NO, OPEN, YES, Asked, ClaimRow, Holds, verdict
 from daisy.report.grid import daisy_of, fixed_exits, input_of, metrics_of, row_of, rows_of, tasks_of
@@ -20,6 +20,7 @@ from daisy.report.wording import cell_label, metric_label, speed_text, task_titl
 KEPT = "DAISY keeps the full model's result and is faster"
 FIXED = "DAISY is at least as good as a fixed exit, at no more cost"
 OWN_EXITS = "DAISY, trained once, does as well as exits trained for the task, at no more cost"
+DISTILLED = "A distilled student does not take DAISY's place: it is worse, or costs more"
 FALLS = "Entropy falls with depth"
 FASTER = "The earlier the exit, the faster"
 TARGETS = "This project's own targets"
@@ -134,6 +135,26 @@ def matches_task_exits(seen: Evidence, task: str, metric: str) -> ClaimRow:
     if own is None or not daisy_of(rows):
         return asked.untold("The run has no cells to compare for this task.")
     return _no_dearer(asked, seen, own, f"best cell of the task's own exits, {cell_label(own.cell)}:")
+
+
+def outlives_student(seen: Evidence, task: str, metric: str) -> ClaimRow:
+    """A student that was distilled from the same model is worse than the chosen DAISY cell, or costs more."""
+    asked = Asked(DISTILLED, task, f"{metric_label(task, metric)}: a distilled student is worse, or costs more")
+    rows = rows_of(seen.grid, task, metric)
+    student, shown = row_of(rows, GridCell(STUDENT)), row_of(daisy_of(rows), choose(seen.table(task, metric)))
+    if student is None:
+        return asked.untold("The run has no student for this task.")
+    reference = f"distilled student {value_text(student, interval=True)} at {_cost(student)} MACs per second of audio"
+    if shown is None:
+        return asked.untold("No DAISY cell that costs less keeps the full model's result.", f"{reference}.")
+    numbers = f"{cell_label(shown.cell)}: {value_text(shown, interval=True)} at {_cost(shown)}; {reference}."
+    trouble = seen.no_ground(shown, "chosen DAISY cell")
+    if trouble:
+        return asked.untold(trouble, numbers)
+    if student.macs_per_second > shown.macs_per_second:
+        return asked.answer(YES, numbers, "The student costs more.")
+    holds, doubt = as_good(student, shown)
+    return asked.answer({YES: NO, NO: YES}.get(holds, OPEN), numbers, doubt)
 
 
 def _no_dearer(asked: Asked, seen: Evidence, other: GridRow, name: str) -> ClaimRow:
@@ -258,12 +279,14 @@ def claims(seen: Evidence) -> list[ClaimRow]:
     tasks = tasks_of(seen.grid)
     pairs = [(task, metric) for task in tasks for metric in metrics_of(seen.grid, task)]
     trained = {row.task for row in seen.grid if row.cell.method.kind == "task-ee"}
+    distilled = {row.task for row in seen.grid if row.cell.method == STUDENT}
     fixed = fixed_exits(seen.grid) or [Method("layer", layer=6)]
     layers = max((row.layer for row in seen.entropy), default=0)
     return [
         *(keeps_quality(seen, task, metric) for task, metric in pairs),
         *(beats_fixed_exit(seen, task, metric, method) for method in fixed for task, metric in pairs),
         *(matches_task_exits(seen, task, metric) for task, metric in pairs if task in trained),
+        *(outlives_student(seen, task, metric) for task, metric in pairs if task in distilled),
         *(entropy_falls(seen, task) for task in tasks),
         *(speed_follows_exits(seen, task) for task in tasks),
         *(noise_claims(seen.noise, fixed, layers) if seen.noise else []),

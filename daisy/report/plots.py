@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from daisy.evaluation.rows import DevRow, EntropyRow, GridRow, ThresholdRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, Kind, Method, rho_text
+from daisy.exits.method import FULL, SCALED, Kind, Method, rho_text
 from daisy.report.choice import choose
 from daisy.report.grid import compared_with, daisy_of, row_of, rows_of, tasks_of
 from daisy.report.wording import cell_label, decimals, mean_signal, metric_label, task_title
@@ -28,8 +28,8 @@ TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 MARKERS = {"avg": "o", "min-max": "s", "threshold": "^"}
 MORE_MARKERS = ("D", "v", "P", "h", "<", ">")
 FIXED_MARKERS = ("x", "+", "1", "2", "3")
-OTHER_MARKERS: dict[Kind, str] = {"task-ee": "d", "oracle": "p"}
-"""Of the cells beside DAISY that have its scales; a task's own exits, whatever their strategy, and DAISY's oracle."""
+OTHER_MARKERS: dict[Kind, str] = {"student": "X", "task-ee": "d", "oracle": "p"}
+"""Of the cells beside DAISY: a student, a task's own exits, whatever their strategy, and DAISY's oracle."""
 
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#e4e4e4"
 WIDTH = 9.0
@@ -276,7 +276,8 @@ def _legend(
     ]
     shapes: list[Line2D | Patch] = [_handle(name, marker, INK) for name, marker in markers.items()]
     others: list[Line2D | Patch] = [_handle(method.in_words, marker, INK) for method, marker in crosses.items()]
-    others += [_handle(f"{Method(kind).in_words} (ρ as left)", marker, INK) for kind, marker in beside.items()]
+    for kind, marker in beside.items():
+        others.append(_handle(Method(kind).in_words + " (ρ as left)" * (kind in SCALED), marker, INK))
     others += [_handle("full model", "*", INK, size=13, fill=INK), Patch(color=BAND, label="its 95% interval")]
     heads = ("DAISY: threshold scale", "DAISY: candidate layers", "Compared with")
     columns: list[list[Line2D | Patch]] = []

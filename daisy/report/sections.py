@@ -23,6 +23,8 @@ from daisy.report.wording import cell_label, decimals, metric_label, short_label
 EXPLAINED = {
     "task-ee": "Task exits are early exit as other work has it: a linear head per layer, trained for this one task on "
     "its labels and judged by the entropy of its own predictions.",
+    "student": "The student is a small model of its own, distilled from this one as DistilHuBERT is, with the speech "
+    "that the branches were trained on; its exit layer is its last.",
     "oracle": "An oracle runs DAISY's model and leaves at the earliest layer whose result is as good as the full "
     "model's for that utterance, which it knows beforehand: no rule that keeps every utterance's result can leave "
     "earlier.",

@@ -13,10 +13,10 @@ from matplotlib.ticker import PercentFormatter
 
 from daisy.evaluation.rows import GridRow
 from daisy.exits.cell import GridCell
-from daisy.exits.method import FULL, rho_text
+from daisy.exits.method import FULL, STUDENT, rho_text
 from daisy.exits.signals import ENTROPY, SIGNALS
 from daisy.report.grid import daisy_of, row_of, rows_of
-from daisy.report.plots import BAND, FAINT, INK, MARKERS, TASK_COLOURS, WIDTH, rho_colours
+from daisy.report.plots import BAND, FAINT, INK, MARKERS, OTHER_MARKERS, TASK_COLOURS, WIDTH, rho_colours
 from daisy.report.wording import metric_label, signal_label, task_title
 
 BESIDE = {"random": (0, (1, 1.5)), "fixed": (0, (5, 2)), "oracle": "-"}
@@ -176,12 +176,12 @@ def curve_figure(grid: Sequence[GridRow], curves: Sequence[CurveRow]) -> Figure:
         axes.set_title(task_title(task), fontsize=11)
     for axes in list(panels)[len(tasks) :]:
         axes.set_axis_off()
-    _curve_legend(figure, shades)
+    _curve_legend(figure, shades, any(row.cell.method == STUDENT for row in grid))
     return figure
 
 
 def _draw_cells(axes: Axes, rows: Sequence[GridRow], shades: dict[float, str]) -> None:
-    """The cells of DAISY's grid, the fixed exits and the full model; without a full model there is no share to draw."""
+    """DAISY's cells, the fixed exits, a student and the full model; without a full model there is no share to draw."""
     full = row_of(rows, GridCell(FULL))
     if full is None:
         return
@@ -189,8 +189,9 @@ def _draw_cells(axes: Axes, rows: Sequence[GridRow], shades: dict[float, str]) -
     axes.axhspan(full.ci_low, full.ci_high, color=BAND, linewidth=0, zorder=0)
     for row in rows:
         method, share = row.cell.method, row.macs_per_second / full.macs_per_second
-        if method == FULL or method.layer:
-            axes.plot(share, row.value, "*" if method == FULL else "x", color=INK, markersize=11, zorder=5)
+        if method in (FULL, STUDENT) or method.layer:
+            marker = {"full": "*", "student": OTHER_MARKERS["student"]}.get(method.kind, "x")
+            axes.plot(share, row.value, marker, color=INK, markersize=11, zorder=5)
         elif method.by_entropy and method.rho in shades:
             grey = row.cell in worse
             axes.plot(
@@ -206,12 +207,13 @@ def _draw_cells(axes: Axes, rows: Sequence[GridRow], shades: dict[float, str]) -
     _label(axes, rows[0].task, rows[0].metric, rows[0].higher_is_better)
 
 
-def _curve_legend(figure: Figure, shades: dict[float, str]) -> None:
+def _curve_legend(figure: Figure, shades: dict[float, str], student: bool) -> None:
     curves = [Line2D([], [], color=shade, label=f"ρ {rho_text(rho)}, τ moves") for rho, shade in shades.items()]
     cells = [_mark(marker, INK, name) for name, marker in MARKERS.items()]
     others = [
         _mark("o", GREYED, "dominated by another cell"), _mark("*", INK, "full model"), _mark("x", INK, "fixed exit"),
     ]  # fmt: skip
+    others += [_mark(OTHER_MARKERS["student"], INK, STUDENT.in_words)] if student else []
     figure.legend(handles=[*curves, *cells, *others], loc="outside lower center", ncols=3)
 
 

@@ -14,7 +14,7 @@ import jsonschema
 import yaml
 
 from daisy.errors import DaisyError
-from daisy.exits.method import DAISY, FULL, TASK_EXITS, Method
+from daisy.exits.method import DAISY, FULL, STUDENT, TASK_EXITS, Method
 from daisy.tasks.registry import TASKS
 from daisy.workflow.beside import kept
 from daisy.workflow.layers import read_layer
@@ -214,6 +214,8 @@ def check_layers(config: Mapping[str, Any], layers: int) -> None:
     ]
     if config["targets"]["kind"] == "kmeans":
         named.insert(0, ("targets.layer", config["targets"]["layer"]))
+    if STUDENT in _methods(config):
+        named += [(f"student.{key}", config["student"][key]) for key in ("layers", "heads")]
     faults = [
         DaisyError(
             f"{key}: there is no layer {layer} in {config['upstream']['checkpoint']}",

@@ -48,6 +48,7 @@ class Ran:
         wildcards: Of its rule.
         threads: How many cores it has.
         streams: Whether the frozen model runs while a downstream model is trained or evaluated.
+        model: Layers and width of the model that it runs, where that is not the run's frozen model.
     """
 
     stage: str
@@ -55,6 +56,7 @@ class Ran:
     wildcards: Mapping[str, str]
     threads: int
     streams: bool = False
+    model: tuple[int, int] | None = None
 
     @property
     def task(self) -> str:
@@ -82,6 +84,7 @@ def kind(job: Ran) -> tuple[str, ...]:
             "targets.dump": [chosen.get("layer")],
             "targets.label": [chosen.get("kind"), chosen.get("layer")],
             "branches.train": [chosen.get("position")],
+            "students.distil": [chosen.get("layers"), chosen.get("heads"), chosen.get("front_end")],
             "features.states": [chosen.get("view")],
             "downstream.train": [job.task, chosen.get("options"), chosen.get("states"), job.streams],
             "downstream.train_task_exits": [job.task, chosen.get("options"), chosen.get("states"), job.streams],
@@ -101,7 +104,7 @@ def weight(job: Ran, unit: str, facts: Mapping[str, Any]) -> float | None:
         facts: What its record notes, or the plan knows.
     """
     chosen = job.settings
-    if unit == "steps" and job.stage == "branches.train":
+    if unit == "steps" and job.stage in ("branches.train", "students.distil"):
         return float(chosen["batch_seconds"])
     if unit == "steps":
         frames = facts.get("frames_per_recording")
@@ -251,7 +254,7 @@ class Estimates:
         return (
             same
             and item.job.precision == job.precision
-            and item.model in (None, self._model)
+            and item.model in (None, job.model or self._model)
             and set(item.parts) == set(amounts)
             and all(_near(unit, item.parts[unit][0], amount) for unit, amount in amounts.items())
         )
@@ -325,7 +328,7 @@ class GpuPage:
 
     def seconds(self, job: Ran, amounts: Mapping[str, float] | None) -> float | None:
         """How long a job would take there; None if the page does not tell."""
-        if not amounts or job.stage not in _PAGE_ROWS:
+        if not amounts or job.stage not in _PAGE_ROWS or job.model is not None:
             return None
         what = "last" if job.settings.get("view", {}).get("pooled") else "all"
         ratio = self._ratios.get(_PAGE_ROWS[job.stage].format(precision=job.precision, what=what))

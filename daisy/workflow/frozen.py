@@ -1,8 +1,10 @@
-"""The hidden states of the frozen model: what they are depends on no branch, so that all runs on it share them."""
+"""The hidden states of a frozen model: what they are depends on no branch, so that all runs on it share them."""
 
 from __future__ import annotations
 
-from daisy.exits.method import Method
+from collections.abc import Mapping, Sequence
+
+from daisy.exits.method import STUDENT, Method
 from daisy.features.settings import StatesSettings
 from daisy.features.view import view_of
 from daisy.hubert.config import States
@@ -12,20 +14,22 @@ from daisy.workflow.sections import PARTS, Part
 
 
 class Frozen:
-    """Stages that run a task's recordings through the frozen model.
+    """Stages that run a task's recordings through a frozen model.
 
     Args:
         context: The run.
         corpora: Its corpora.
+        methods: Which read its states.
+        model: The model, by what a stage calls it: ``hubert`` and its file, or ``student`` and its folder.
 
     Attributes:
-        kinds: The tensors that the run's methods read as hidden states.
+        kinds: The tensors that these methods read as hidden states.
         folders: Folder of the states of every kind, task and part that are kept.
     """
 
-    def __init__(self, context: Context, corpora: Corpora) -> None:
-        self._context = context
-        self.kinds: list[States] = list(dict.fromkeys(map(self.kind, context.methods.values())))
+    def __init__(self, context: Context, corpora: Corpora, methods: Sequence[Method], model: Mapping[str, str]) -> None:
+        self._context, self._model = context, model
+        self.kinds: list[States] = list(dict.fromkeys(map(self.kind, methods)))
         self.folders = {
             (kind, task, part): self.add(f"states-{task}-{part}", kind, task, part, corpora.manifests[task])
             for kind in self.kinds
@@ -35,7 +39,12 @@ class Frozen:
         }
 
     def kind(self, method: Method) -> States:
-        """The tensors that a method reads: the branches' own, or s3prl's for a baseline, if the config wants that."""
+        """The tensors that a method reads: the branches' own, or s3prl's for a baseline, if the config wants that.
+
+        A student's are always its projection and its layers' outputs, as s3prl has a DistilHuBERT's.
+        """
+        if method == STUDENT:
+            return "after-norm"
         s3prl = self._context.config.downstream.baseline_states == "s3prl" and not method.adaptive
         return "s3prl" if s3prl else self._context.config.branches.position
 
@@ -53,16 +62,16 @@ class Frozen:
             compute=self._context.exact,
         )
         return self._context.store.add(
-            name, "daisy.features.states", settings=settings, manifest=manifest, hubert=self._context.checkpoint
+            name, "daisy.features.states", settings=settings, manifest=manifest, **self._model
         )
 
     def states(self, task: str, part: Part, method: Method) -> str:
         """Folder of the states that a method reads of a part; empty if they are not kept."""
         return self.folders.get((self.kind(method), task, part), "")
 
-    def model(self, task: str, *parts: str) -> str:
-        """The model that makes the states of some parts while they are used; empty if all of them are kept."""
-        return "" if all(self.keeps(task, part) for part in parts) else self._context.checkpoint
+    def model(self, task: str, *parts: str) -> Mapping[str, str]:
+        """The model that makes the states of some parts while they are used; none if all of them are kept."""
+        return {} if all(self.keeps(task, part) for part in parts) else self._model
 
     @property
     def links(self) -> dict[str, str]:

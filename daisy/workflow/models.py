@@ -7,13 +7,14 @@ from typing import Any
 
 from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.evaluation.settings import EvaluationSettings
-from daisy.exits.method import FULL, TASK_EXITS, Method, rho_name
+from daisy.exits.method import FULL, STUDENT, TASK_EXITS, Method, rho_name
 from daisy.exits.signals import ENTROPY
 from daisy.features.settings import CalibrationSettings
 from daisy.tasks.registry import TASKS
 from daisy.workflow.context import Cell, Context
 from daisy.workflow.corpora import Corpora
 from daisy.workflow.frozen import Frozen
+from daisy.workflow.student import Student
 from daisy.workflow.upstream import Upstream
 
 
@@ -30,6 +31,7 @@ class Models:
         cells: Every model.
         rho: The scales of every task's threshold.
         oracle: The tasks whose DAISY an oracle stands beside.
+        student: Of the cells whose method it is.
 
     Attributes:
         frozen: The hidden states.
@@ -47,9 +49,10 @@ class Models:
         cells: Sequence[Cell],
         rho: Sequence[float],
         oracle: Collection[str] = (),
+        student: Student | None = None,
     ) -> None:
         self._context, self._manifests, self._oracle = context, corpora.manifests, oracle
-        self.frozen, self.upstream = frozen, upstream
+        self.frozen, self.upstream, self._student = frozen, upstream, student
         self._trainings: dict[Cell, str] = {}
         tasks = dict.fromkeys(task for task, _, _ in cells)
         self.calibrations = {(task, scale): self.calibration(task, scale) for task in tasks for scale in rho}
@@ -81,7 +84,7 @@ class Models:
             **self._shared(task, seed),
             options=self._options(task),
             method=method,
-            states=self.frozen.kind(method),
+            states=self._read(method).kind(method),
             granularity=config.downstream.granularity if method.by_entropy else "utterance",
             fusion=config.downstream.fusion,
             steps=chosen.steps,
@@ -104,10 +107,24 @@ class Models:
         """The recordings that the trainings of all models of a task read."""
         return {
             "manifest": self._manifests[task],
-            "train_states": self.frozen.states(task, "train", method),
-            "dev_states": self.frozen.states(task, "dev", method),
-            "hubert": self.frozen.model(task, "train", "dev"),
+            "train_states": self._read(method).states(task, "train", method),
+            "dev_states": self._read(method).states(task, "dev", method),
+            **self._read(method).model(task, "train", "dev"),
         }
+
+    def _read(self, method: Method) -> Frozen:
+        """The hidden states that a method reads."""
+        return self._student.frozen if self._student and method == STUDENT else self.frozen
+
+    def _running(self, method: Method) -> dict[str, str]:
+        """What really runs when a method is timed: the model with branches, if it asks any, or a student.
+
+        A student is timed beside the full model, which is another.
+        """
+        if method.by_entropy:
+            return {"upstream": self.upstream.branches}
+        student = {"student": self._student.folder} if self._student and method == STUDENT else {}
+        return {"hubert": self._context.checkpoint, **student}
 
     def _options(self, task: str) -> dict[str, Any]:
         """The task's part of the config; a task that makes signals also asks how far the model's frames are apart."""
@@ -184,12 +201,11 @@ class Models:
             settings=settings,
             tasks=[task],
             manifest=self._manifests[task],
-            states=self.frozen.states(task, "test", method),
+            states=self._read(method).states(task, "test", method),
             entropies=self.upstream.entropies(task, "test", method),
-            dev_states=self.frozen.states(task, "dev", method),
+            dev_states=self._read(method).states(task, "dev", method),
             dev_entropies=self.upstream.entropies(task, "dev", method),
-            # What really runs when it is timed: the model with branches, if the method asks any.
-            **({"upstream": self.upstream.branches} if method.by_entropy else {"hubert": self._context.checkpoint}),
+            **self._running(method),
             downstream=self.downstream(task, method, seed),
             exits=self.exits(task, method, seed),
             topline=self.downstream(task, FULL, seed),

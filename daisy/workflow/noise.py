@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daisy.exits.method import TASK_EXITS, Method
+from daisy.exits.method import STUDENT, TASK_EXITS, Method
 from daisy.hubert.config import States
 from daisy.noise.settings import NoiseTasks, NoisySettings, StudySettings
 from daisy.report.settings import AtWorkSettings
@@ -64,7 +64,7 @@ class NoiseStudy:
 
     def methods(self, task: str) -> list[Method]:
         """Every method of the paper has a word error rate; for the exits of the other tasks DAISY is enough."""
-        every = [method for method in self._context.methods.values() if method != TASK_EXITS]
+        every = [method for method in self._context.methods.values() if method not in (TASK_EXITS, STUDENT)]
         return every if task == WER_TASK else self._context.daisy
 
     def evaluation(self, task: str, method: Method) -> str:
@@ -96,7 +96,7 @@ class NoiseStudy:
         return {
             "downstream": self._models.downstream(WER_TASK, method, self._context.first_seed),
             "states": self.states.get(self._models.frozen.kind(method), ""),
-            "hubert": self._models.frozen.model(WER_TASK, "test"),
+            **self._models.frozen.model(WER_TASK, "test"),
         }
 
     @property

@@ -181,13 +181,21 @@ class Records:
         settings = job.params.get("settings")
         if not job.rule.benchmark or not isinstance(settings, str) or not settings.startswith("{"):
             return None, ""
-        ran = Ran(stage_of(job.rule), json.loads(settings), job.wildcards_dict, job.threads, streams(job.params))
+        stage, model = stage_of(job.rule), self._model(job)
+        ran = Ran(stage, json.loads(settings), job.wildcards_dict, job.threads, streams(job.params), model)
         amounts = self._work.amounts(ran)
         seconds = self._estimates.seconds(ran, amounts)
         if seconds is not None:
             return seconds, "measured"
         seconds = self._page.seconds(ran, amounts) if self._page else None
         return (None, "") if seconds is None or self._page is None else (seconds, self._page.gpu)
+
+    def _model(self, job: Any) -> tuple[int, int] | None:
+        """Layers and width of the student, for a job that runs it and not the frozen model."""
+        key, context = KEY.search(str(job.output[0])), self.flow.context
+        inputs = context.store[key[0].removeprefix("-")].inputs if key else {}
+        runs = "student" in inputs and "hubert" not in inputs
+        return (context.config.student.layers, context.shape.dim) if runs else None
 
     def _reasons(self, job: Any) -> Iterator[str]:
         reason = self.dag.reason(job)

@@ -122,6 +122,21 @@ class BranchesSection:
 
 
 @dataclasses.dataclass(frozen=True)
+class StudentSection:
+    """``student``."""
+
+    layers: int
+    heads: int
+    front_end: bool
+    steps: int
+    warmup: float
+    batch_seconds: float
+    accumulate: int
+    learning_rate: float
+    save_every: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Thresholds:
     """``thresholds``."""
 
@@ -241,6 +256,7 @@ class Config:
     upstream: UpstreamSection
     targets: TargetsSection
     branches: BranchesSection
+    student: StudentSection
     thresholds: Thresholds
     downstream: DownstreamSection
     tasks: dict[str, TaskSection]

@@ -74,9 +74,12 @@ class Sizes:
 
     def states(self, key: str, task: str, part: str | None = None) -> int:
         """States of a task's part, or of its noisy recordings."""
-        chosen = json.loads(self._context.store[key].settings)
+        stored, shape = self._context.store[key], self._context.shape
+        chosen = json.loads(stored.settings)
+        if "student" in stored.inputs:
+            shape = shape._replace(layers=self._context.config.student.layers)
         audio = self.audio(task, part) if part else self.noisy(task)
-        size = disk.states(audio, self._context.shape, chosen["storage"], pooled=chosen["view"]["pooled"])
+        size = disk.states(audio, shape, chosen["storage"], pooled=chosen["view"]["pooled"])
         return disk.megabytes(size)
 
     def drawn(self) -> int:

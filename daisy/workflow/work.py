@@ -52,6 +52,7 @@ class Work:
             "targets.label": lambda job: {"s of audio": self._speech(job)},
             "targets.join": lambda job: {"s of audio": self._speech(job)},
             "branches.train": lambda job: {"steps": job.settings["steps"]},
+            "students.distil": lambda job: {"steps": job.settings["steps"]},
             "features.states": lambda job: {"s of audio": self._audio(job).seconds},
             "features.entropies": lambda job: {"s of audio": self._audio(job).seconds},
             "features.signals": lambda job: {"s of audio": self._part(job.task, "test").seconds},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daisy.errors import DaisyError
-from daisy.exits.method import FULL, Method, rho_name
+from daisy.exits.method import FULL, STUDENT, Method, rho_name
 from daisy.library.settings import BundleSettings
 from daisy.report.settings import (
     BudgetSettings,
@@ -35,6 +35,7 @@ from daisy.workflow.settings import LinksSettings
 from daisy.workflow.several import together, tried
 from daisy.workflow.signals import Signals
 from daisy.workflow.sizes import Sizes
+from daisy.workflow.student import Student
 from daisy.workflow.upstream import Upstream
 
 TABLES = ("grid", "dev", "entropy", "exits", "thresholds", "candidates", "table1", "seeds")
@@ -53,6 +54,7 @@ class Workflow:
         context: The config, typed, and the run's folders.
         corpora: Corpora and manifests.
         frozen: The hidden states of every task.
+        student: The student and its hidden states; None without that method.
         upstream: Labels, branches and entropies.
         models: Thresholds, downstream models and evaluations.
         noise: The noise study.
@@ -69,7 +71,10 @@ class Workflow:
         self.config = self.context.config
         self.corpora = self._checked_corpora()
         self.upstream = Upstream(self.context, self.corpora, self.config.targets, self.context.tasks)
-        self.frozen = Frozen(self.context, self.corpora)
+        methods = list(self.context.methods.values())
+        own, model = [method for method in methods if method != STUDENT], {"hubert": self.context.checkpoint}
+        self.frozen = Frozen(self.context, self.corpora, own, model)
+        self.student = Student(self.context, self.corpora) if STUDENT in methods else None
         self.models = Models(
             self.context,
             self.corpora,
@@ -78,6 +83,7 @@ class Workflow:
             self.context.cells,
             self.config.thresholds.rho,
             self.config.evaluation.oracle,
+            self.student,
         )
         self.noise = NoiseStudy(self.context, self.corpora, self.models)
         self.ablation = Ablation(self.context, self.corpora, self.frozen)
@@ -279,4 +285,5 @@ class Workflow:
     def stored(self) -> dict[str, str]:
         """What the run's folder links to."""
         stages = (self.corpora, self.frozen, self.upstream, self.models, self.noise)
-        return {name: folder for part in stages for name, folder in part.links.items()}
+        found = {name: folder for part in stages for name, folder in part.links.items()}
+        return found | (self.student.links if self.student else {})

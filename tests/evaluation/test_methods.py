@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from daisy.downstream import task_thresholds, train, train_task_exits
 from daisy.errors import DaisyError
 from daisy.evaluation import evaluate
 from daisy.features import entropies, states
+from daisy.hubert.checkpoint import load, save
+from daisy.students.model import Student, without_heads
 from daisy.tasks.registry import TASKS as REGISTRY
 
 TASKS = {
@@ -51,20 +54,30 @@ TRAINING |= {"dev_every": 3, "seed": 1, "save_every": 9, "states": "after-norm"}
 
 @pytest.fixture(params=list(TASKS))
 def evaluated(request, spoken) -> tuple[str, Callable[..., dict]]:
-    """The task, and what evaluates a method of it: ``full``, ``daisy`` or ``task-ee``."""
+    """The task, and what evaluates a method of it: ``full``, ``daisy``, ``task-ee`` or ``student``."""
     task, manifest, model = request.param, spoken / "train.tsv", spoken / "daisy.pt"
+    small = spoken / "student.safetensors"
     view = {"states": "after-norm", "pooled": REGISTRY[task].pooled}
     given = {"view": view, "storage": "float32", "batch_seconds": 9.0}
     states.main(arguments(given, checkpoint=model, manifest=manifest, out=spoken / "states.npy"))
     entropies.main(arguments({"batch_seconds": 9.0}, upstream=model, manifest=manifest, out=spoken / "entropies.npz"))
     (spoken / "tau.json").write_text('{"tau": 1.9}')
     files = {f"{part}_manifest": manifest for part in ("train", "dev")}
-    files |= {f"{part}_states": spoken / "states.npy" for part in ("train", "dev")}
     measured = {f"{part}_entropies": spoken / "entropies.npz" for part in ("train", "dev")}
     shared = TRAINING | {"task": task}
 
+    def read(kind: str) -> Path:
+        """The states that a method reads."""
+        kept = spoken / ("student.npy" if kind == "student" else "states.npy")
+        if not kept.exists():
+            teacher = load(model)
+            save(small, without_heads(Student(teacher.encoder, 2, 3, True), teacher), "safetensors")
+            states.main(arguments(given, checkpoint=small, manifest=manifest, out=kept))
+        return kept
+
     def trained(kind: str) -> dict[str, object]:
         out = spoken / kind
+        files.update({f"{part}_states": read(kind) for part in ("train", "dev")})
         results = {"state": out / "state", "out": out / "model.safetensors", "history": out / "history.csv"}
         if kind == "task-ee":
             own = {"options": {name: TASKS[task][name] for name in REGISTRY[task].exits if name in TASKS[task]}}
@@ -81,13 +94,16 @@ def evaluated(request, spoken) -> tuple[str, Callable[..., dict]]:
 
     def evaluate_method(kind: str, **more: object) -> dict:
         rho = 1.0 if kind == "daisy" else None
-        chosen = {"method": {"kind": kind, "rho": rho}, "strategies": {} if kind == "full" else STRATEGIES, "draws": 20}
+        chosen = {"method": {"kind": kind, "rho": rho}, "strategies": {} if kind in ("full", "student") else STRATEGIES}
+        chosen["draws"] = 20
         chosen |= {"timed": 2, "rounds": 1, "seed": 1, "training_seed": 1}
         if kind == "daisy":
             more["entropies"] = more["dev_entropies"] = spoken / "entropies.npz"
         out = spoken / f"{kind}.json"
-        test = {"upstream": model, "manifest": manifest, "states": spoken / "states.npy", "topline": topline}
-        test |= {"dev_manifest": manifest, "dev_states": spoken / "states.npy"}
+        test = {"upstream": model, "manifest": manifest, "states": read(kind), "topline": topline}
+        test |= {"dev_manifest": manifest, "dev_states": read(kind)}
+        if kind == "student":
+            test |= {"upstream": small, "topline_upstream": model}
         evaluate.main(arguments(chosen, **test, **trained(kind), **more, out=out))
         return json.loads(out.read_text())
 
@@ -112,6 +128,16 @@ def test_a_task_s_own_exits(evaluated, spoken, capsys):
         few = row["strategy"] == "threshold" and max(scales[row["rho"]]) / 6 <= STRATEGIES["threshold"]
         assert row["fallback"] == few
     assert f"{task} task-ee 0.9 min-max: " in capsys.readouterr().out
+
+
+def test_a_student_is_timed_beside_its_teacher(evaluated):
+    """By its own operations: the same as its first layers have in the teacher."""
+    task, run = evaluated
+    (found,) = run("student")["rows"]
+    full = next(row for row in run("full")["rows"] if row["method"] == "full")
+    assert (found["method"], found["rho"], found["strategy"], found["mean_exit_layer"]) == ("student", None, None, 2)
+    assert found["macs_per_second"] < 0.7 * full["macs_per_second"] and found["speedup_vs_full"] > 0
+    assert found["candidates"] == [2] and found["tau"] is None and not found["fallback"]
 
 
 def test_an_oracle_beside_daisy(evaluated, spoken):

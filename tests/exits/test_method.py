@@ -10,14 +10,14 @@ import pytest
 from daisy.common import stage
 from daisy.errors import DaisyError
 from daisy.exits.cell import GridCell
-from daisy.exits.method import DAISY, FULL, INPUT, TASK_EXITS, Method, rho_name
+from daisy.exits.method import DAISY, FULL, INPUT, STUDENT, TASK_EXITS, Method, rho_name
 from daisy.report.wording import cell_label
 from daisy.workflow.digests import closure
 
 LAYER6 = Method("layer", layer=6)
 RHOS = [Method("daisy", rho) for rho in (0.5, 0.76, 1.0, 10.0, 1e-5)]
 SCALED = [Method(kind, rho) for kind in ("task-ee", "oracle") for rho in (0.76, 1.0)]
-METHODS = (FULL, LAYER6, Method("layer", layer=12), DAISY, *RHOS, TASK_EXITS, Method("oracle"), *SCALED, INPUT)
+METHODS = (FULL, LAYER6, Method("layer", layer=12), DAISY, *RHOS, TASK_EXITS, Method("oracle"), *SCALED, INPUT, STUDENT)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -37,7 +37,7 @@ def test_what_is_no_method(name):
 
 
 def test_faulty_parts():
-    for name in ("full", "layer6", "input"):
+    for name in ("full", "layer6", "input", "student"):
         with pytest.raises(DaisyError, match=r"with the scale 0\.7"):
             Method.parse(name, 0.7)
     for value in ({"kind": "layer"}, {"kind": "full", "layer": 6}, {"kind": "input", "rho": 1.0}):
@@ -48,7 +48,7 @@ def test_faulty_parts():
 
 
 def test_fixed_exits():
-    assert FULL.exit(12) == 12 and LAYER6.exit(12) == 6 and LAYER6.exit(6) == 6
+    assert FULL.exit(12) == 12 and STUDENT.exit(2) == 2 and LAYER6.exit(12) == 6 and LAYER6.exit(6) == 6
     with pytest.raises(DaisyError, match="the method layer6 on a model of 5 layers"):
         LAYER6.exit(5)
     for method in (DAISY, *RHOS, INPUT, TASK_EXITS, *SCALED):
@@ -64,6 +64,7 @@ def test_words():
         INPUT: "unprocessed input",
         Method("task-ee", 0.7): "task exits ρ 0.7",
         Method("oracle", 1.0): "oracle ρ 1.0",
+        STUDENT: "distilled student",
     }
     assert {method: method.in_words for method in words} == words
     assert cell_label(GridCell(Method("daisy", 1.0), "avg")) == "DAISY ρ 1.0, avg"
@@ -71,7 +72,7 @@ def test_words():
 
 
 def test_one_order():
-    cells = [GridCell(method) for method in (FULL, Method("layer", layer=2), Method("layer", layer=10))]
+    cells = [GridCell(method) for method in (FULL, Method("layer", layer=2), Method("layer", layer=10), STUDENT)]
     known = ("avg", "min-max", "threshold", "all", "new")
     cells += [GridCell(Method("daisy", rho), strategy) for rho in (0.7, 0.76, 1.0) for strategy in known]
     cells += [GridCell(Method("task-ee", rho), strategy) for rho in (0.7, 1.0) for strategy in ("avg", "min-max")]

@@ -10,11 +10,12 @@ import types
 import pytest
 import safetensors.torch
 import torch
-from models import assert_same, fairseq_file, large_shaped
+from models import assert_same, drawn, fairseq_file, large_shaped
 
 from daisy.cli import convert
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import Checkpoint, load, save, state_dict
+from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.registry import FORMATS
 from daisy.hubert.formats.source import open_source
 from daisy.hubert.formats.torchaudio import NAMES
@@ -141,3 +142,80 @@ def test_fairseq_file_with_old_arguments(tmp_path):
     checkpoint = large_shaped()
     values = argparse.Namespace(**checkpoint.fairseq_config["model"], normalize=True)
     assert_same(checkpoint, load(fairseq_file(checkpoint, tmp_path / "model.pt", cfg=None, args=values)))
+
+
+CONVOLUTIONS = ((8, 10, 5), (8, 3, 2), (8, 2, 2))
+DISTILLER = {
+    **{"extractor_mode": "default", "extractor_conv_feature_layers": "[(8,10,5), (8,3,2), (8,2,2)]"},
+    **{"conv_pos": 6, "conv_pos_groups": 2, "encoder_layers": 2, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 24},
+    **{"encoder_attention_heads": 2, "activation_fn": "gelu", "layer_norm_first": False, "attention_type": "original"},
+    **{"n_tasks": 3, "task_emb_type": "expand-last", "pred_layer_id": [4, 8, 12], "cosine_loss": 1.0},
+    **{"out_layer_type": "expand-last", "final_dim": 16, "init_teacher_encoder_layers": True, "feature_grad_mult": 0.1},
+}
+
+
+@pytest.fixture
+def distilled() -> Checkpoint:
+    """A model of DistilHuBERT's shape, small."""
+    shape = HubertConfig(
+        CONVOLUTIONS, dim=16, ffn_dim=24, heads=2, layers=2, pos_kernel=6, pos_groups=2, feature_norm=False
+    )
+    return Checkpoint(drawn(shape), None, None, "after-norm", {})
+
+
+def s3prl_file(checkpoint: Checkpoint, path, **changes):
+    """As s3prl's pre-training writes it, with the heads and all that its trainer keeps."""
+    state = state_dict(checkpoint)
+    heads = {"output_layer.0.weight": (48, 16), "output_layer.0.bias": (48,), "output_layer.2.weight": (3, 16, 16)}
+    state |= {name: torch.randn(size) for name, size in heads.items()}
+    content = {
+        "Distiller": state,
+        "Config": {"distiller": {**DISTILLER, **changes}, "teacher": {"model": "hubert_base"}, "task": {}},
+        "Args": argparse.Namespace(upstream="distiller", device="cuda", multi_gpu=False),
+        "Runner": {"runner": {"total_steps": 200_000}},
+        "Step": 200_000,
+    }
+    torch.save(content, path)
+    return path
+
+
+def test_s3prls_distilhubert(tmp_path, distilled):
+    path = s3prl_file(distilled, tmp_path / "states.ckpt")
+    assert [item.name for item in FORMATS if item.recognise(open_source(path))] == ["s3prl"]
+    again = load(path)
+    assert again.format == "s3prl"
+    assert_same(distilled, again)
+    for form in ("safetensors", "transformers"):
+        save(tmp_path / form, again, form)
+        assert_same(distilled, load(tmp_path / form))
+    assert json.loads((tmp_path / "transformers/config.json").read_text())["feat_proj_layer_norm"] is False
+
+
+def test_s3prls_optimiser_lies_beside_the_weights(tmp_path, distilled, fake_modules):
+    (schedule,) = fake_modules("optimizers", "WarmupLinearSchedule")
+    path = s3prl_file(distilled, tmp_path / "states.ckpt")
+    made = schedule()
+    made.warmup, made.t_total = 0.07, 200_000.0
+    whole = {**torch.load(path, weights_only=False), "Optimizer": {"state": {}, "param_groups": [{"schedule": made}]}}
+    torch.save(whole, path)
+    assert_same(distilled, load(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"attention_type": "sparse"}, "attention_type is 'sparse'"),
+        ({"task_emb_type": "add"}, "task_emb_type is 'add'"),
+        ({"rotary": True}, "rotary"),
+        ({"encoder_layers": 3}, "3 layers"),
+    ],
+)
+def test_s3prls_other_distillers_are_refused(tmp_path, distilled, changes, said):
+    with pytest.raises(DaisyError, match=said):
+        load(s3prl_file(distilled, tmp_path / "states.ckpt", **changes))
+
+
+def test_s3prls_file_without_settings_is_refused(tmp_path, distilled):
+    torch.save({"Distiller": state_dict(distilled)}, tmp_path / "states.ckpt")
+    with pytest.raises(DaisyError, match=r"no settings of the model \(Config.distiller\)"):
+        load(tmp_path / "states.ckpt")

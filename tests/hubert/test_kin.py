@@ -1,4 +1,4 @@
-"""HuBERT's kin: WavLM's gated distances and data2vec's positional convolutions against a plain restatement."""
+"""HuBERT's kin: WavLM's distances, data2vec's positional convolutions, DistilHuBERT, against a plain restatement."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ SHAPES = {
     "WavLM Base": {"buckets": 20, "furthest": 15},
     "WavLM Large": {**LARGE, "buckets": 320},
     "data2vec": {"layer_norm_front_end": True, "normalize": True, "pos_depth": 5, "pos_kernel": 19},
+    "DistilHuBERT": {"feature_norm": False},
     "both, of an even kernel": {"buckets": 8, "furthest": 5, "pos_depth": 2, "pos_kernel": 4},
 }
 SAMPLES = (16_000, 9000, 5000)
@@ -55,9 +56,15 @@ def waves() -> list[Tensor]:
 
 @torch.no_grad()
 def restated(encoder: Hubert, wave: Tensor) -> Tensor:
-    """(K + 1, T, D): state 0 by the encoder, and the rest by the papers' formulas, pair of frames by pair of frames."""
+    """(K + 1, T, D): the convolutions by the encoder, and the rest by the papers' formulas, pair of frames by pair."""
     config, transformer = encoder.config, encoder.encoder
-    states = encoder.front_end([wave]).states
+    given = F.layer_norm(wave, wave.shape) if config.normalize else wave
+    features = encoder.feature_extractor(given[None])[0]
+    if config.feature_norm:
+        centred = features - features.mean(1, keepdim=True)
+        scale = (features.var(1, keepdim=True, correction=0) + config.norm_eps).sqrt()
+        features = centred / scale * encoder.layer_norm.weight + encoder.layer_norm.bias
+    states = features @ encoder.post_extract_proj.weight.T + encoder.post_extract_proj.bias
     positions = states
     for conv in transformer.pos_conv.convs:
         even = config.pos_kernel % 2 == 0

@@ -172,7 +172,6 @@ def test_settings_of_fairseq_that_are_not_computed(tmp_path, part, values, what)
     [
         ("config.json", {"hidden_act": "mish"}, "activation_fn is 'mish'"),
         ("config.json", {"feat_extract_activation": "relu"}, "feat_extract_activation is 'relu'"),
-        ("config.json", {"feat_proj_layer_norm": False}, "feat_proj_layer_norm is False"),
         ("config.json", {"adapter_attn_dim": 16}, "adapter_attn_dim is 16"),
         ("config.json", {"feat_extract_norm": "batch"}, "feat_extract_norm is 'batch'"),
         ("config.json", {"conv_stride": [5, 2]}, "different numbers of convolutions"),

@@ -19,6 +19,8 @@ from transformers import (  # isort: skip
     AutoModel,
     Data2VecAudioConfig,
     Data2VecAudioModel,
+    HubertConfig,
+    HubertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Model,
@@ -55,9 +57,10 @@ SHAPES: dict[str, tuple[type, type, dict[str, Any], bool]] = {
     ),
     "data2vec Base": (Data2VecAudioConfig, Data2VecAudioModel, BASE, True),
     "data2vec Large": (Data2VecAudioConfig, Data2VecAudioModel, SMALL, True),
+    "DistilHuBERT": (HubertConfig, HubertModel, {**BASE, "feat_proj_layer_norm": False, "num_hidden_layers": 2}, False),
 }
 """By what is published: the classes, what is not their default, and whether the waveform is normalised. At the width of
-Base once for each kind, and narrower otherwise; all of three layers."""
+Base once for each kind, and narrower otherwise; of three layers where a shape has not its own number."""
 
 
 def shaken(model: torch.nn.Module) -> torch.nn.Module:
@@ -77,7 +80,7 @@ def model(request, tmp_path_factory):
     """The shape's name, transformers' model and its folder."""
     torch.manual_seed(11)
     config, build, settings, normalize = SHAPES[request.param]
-    made = shaken(build(config(num_hidden_layers=LAYERS, **settings)))
+    made = shaken(build(config(**{"num_hidden_layers": LAYERS, **settings})))
     folder = tmp_path_factory.mktemp("model")
     made.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=normalize).save_pretrained(folder)
@@ -91,7 +94,8 @@ def waves() -> list[Tensor]:
 
 def ours(checkpoint: Checkpoint, waves: list[Tensor], padding: Padding = "exact") -> list[Tensor]:
     """(K + 1, T, D) for each recording of a batch: what enters layer 1, then what leaves each layer."""
-    found = EarlyExitHubert(checkpoint).run(waves, candidates=[LAYERS], padding=padding, states="s3prl")
+    last = checkpoint.encoder.config.layers
+    found = EarlyExitHubert(checkpoint).run(waves, candidates=[last], padding=padding, states="s3prl")
     return [item.states for item in found]
 
 

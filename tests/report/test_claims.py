@@ -23,6 +23,7 @@ from daisy.report.claims import (
     gains_over_input,
     keeps_quality,
     matches_task_exits,
+    outlives_student,
     reaches_target,
     speed_follows_exits,
 )
@@ -112,6 +113,24 @@ def test_exits_trained_for_the_task():
     groups = [claim.group for claim in claims(Evidence([FULL, own, daisy(78.0)]))]
     assert sum("exits trained for the task" in group for group in groups) == 1
     assert not any("exits trained for the task" in claim.group for claim in claims(Evidence([FULL, daisy(78.0)])))
+
+
+@pytest.mark.parametrize(
+    ("value", "layers", "holds", "told"),
+    [
+        (79.5, 2.0, NO, "distilled student 79.5 [77.5, 81.5] at 0.200 billion"),
+        (78.0, 2.0, OPEN, "too few test utterances"),
+        (70.0, 2.0, YES, "DAISY ρ 1.0, avg: 79.0 [77.0, 81.0] at 0.600 billion"),
+        (79.5, 7.0, YES, "costs more"),
+    ],
+)
+def test_a_student(value, layers, holds, told):
+    student, cell = row("student", value, exit=layers), daisy(79.0, exit=6.0)
+    (claim,) = [claim for claim in claims(Evidence([FULL, student, cell])) if "distilled student" in claim.group]
+    assert claim.holds == holds and told in f"{claim.numbers} {claim.reason}"
+    assert outlives_student(Evidence([FULL, cell]), "sid", "accuracy").holds == OPEN
+    assert "keeps the full model's" in outlives_student(Evidence([FULL, student]), "sid", "accuracy").reason
+    assert not any("student" in claim.group for claim in claims(Evidence([FULL, cell])))
 
 
 def test_the_cell_comes_from_the_table_that_is_named():

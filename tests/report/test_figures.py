@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from matplotlib.collections import LineCollection
-from test_tables import write_exits, write_run
+from test_tables import row, write_exits, write_run
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
@@ -51,10 +51,10 @@ def test_panels_and_points(tmp_path, count):
         assert len(bars) == len(single) - 1
 
 
-def test_task_exits_and_the_oracle_have_markers_of_their_own(tmp_path):
+def test_task_exits_the_oracle_and_a_student_have_markers_of_their_own(tmp_path):
     arguments = write_run(tmp_path, ("sid",))
     tables.main([*arguments[:3], *write_exits(tmp_path), *arguments[3:]])
-    grid = read_table(GridRow, tmp_path / "tables" / "grid.csv")
+    grid = [*read_table(GridRow, tmp_path / "tables" / "grid.csv"), row("student", 74.0, exit=2.0, speed=3.0)]
     figure = tradeoff_figure(grid, dev_of(tmp_path))
     (axes,) = figure.axes
     drawn = {}
@@ -64,7 +64,7 @@ def test_task_exits_and_the_oracle_have_markers_of_their_own(tmp_path):
         expected = [(item.speedup_vs_full, item.value) for item in grid if item.cell.method.kind == kind]
         assert drawn[marker] == expected and expected
     words = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert {"task exits (ρ as left)", "oracle (ρ as left)"} <= words
+    assert {"task exits (ρ as left)", "oracle (ρ as left)", "distilled student"} <= words
     assert "at 1.50×" in axes.texts[0].get_text(), "what the panel says is of DAISY's cells alone"
 
 

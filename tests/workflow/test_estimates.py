@@ -49,6 +49,13 @@ def test_nothing_is_taken_over_from_jobs_that_are_unlike(other):
     assert seconds([states(50, **other), states(50)], 50) == pytest.approx(5)
 
 
+def test_a_student_is_not_measured_by_its_teacher():
+    job = Ran("features.states", STATES, {"part": "test"}, 1, model=(2, 128))
+    known = [states(50), states(50, 0.01, model=(2, 128))]
+    assert Estimates(known, (12, 128), None).seconds(job, {"s of audio": 1000}) == pytest.approx(14)
+    assert Estimates(known[:1], (12, 128), None).seconds(job, {"s of audio": 1000}) is None
+
+
 def test_a_gpu_tells_of_itself_alone():
     known = [states(50, 0.02), states(50, 0.001, device="NVIDIA H200")]
     on_gpu = Estimates(known, (12, 128), "NVIDIA H200")

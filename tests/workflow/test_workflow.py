@@ -21,7 +21,7 @@ from daisy.common.versions import installed
 from daisy.downstream.settings import DownstreamSettings, TaskExitsSettings, TaskThresholdsSettings
 from daisy.errors import DaisyError
 from daisy.evaluation.settings import EvaluationSettings
-from daisy.exits.method import FULL, TASK_EXITS, Method
+from daisy.exits.method import FULL, STUDENT, TASK_EXITS, Method
 from daisy.features.settings import CalibrationSettings, EntropiesSettings, StatesSettings
 from daisy.hubert.checkpoint import save
 from daisy.hubert.shape import Shape
@@ -179,6 +179,41 @@ def test_two_tasks_more_leave_the_others_as_they_are(tmp_path):
     assert json.loads(settings_of(more, more.models.downstream("ks", FULL, 1337)))["batches"] == "balanced"
     assert more.sizes.audio("pr", "train") == more.sizes.audio("ks", "train") == more.sizes.audio("asr", "train")
     assert more.noise.evaluations.keys() > plain.noise.evaluations.keys()
+
+
+def test_a_student_is_a_model_of_its_own(tmp_path):
+    methods = ["daisy", "full", "student"]
+    plain, run = flow(tmp_path), flow(tmp_path, downstream={"methods": methods, "baseline_states": "s3prl"})
+    assert plain.student is None and run.student is not None
+    reads = run.context.store.at(run.student.folder).inputs
+    assert reads == {"manifest": run.corpora.manifests["speech"], "hubert": run.context.checkpoint}
+    for task in run.context.tasks:
+        made = run.context.store.at(run.models.downstream(task, STUDENT, 1337))
+        assert made.inputs["train_states"] == run.student.frozen.folders["after-norm", task, "train"]
+        assert stage.settings(DownstreamSettings, made.settings).states == "after-norm"
+        judged = run.context.store.at(run.models.evaluation(task, STUDENT, 1337)).inputs
+        assert judged["student"] == run.student.folder and judged["hubert"] == run.context.checkpoint
+        assert judged["topline"] == run.models.downstream(task, FULL, 1337)
+    # All else is as it is without it: no other method reads its states, and the noise study does without it.
+    assert run.frozen.kinds == ["after-norm", "s3prl"] and "student" not in {task[1] for task in run.noise.evaluations}
+    alike = flow(tmp_path, downstream={"methods": methods})
+    assert plain.frozen.folders == alike.frozen.folders
+    shared = plain.models.evaluations.keys() & alike.models.evaluations.keys()
+    assert len(shared) == 12 and alike.models.evaluations.keys() - shared == {
+        (task, STUDENT, 1337) for task in run.context.tasks
+    }
+    assert all(plain.models.evaluations[cell] == alike.models.evaluations[cell] for cell in shared)
+    key = run.student.frozen.folders["after-norm", "asr", "train"].rpartition("-")[2]
+    own = run.frozen.folders["after-norm", "asr", "train"].rpartition("-")[2]
+    assert run.sizes.states(key, "asr", "train") < run.sizes.states(own, "asr", "train")
+    other = flow(tmp_path, downstream={"methods": methods}, student={"steps": 5})
+    assert other.student.folder != alike.student.folder and other.frozen.folders == alike.frozen.folders
+    assert other.student.frozen.folders.keys() == alike.student.frozen.folders.keys()
+    with pytest.raises(DaisyError, match=r"student\.layers: there is no layer 13"):
+        flow(tmp_path, downstream={"methods": methods}, student={"layers": 13})
+    streamed = flow(tmp_path, downstream={"methods": methods}, tasks={"asr": {"keep_states": []}})
+    reads = streamed.context.store.at(streamed.models.downstream("asr", STUDENT, 1337)).inputs
+    assert reads["student"] == streamed.student.folder and "hubert" not in reads and "train_states" not in reads
 
 
 def test_an_oracle_needs_the_evaluation_of_the_full_model(tmp_path):

@@ -98,17 +98,10 @@ def encoder_weights(names: Mapping[str, Any], shape: HubertConfig) -> Iterator[t
         names: Those that are there: the positional convolution's weight norm has one of two ways to be written.
         shape: The encoder's.
     """
-    inputs = 1
-    for i, (width, kernel, _) in enumerate(shape.conv_layers):
-        place = f"feature_extractor.conv_layers.{i}."
-        yield f"{place}0.weight", (width, inputs, kernel)
-        if shape.conv_bias:
-            yield f"{place}0.bias", (width,)
-        if shape.layer_norm_front_end or i == 0:
-            norm = "2.1" if shape.layer_norm_front_end else "2"
-            yield from _pair(f"{place}{norm}", (width,))
-        inputs = width
-    yield from _pair("layer_norm", (inputs,))
+    yield from _convolutions(shape)
+    inputs = shape.conv_layers[-1][0]
+    if shape.feature_norm:
+        yield from _pair("layer_norm", (inputs,))
     if inputs != shape.dim:
         yield from _pair("post_extract_proj", (shape.dim, inputs))
     yield from _positions(names, shape)
@@ -126,6 +119,19 @@ def encoder_weights(names: Mapping[str, Any], shape: HubertConfig) -> Iterator[t
             yield f"{place}self_attn.grep_a", (1, shape.heads, 1, 1)
     if shape.buckets:
         yield "encoder.layers.0.self_attn.relative_attention_bias.weight", (shape.buckets, shape.heads)
+
+
+def _convolutions(shape: HubertConfig) -> Iterator[tuple[str, Shape]]:
+    inputs = 1
+    for i, (width, kernel, _) in enumerate(shape.conv_layers):
+        place = f"feature_extractor.conv_layers.{i}."
+        yield f"{place}0.weight", (width, inputs, kernel)
+        if shape.conv_bias:
+            yield f"{place}0.bias", (width,)
+        if shape.layer_norm_front_end or i == 0:
+            norm = "2.1" if shape.layer_norm_front_end else "2"
+            yield from _pair(f"{place}{norm}", (width,))
+        inputs = width
 
 
 def _pair(module: str, weight: Shape) -> Iterator[tuple[str, Shape]]:

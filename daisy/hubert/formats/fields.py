@@ -78,6 +78,7 @@ FAIRSEQ = Fields(
         *("layer_norm_first", "activation_fn", "final_dim", "untie_final_proj", "target_glu"),
         *("cls_pred_position", "layer_norm_eps"),  # the paper's code, and what fairseq has no name for
         *("pos_conv_depth", "relative_position_embedding", "gru_rel_pos", "num_buckets", "max_distance"),
+        "feat_proj_layer_norm",  # transformers' name of what DistilHuBERT is without
     ),
     fixed={
         "layer_type": ("transformer",),
@@ -123,6 +124,30 @@ FAIRSEQ = Fields(
     },
 )
 """The `model` part of fairseq's configuration of HuBERT, wav2vec 2.0 and data2vec, and WavLM's own configuration."""
+
+DISTILLER = Fields(
+    followed=(
+        *("extractor_mode", "extractor_conv_feature_layers", "conv_pos", "conv_pos_groups", "layer_norm_first"),
+        *("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim", "encoder_attention_heads", "activation_fn"),
+    ),
+    fixed={
+        "attention_type": ("original",),
+        # The others put an embedding of the predicted layer before the encoder.
+        "task_emb_type": ("expand-last", "self-hidden", "concat-last", "none"),
+    },
+    inert={
+        "dropout and layer drop happen in training": (
+            *("extractor_dropout", "dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop"),
+        ),
+        "of the heads that predict the teacher's layers": (
+            *("final_dim", "out_layer_type", "out_layer_inter_dim", "n_tasks", "task_emb_size", "layer_emb_size"),
+            "pred_layer_id",
+        ),
+        "of the loss": ("loss_type", "feat_pen_loss", "cosine_loss", "feature_grad_mult"),
+        "of fresh weights": ("init_teacher_conv_layers", "init_teacher_encoder_layers"),
+    },
+)
+"""The `distiller` part of s3prl's configuration of a DistilHuBERT."""
 
 TASK = Fields(
     followed=("normalize",),
@@ -193,13 +218,12 @@ TRANSFORMERS = Fields(
     followed=(
         *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
         *("hidden_act", "layer_norm_eps", "do_stable_layer_norm", "feat_extract_norm", "conv_dim", "conv_stride"),
-        *("conv_kernel", "conv_bias", "num_feat_extract_layers"),
+        *("conv_kernel", "conv_bias", "num_feat_extract_layers", "feat_proj_layer_norm"),
         *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "conv_pos_kernel_size"),
         *("num_buckets", "max_bucket_distance"),
     ),
     fixed={
         "feat_extract_activation": ("gelu", "gelu_python"),
-        "feat_proj_layer_norm": (True,),
         "conv_pos_batch_norm": (False,),
         "add_adapter": (False, None),
         "adapter_attn_dim": (None,),

@@ -1,7 +1,7 @@
 """The classes that may lie beside a torch file's weights, by name, and what stands in for each of them.
 
-fairseq and OmegaConf pickle their configuration, dictionaries and counters beside the weights. A name of this list
-becomes `Inert`, which holds data and does nothing; no name ever becomes the class that it names.
+fairseq, OmegaConf and s3prl pickle configuration, dictionaries, counters and schedules beside the weights. A name of
+this list becomes `Inert`, which holds data and does nothing; no name ever becomes the class that it names.
 """
 
 from __future__ import annotations
@@ -80,6 +80,12 @@ NAMES = (
     "fairseq.optim.lr_scheduler.polynomial_decay_schedule.PolynomialDecayLRScheduleConfig",
     "fairseq.optim.lr_scheduler.tri_stage_lr_scheduler.TriStageLRScheduleConfig",
     "fairseq.scoring.bleu.SacrebleuConfig",
+    # What s3prl's optimisers keep in the state that it saves.
+    *(
+        f"{module}.{name}"
+        for module in ("optimizers", "s3prl.optimizers")
+        for name in ("ConstantLR", "WarmupLinearSchedule", "WarmupConstantSchedule", "WarmupCosineSchedule")
+    ),
 )
 """Every name that may stand in a torch file beside torch's own."""
 

@@ -108,7 +108,6 @@ _MODELS = (
     (r"layers\.\d+\.\w+\.(\w+\.)?(lora_[AB]|base_layer)", "an encoder with LoRA in its layers"),
     (r"(^|\.)decoder\.(blocks|block)\.|encoder\.blocks\.", "an encoder and decoder such as Whisper or T5"),
     (r"(^|\.)modality_encoders\.", "data2vec 2.0"),
-    (r"^Distiller$", "s3prl's DistilHuBERT, whose few layers have no norm before them"),
     (r"feature_extractor\.conv0\.weight", "a soft HuBERT under names of its own"),
     (r"encoder_frontend\.feature_extractor\.", "a model of fairseq2's"),
     (r"embeddings\.word_embeddings|(^|\.)(wte|tok_embeddings|embed_tokens)\.weight", "a language model"),

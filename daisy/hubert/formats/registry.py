@@ -15,6 +15,7 @@ from daisy.hubert.formats import (
     kinds,
     published,
     renaming,
+    s3prl,
     safetensors,
     torchaudio,
     transformers,
@@ -27,6 +28,7 @@ from daisy.hubert.formats.source import OUTLINES, Opener, Source, open_source
 FORMATS = (
     safetensors.FORMAT,
     published.FORMAT,
+    s3prl.FORMAT,
     fairseq.FORMAT,
     transformers.FORMAT,
     torchaudio.FORMAT,

@@ -50,7 +50,8 @@ class Names:
 
     def used_by(self, state: Mapping[str, Any]) -> bool:
         """Whether a state dict has these names."""
-        return f"{self.projection}layer_norm.weight" in without_prefix(state)
+        names = without_prefix(state)
+        return any(f"{self.projection}{part}.weight" in names for part in ("layer_norm", "projection"))
 
     def modules(self, shape: HubertConfig) -> Iterator[tuple[str, str]]:
         """Every module of the encoder with weights: the project's own name and the library's."""
@@ -61,7 +62,8 @@ class Names:
                 yield place + "2.1", place + "layer_norm"
             elif i == 0:
                 yield place + "2", place + "layer_norm"
-        yield "layer_norm", self.projection + "layer_norm"
+        if shape.feature_norm:
+            yield "layer_norm", self.projection + "layer_norm"
         yield "post_extract_proj", self.projection + "projection"
         if shape.pos_depth == 1:
             yield _POSITIONS, self.transformer + "pos_conv_embed.conv"
@@ -119,7 +121,7 @@ class Names:
             if own is not None:
                 result[places[own] + name[len(own) :]] = value
         if shape.conv_layers[-1][0] == shape.dim:
-            one = state["layer_norm.weight"]
+            one = state["encoder.layer_norm.weight"]
             other = places["post_extract_proj"]
             result |= {f"{other}.weight": one.new_ones(shape.dim).diag(), f"{other}.bias": one.new_zeros(shape.dim)}
         tensors = {other: state[own] for own, other in self.tensors(shape)}

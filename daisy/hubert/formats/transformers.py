@@ -223,7 +223,9 @@ def _of_kind(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DaisyError: if data2vec has positional convolutions that fairseq's has not.
     """
-    named = {} if kind == "hubert" else {"_name": MODELS[kind]}
+    if kind == "hubert":  # of all of them the only one that can be without this norm
+        return {} if flag(config, "feat_proj_layer_norm", True) else {"feat_proj_layer_norm": False}
+    named = {"_name": MODELS[kind]}
     if kind == "wavlm":
         buckets, furthest = config.get("num_buckets", 320), config.get("max_bucket_distance", 800)
         gated = {"relative_position_embedding": True, "gru_rel_pos": True}

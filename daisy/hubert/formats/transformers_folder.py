@@ -54,6 +54,11 @@ def _kind(content: Content) -> str:
         DaisyError: if it has none of such parts.
     """
     shape, name = content.shape, content.config["model"].get("_name")
+    if not shape.feature_norm:
+        if shape.pos_depth > 1 or shape.buckets:
+            problem = "transformers has a model without a norm before the projection as HuBERT alone"
+            raise DaisyError(problem, fix="Write safetensors")
+        return "hubert"
     if shape.pos_depth > 1:
         if shape.buckets or shape.pre_norm or not shape.layer_norm_front_end:
             problem = "transformers' data2vec has other norms, so that it could not load the model"
@@ -84,7 +89,7 @@ def _config(shape: HubertConfig, kind: str, *, masks: bool) -> dict[str, Any]:
         "num_feat_extract_layers": len(widths),
         "conv_bias": shape.conv_bias,
         "feat_extract_norm": "layer" if shape.layer_norm_front_end else "group",
-        "feat_proj_layer_norm": True,
+        "feat_proj_layer_norm": shape.feature_norm,
         "num_conv_pos_embeddings": shape.pos_kernel,
         "num_conv_pos_embedding_groups": shape.pos_groups,
         "do_stable_layer_norm": shape.pre_norm,
