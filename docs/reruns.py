@@ -265,7 +265,7 @@ EDITS = (
     ),
     Edit(
         "code of the candidate layers, `daisy/exits/candidates.py`",
-        SCORES | NOISE | PLAYED,
+        SCORES | NOISE | PLAYED | {"budget"},
         code=("daisy/exits/candidates.py", "", "OTHER = 1\n"),
     ),
     Edit(

@@ -133,3 +133,30 @@ class CandidateRow(CellRow):
 
     candidates: str
     fallback: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class BudgetRow:
+    """What a test set spends at the threshold for a budget: ``budget.csv``.
+
+    Attributes:
+        task: The task's name.
+        calibrated_on: By which set the threshold was found: ``train``, as the bundle has it, or ``dev``.
+        asked: The share of the full model's arithmetic that was asked for.
+        tau: The threshold; every layer from the floor on is a candidate.
+        spent: The share that the test set spends.
+        ci_low: Lower end of its 95% interval, by bootstrap over recordings.
+        ci_high: Upper end.
+        mean_exit_layer: Mean over the set.
+        n_utterances: Size of the set.
+    """
+
+    task: str
+    calibrated_on: str
+    asked: float
+    tau: float
+    spent: float
+    ci_low: float
+    ci_high: float
+    mean_exit_layer: float
+    n_utterances: int

@@ -6,7 +6,6 @@ same way on the dev set. Arithmetic on entropies that are kept; the model gives 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from daisy.common import stage
 from daisy.common.columns import write_table
+from daisy.evaluation.rows import BudgetRow
 from daisy.evaluation.spending import weightings
 from daisy.exits.budget import kept, spending, within
 from daisy.exits.calibration import Spending
@@ -38,33 +38,6 @@ CALIBRATED = {"train": "-", "dev": ":"}
 
 LEVEL = (0.025, 0.975)
 """The ends of a 95% interval."""
-
-
-@dataclasses.dataclass(frozen=True)
-class BudgetRow:
-    """What a test set spends at the threshold for a budget: ``budget.csv``.
-
-    Attributes:
-        task: The task's name.
-        calibrated_on: By which set the threshold was found: ``train``, as the bundle has it, or ``dev``.
-        asked: The share of the full model's arithmetic that was asked for.
-        tau: The threshold; every layer from the floor on is a candidate.
-        spent: The share that the test set spends.
-        ci_low: Lower end of its 95% interval, by bootstrap over recordings.
-        ci_high: Upper end.
-        mean_exit_layer: Mean over the set.
-        n_utterances: Size of the set.
-    """
-
-    task: str
-    calibrated_on: str
-    asked: float
-    tau: float
-    spent: float
-    ci_low: float
-    ci_high: float
-    mean_exit_layer: float
-    n_utterances: int
 
 
 def spent_rows(

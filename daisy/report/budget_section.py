@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from daisy.evaluation.rows import BudgetRow
 from daisy.report import html
-from daisy.report.budget import BudgetRow
 from daisy.report.wording import task_title
 
 BUDGET_FIGURES = {

@@ -17,11 +17,10 @@ from daisy.common import stage
 from daisy.common.columns import read_table
 from daisy.common.files import read_csv, write_text
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
+from daisy.evaluation.rows import BudgetRow, CandidateRow, DevRow, EntropyRow, ExitRow, GridRow, SeedRow, ThresholdRow
 from daisy.report import html, provenance
 from daisy.report.against_published import AgainstPublishedRow
 from daisy.report.beside import Run, beside_section, read_run
-from daisy.report.budget import BudgetRow
 from daisy.report.budget_section import BUDGET_FIGURES, budget_section
 from daisy.report.claim import ClaimRow, tally
 from daisy.report.exit_sections import histogram_section, published_section, threshold_section

@@ -72,7 +72,7 @@ def test_a_task(project, nano, recipe):
 def test_a_strategy(project, nano, recipe):
     overlay = recipe("A strategy")
     jobs = project.would_run(overlay=overlay)
-    assert {"evaluation", "noise_evaluation"} <= set(jobs) <= CONFIG | {"examples"} | SCORES | NOISE
+    assert {"evaluation", "noise_evaluation"} <= set(jobs) <= CONFIG | {"examples", "budget"} | SCORES | NOISE
 
 
 def test_a_threshold_rule(project, nano, recipe):

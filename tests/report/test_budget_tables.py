@@ -9,13 +9,12 @@ from test_tables import row
 
 from daisy.common.columns import read_table, write_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import GridRow
+from daisy.evaluation.rows import BudgetRow, GridRow
 from daisy.exits.calibration import Calibration
 from daisy.features.measured import Measured, save_measured
 from daisy.hubert.checkpoint import save
 from daisy.library.bundle import with_spending
 from daisy.report import budget
-from daisy.report.budget import BudgetRow
 from daisy.report.budget_section import budget_section
 from daisy.report.expected import expected
 from daisy.report.signal_plots import CurveRow
