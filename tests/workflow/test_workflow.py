@@ -241,8 +241,8 @@ def test_every_stage_knows_its_code(tmp_path):
 def test_thresholds_and_streams(tmp_path):
     run = flow(tmp_path, tasks={"asr": {"keep_states": ["train"]}})
     frozen, daisy, models = run.frozen, Method("daisy", 0.76), run.models
-    assert frozen.model("asr", "train") == "" == frozen.model("sid", "train", "dev")
-    assert frozen.model("asr", "train", "dev") == run.context.checkpoint
+    assert not frozen.model("asr", "train") and not frozen.model("sid", "train", "dev")
+    assert frozen.model("asr", "train", "dev") == {"hubert": run.context.checkpoint}
     reads = {
         (kind, method.name): run.context.store.at(folder).inputs
         for method in (daisy, FULL)
