@@ -26,7 +26,7 @@ from daisy.hubert.checkpoint import load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.library.arithmetic import costs
 from daisy.report.drawing import STYLE, save
-from daisy.report.plots import BAND, TASK_COLOURS, WIDTH
+from daisy.report.plots import BAND, FAINT, TASK_COLOURS, WIDTH
 from daisy.report.settings import BudgetSettings
 from daisy.report.wording import task_title
 
@@ -77,14 +77,16 @@ def budget_figure(rows: Sequence[BudgetRow]) -> Figure:
         colour = TASK_COLOURS[place % len(TASK_COLOURS)]
         for name, dashes in CALIBRATED.items():
             own = [row for row in rows if (row.task, row.calibrated_on) == (task, name)]
-            label = f"{task_title(task)}, by {name} set"
+            told = name == "train"
+            label = task_title(task) if told else None
             axes.plot([row.asked for row in own], [row.spent for row in own], dashes, color=colour, label=label)
-            if name == "train":
+            if told:
                 for row in own:
                     axes.plot([row.asked] * 2, [row.ci_low, row.ci_high], color=colour, linewidth=0.8)
     for axis, words in ((axes.xaxis, "Asked"), (axes.yaxis, "Spent on the test set")):
         axis.set_major_formatter(PercentFormatter(1.0))
         axis.set_label_text(words)
+    axes.plot([], [], CALIBRATED["dev"], color=FAINT, label="threshold by the dev set")
     axes.set_title("Share of the full model's arithmetic")
     figure.legend(loc="outside right center")
     return figure

@@ -105,7 +105,7 @@ def entropy_figure(entropy: Sequence[EntropyRow], thresholds: Sequence[Threshold
     _name_lines(axes, labels, depth + 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=24, min_n_ticks=1))
     axes.set_xlabel("Layer")
-    axes.set_ylabel(f"Of the layer's branch: {mean_signal(compared_with(thresholds))}")
+    axes.set_ylabel(mean_signal(compared_with(thresholds)))
     axes.set_title("How unsure each layer's exit branch is, on each task's training set", fontsize=11, pad=10)
     return figure
 

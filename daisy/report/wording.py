@@ -89,7 +89,7 @@ SIGNALS = {
 
 def mean_signal(name: str) -> str:
     """What is drawn of every layer's branch, with its unit."""
-    return "mean entropy (nats)" if name == "entropy" else f"mean of the signal: {signal_label(name)}"
+    return "Mean entropy of the layer's branch (nats)" if name == "entropy" else f"Mean: {signal_label(name)}"
 
 
 def signal_label(name: str) -> str:

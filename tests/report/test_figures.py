@@ -97,7 +97,7 @@ def test_another_signal_is_named(tmp_path):
     tables.main(write_run(tmp_path, ("sid",)))
     entropy = read_table(EntropyRow, tmp_path / "tables" / "entropy.csv")
     thresholds = read_table(ThresholdRow, tmp_path / "tables" / "thresholds.csv")
-    assert "entropy (nats)" in entropy_figure(entropy, thresholds).axes[0].get_ylabel()
+    assert "Mean entropy" in entropy_figure(entropy, thresholds).axes[0].get_ylabel()
     others = [dataclasses.replace(row, signal="margin") for row in thresholds]
     assert "margin of the two largest" in entropy_figure(entropy, others).axes[0].get_ylabel()
 
