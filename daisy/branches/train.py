@@ -23,6 +23,7 @@ from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load, save
 from daisy.hubert.config import HubertConfig
+from daisy.hubert.every_layer import layer_by_layer
 from daisy.hubert.windows import Windows
 from daisy.targets.km import read_dictionary, read_labels
 from daisy.training.loop import Loop, Values, check_finite
@@ -37,13 +38,7 @@ def frozen_states(checkpoint: Checkpoint, waves: Sequence[Tensor], compute: Comp
     """
     encoder, kind = checkpoint.encoder, compute.dtype
     with torch.no_grad(), compute.autocast():
-        frames = encoder.front_end(waves)
-        x = encoder.before_layers(frames)
-        states = []
-        for k in range(1, encoder.config.layers + 1):
-            x, inner = encoder.layer(k, x, frames.packing)
-            states.append((x if checkpoint.position == "after-norm" else inner).to(kind))
-        return torch.stack(states)
+        return torch.stack([state.to(kind) for _, state, _ in layer_by_layer(encoder, waves, checkpoint.position)])
 
 
 def branch_loss(branches: Branches, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,19 +83,17 @@ def every_layer(
     return [Layers(kept.of(number), row) for number, row in enumerate(entropies)]
 
 
-def read_by_branches(
-    encoder: Hubert, waves: Sequence[Tensor], position: Position
-) -> Iterator[tuple[int, Tensor, Packing]]:
-    """Layer by layer its number and what its branch reads, (R, D) of a batch, without holding on to a state."""
+def layer_by_layer(encoder: Hubert, waves: Sequence[Tensor], kind: States) -> Iterator[tuple[int, Tensor, Packing]]:
+    """Layer by layer its number and its state, (R, D) of a batch, without holding on to one."""
     frames = encoder.front_end(waves)
     x = encoder.before_layers(frames)
     for k in range(1, encoder.config.layers + 1):
         x, inner = encoder.layer(k, x, frames.packing)
-        yield k, state_of(position, encoder, k, x, inner), frames.packing
+        yield k, state_of(kind, encoder, k, x, inner), frames.packing
 
 
 @torch.no_grad()
 def entropies_of(encoder: Hubert, waves: Sequence[Tensor], branches: Branches, position: Position) -> Tensor:
     """(utterances, K) float64 E_k in nats of a batch, as `every_layer` has them."""
-    columns = [branches.entropy(*read) for read in read_by_branches(encoder, waves, position)]
+    columns = [branches.entropy(*read) for read in layer_by_layer(encoder, waves, position)]
     return torch.stack(columns, 1).double()

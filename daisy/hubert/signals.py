@@ -20,7 +20,7 @@ from daisy.exits.signals import ENTROPY, SIGNALS, check_signal
 from daisy.hubert.branches import Branches, frame_entropy
 from daisy.hubert.config import Position
 from daisy.hubert.encoder import Hubert
-from daisy.hubert.every_layer import read_by_branches
+from daisy.hubert.every_layer import layer_by_layer
 from daisy.hubert.packing import Packing
 
 
@@ -150,7 +150,7 @@ def every_signal(
     judges = [SignalJudge(branches, signal) for signal in signals]
     found: list[list[Tensor]] = [[] for _ in signals]
     before = None
-    for k, states, packing in read_by_branches(encoder, waves, position):
+    for k, states, packing in layer_by_layer(encoder, waves, position):
         logits = branches(k, states)
         for values, judge in zip(found, judges, strict=True):
             values.append(judge.measured(logits, before, packing))

@@ -69,6 +69,7 @@ VERDICTS = (
 
 SYNTHETIC = ("asr", "pr")
 """The corpora of synthesised speech among the embedded ones, by the task that they are for."""
+
 IN_BROWSER = "page/index.html"
 """Where `make page` writes a run's model for the browser, from the report's folder."""
 

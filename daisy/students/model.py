@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import Checkpoint
 from daisy.hubert.encoder import Hubert
-from daisy.hubert.every_layer import state_of
+from daisy.hubert.every_layer import layer_by_layer
 
 
 def predicted_layers(layers: int, heads: int) -> list[int]:
@@ -69,14 +69,7 @@ class Student(nn.Module):
 
 def states(hubert: Hubert, waves: Sequence[Tensor], layers: Sequence[int]) -> list[Tensor]:
     """What some layers say of a batch, the lowest first: one (R, D) each, as s3prl has hidden states."""
-    frames = hubert.front_end(waves)
-    x = hubert.before_layers(frames)
-    found = []
-    for k in range(1, max(layers) + 1):
-        x, inner = hubert.layer(k, x, frames.packing)
-        if k in layers:
-            found.append(state_of("s3prl", hubert, k, x, inner))
-    return found
+    return [state for k, state, _ in layer_by_layer(hubert, waves, "s3prl") if k in layers]
 
 
 def losses(predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
