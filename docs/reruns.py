@@ -250,7 +250,9 @@ EDITS = (
         {"compute": {"deterministic": True}},
     ),
     Edit(
-        "code of `daisy/hubert/every_layer.py`", ALL_FEATURES, code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n")
+        "code of `daisy/hubert/every_layer.py`, which branches train on too",
+        BRANCHES | ALL_FEATURES,
+        code=("daisy/hubert/every_layer.py", "", "OTHER = 1\n"),
     ),
     Edit("code of the signals, `daisy/hubert/signals.py`", EXITS, code=("daisy/hubert/signals.py", "", "OTHER = 1\n")),
     Edit(
