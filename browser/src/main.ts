@@ -8,7 +8,7 @@ import { at } from "./controls";
 import { record } from "./microphone";
 import { description, type Model } from "./model";
 import { mix, white } from "./noise";
-import { type Kept, type Pass, run } from "./pass";
+import { type Kept, numbered, type Pass, run } from "./pass";
 import { Segments } from "./segments";
 import { type Heard, redraw, type Result, show, showTimes } from "./shown";
 import { finished, playable, read, Refusal, type Sound } from "./sound";
@@ -29,6 +29,8 @@ let current = 0;
 
 async function begin(): Promise<void> {
   model = await description();
+  for (let k = 1; k <= model.layers; k++) segments.fetch(numbered("layer", k), numbered("branch", k));
+  segments.fetch(...Object.keys(model.heads).map((task) => `head-${task}`));
   shipped = sound = await stored("sentence", "The shipped recording");
   controls.offer(model);
   at("about").textContent = about(model);

@@ -18,7 +18,17 @@ async function runtime(): Promise<void> {
 }
 
 export class Segments {
+  private readonly contents = new Map<string, Promise<Uint8Array>>();
   private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();
+
+  /** Fetch and unpack segments that will be needed soon, so that none waits for it once its turn has come. */
+  fetch(...names: string[]): void {
+    for (const name of names) {
+      const content = asset(name);
+      content.catch(() => {}); // whoever asks for the session is told
+      this.contents.set(name, content);
+    }
+  }
 
   /** The session of a segment; it is loaded when first needed. */
   session(name: string): Promise<ort.InferenceSession> {
@@ -28,7 +38,8 @@ export class Segments {
   }
 
   private async load(name: string): Promise<ort.InferenceSession> {
-    const segment = asset(name);
+    const segment = this.contents.get(name) ?? asset(name);
+    this.contents.delete(name);
     await (ready ??= runtime());
     return ort.InferenceSession.create(await segment, { executionProviders: ["wasm"] });
   }

@@ -29,8 +29,8 @@ export async function read(file: Blob, name: string, shortest: number): Promise<
   if (!told && file.size > LARGEST * 1e6) {
     throw new Refusal(`${name} has ${Math.round(file.size / 1e6)} MB, too much to decode here. Cut out 30 seconds of it.`);
   }
-  const seconds = await duration(file);
   const enough = told ? BEGINNING + told.perSecond * (LONGEST + 1) : file.size;
+  const seconds = file.size > enough ? await duration(file) : 0; // of what is decoded whole, the samples tell
   const channels = await decoded(await file.slice(0, enough).arrayBuffer(), told?.rate ?? 48_000, name);
   return finished(name, channels, told?.rate ?? 48_000, shortest, seconds);
 }
