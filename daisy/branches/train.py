@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,15 @@ from daisy.common.batches import endless
 from daisy.common.compute import Compute
 from daisy.common.contents import digest
 from daisy.common.files import write_csv
-from daisy.common.seeds import generator
 from daisy.common.transfer import Sent, reading
 from daisy.corpora.utterances import Manifest, read_manifest
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load, save
-from daisy.hubert.config import HubertConfig
 from daisy.hubert.every_layer import layer_by_layer
-from daisy.hubert.windows import Windows
 from daisy.targets.km import read_dictionary, read_labels
 from daisy.training.loop import Loop, Values, check_finite
 from daisy.training.resume import Resumable
+from daisy.training.stretches import Stretches, length
 from daisy.training.workers import start_workers
 
 
@@ -71,39 +69,17 @@ class Part:
     targets: Sent
 
 
-def stretch(frames: int, config: HubertConfig, seed: int, step: int, index: int) -> slice:
-    """The frames of a recording that a step learns from: all of them, or of a long recording as many as a window has.
-
-    So a step's need of memory has a bound. Which ones they are is drawn anew in every step.
-
-    Args:
-        frames: Those of the recording.
-        config: The model's shape.
-        seed: The training's seed.
-        step: The step.
-        index: The recording's place in the manifest.
-    """
-    size = Windows().of(frames, config.hop)[0].size
-    begin = 0 if size == frames else int(generator(seed, "stretch", step, index).integers(frames - size + 1))
-    return slice(begin, begin + size)
-
-
 def read_part(
     manifest: Manifest,
     labels: Sequence[np.ndarray],
-    stretches: Mapping[int, slice],
-    config: HubertConfig,
+    own: Mapping[int, slice],
+    stretches: Stretches,
     device: torch.device,
 ) -> Part:
-    """Read stretches of some utterances; the whole of those that are no longer than theirs."""
-    waves, targets = [], []
-    for index, own in stretches.items():
-        wave = manifest.wave(index)
-        if own.stop - own.start < len(labels[index]):
-            wave = wave[own.start * config.hop : (own.stop - 1) * config.hop + config.receptive_field]
-        waves.append(wave)
-        targets.append(labels[index][own])
-    return Part(Sent(waves, device), Sent([torch.from_numpy(np.concatenate(targets))], device))
+    """Read the stretches of some utterances that are a step's own."""
+    waves = [stretches.cut(manifest.wave(index), part) for index, part in own.items()]
+    targets = np.concatenate([labels[index][part] for index, part in own.items()])
+    return Part(Sent(waves, device), Sent([torch.from_numpy(targets)], device))
 
 
 def train(
@@ -116,18 +92,15 @@ def train(
     """
     branches, optimizer = loop.saved.parts["branches"], loop.saved.parts["optimizer"]
     assert isinstance(branches, Branches) and isinstance(optimizer, torch.optim.Optimizer)
-    device, config = branches.weight.device, checkpoint.encoder.config
+    device, stretches = branches.weight.device, Stretches(checkpoint.encoder.config, settings.seed)
     done, extra = loop.saved.restore()
     history: list[dict[str, float]] = extra.get("history", [])
 
-    def frames(stretches: Iterable[slice]) -> int:
-        return sum(own.stop - own.start for own in stretches)
-
     def read(step: int, batch: list[int]) -> list[tuple[float, Part]]:
-        own = {index: stretch(len(labels[index]), config, settings.seed, step, index) for index in batch}
+        own = {index: stretches.of(len(labels[index]), step, index) for index in batch}
         parts = [{index: own[index] for index in part} for part in loop.workers.share(batch, settings.accumulate)]
-        total = frames(own.values())
-        return [(frames(part.values()) / total, read_part(manifest, labels, part, config, device)) for part in parts]
+        total = length(own.values())
+        return [(length(part.values()) / total, read_part(manifest, labels, part, stretches, device)) for part in parts]
 
     def loss_of(part: Part) -> tuple[Tensor, Tensor]:
         states = frozen_states(checkpoint, part.waves.arrived(), settings.compute)

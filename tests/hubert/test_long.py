@@ -11,7 +11,7 @@ import torch
 from models import drawn
 
 import daisy
-from daisy.branches.train import frozen_states, read_part, stretch
+from daisy.branches.train import frozen_states, read_part
 from daisy.common.compute import Compute
 from daisy.corpora.utterances import read_manifest
 from daisy.errors import DaisyError
@@ -23,6 +23,7 @@ from daisy.hubert.every_layer import entropies_of, every_layer
 from daisy.hubert.products import as_on_a_gpu
 from daisy.hubert.signals import every_signal
 from daisy.hubert.windows import Window, Windows
+from daisy.training.stretches import Stretches, length
 
 SMALL = Windows(2.0, 0.25)
 WHOLE = Windows(math.inf)
@@ -208,17 +209,21 @@ def test_time_and_memory_grow_with_the_length(checkpoint, speech, monkeypatch):
     assert two / hour == pytest.approx(2, rel=0.01)
 
 
-def test_branches_learn_from_a_stretch_of_a_long_recording(checkpoint, spoken):
+def test_a_step_learns_from_a_stretch_of_a_long_recording(checkpoint, spoken):
     config, hour = checkpoint.encoder.config, 180_000
-    assert stretch(7_000, config, 1, 2, 3) == slice(0, 7_000)
-    drawn_ones = [stretch(hour, config, 1, step, 3) for step in range(20)]
-    assert len(set(one.start for one in drawn_ones)) == 20 and drawn_ones[0] == stretch(hour, config, 1, 0, 3)
+    stretches = Stretches(config, 1)
+    assert stretches.of(7_000, 2, 3) == slice(0, 7_000)
+    drawn_ones = [stretches.of(hour, step, 3) for step in range(20)]
+    assert len(set(one.start for one in drawn_ones)) == 20 and drawn_ones[0] == Stretches(config, 1).of(hour, 0, 3)
     assert all(one.stop - one.start == 7_500 and 0 <= one.start <= hour - 7_500 for one in drawn_ones)
+    assert length(drawn_ones) == 20 * 7_500
 
     manifest = read_manifest(spoken / "train.tsv")
     labels = [np.arange(config.frames(item.samples)) for item in manifest.utterances]
-    stretches = {0: slice(10, 30), 1: slice(0, len(labels[1]))}
-    part = read_part(manifest, labels, stretches, config, torch.device("cpu"))
+    own = {0: slice(10, 30), 1: slice(0, len(labels[1]))}
+    part = read_part(manifest, labels, own, stretches, torch.device("cpu"))
     (targets,) = part.targets.arrived()
-    states = frozen_states(checkpoint, part.waves.arrived(), Compute())
-    assert targets.tolist() == [*range(10, 30), *labels[1]] and states.shape[1] == len(targets)
+    waves = part.waves.arrived()
+    assert targets.tolist() == [*range(10, 30), *labels[1]]
+    assert torch.equal(waves[1], manifest.wave(1)) and config.frames(len(waves[0])) == 20
+    assert frozen_states(checkpoint, waves, Compute()).shape[1] == len(targets)

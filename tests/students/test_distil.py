@@ -16,6 +16,7 @@ import daisy
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import Checkpoint, load, state_dict
 from daisy.hubert.every_layer import every_layer
+from daisy.hubert.windows import Windows
 from daisy.students import distil
 from daisy.students.model import Student, losses, predicted_layers, states
 
@@ -55,6 +56,18 @@ def test_it_begins_as_the_teacher_s_first_layers(checkpoint, waves):
         assert student(waves).shape == (3, *own.shape)
     with pytest.raises(DaisyError, match="a student of 7 layers for a teacher of 6"):
         Student(teacher, 7, 3, True)
+
+
+def test_a_step_sees_a_stretch_of_a_long_recording(spoken, tmp_path, monkeypatch):
+    """With windows of a second, no recording is heard for longer by either model, and parts weigh what they have."""
+    monkeypatch.setattr("daisy.training.stretches.Windows", lambda: Windows(1.0, 0.2))
+    heard = []
+    forward = Student.forward
+    monkeypatch.setattr(
+        Student, "forward", lambda self, waves: (heard.extend(map(len, waves)), forward(self, waves))[1]
+    )
+    distilled(spoken, "stretches", steps=2, accumulate=2)
+    assert heard and max(heard) <= 49 * 320 + 400 + 320
 
 
 def test_loss_by_the_paper_s_formula():
