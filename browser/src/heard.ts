@@ -3,9 +3,12 @@
 import type { Head } from "./model";
 import { type Segments, stacked, type Tensor } from "./segments";
 
+/** The segment of a task's head. */
+export const headOf = (task: string): string => `head-${task}`;
+
 /** What was heard, from the states 0 to k of a pass that stopped at layer k. */
 export async function hear(segments: Segments, task: string, head: Head, states: Tensor[]): Promise<string> {
-  const [output] = await segments.run(`head-${task}`, stacked(states));
+  const [output] = await segments.run(headOf(task), stacked(states));
   return text(output.data as Float32Array, head);
 }
 

@@ -2,7 +2,7 @@
 
 import "./style.css";
 import { asset } from "./assets";
-import { hear } from "./heard";
+import { headOf, hear } from "./heard";
 import * as controls from "./controls";
 import { at } from "./controls";
 import { record } from "./microphone";
@@ -30,7 +30,7 @@ let current = 0;
 async function begin(): Promise<void> {
   model = await description();
   for (let k = 1; k <= model.layers; k++) segments.fetch(numbered("layer", k), numbered("branch", k));
-  segments.fetch(...Object.keys(model.heads).map((task) => `head-${task}`));
+  segments.fetch(...Object.keys(model.heads).map(headOf));
   shipped = sound = await stored("sentence", "The shipped recording");
   controls.offer(model);
   at("about").textContent = about(model);

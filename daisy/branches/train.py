@@ -25,7 +25,7 @@ from daisy.hubert.every_layer import layer_by_layer
 from daisy.targets.km import read_dictionary, read_labels
 from daisy.training.loop import Loop, Values, check_finite
 from daisy.training.resume import Resumable
-from daisy.training.stretches import Stretches, length
+from daisy.training.stretches import Stretches
 from daisy.training.workers import start_workers
 
 
@@ -77,9 +77,8 @@ def read_part(
     device: torch.device,
 ) -> Part:
     """Read the stretches of some utterances that are a step's own."""
-    waves = [stretches.cut(manifest.wave(index), part) for index, part in own.items()]
     targets = np.concatenate([labels[index][part] for index, part in own.items()])
-    return Part(Sent(waves, device), Sent([torch.from_numpy(targets)], device))
+    return Part(Sent(stretches.waves(manifest, own), device), Sent([torch.from_numpy(targets)], device))
 
 
 def train(
@@ -97,10 +96,9 @@ def train(
     history: list[dict[str, float]] = extra.get("history", [])
 
     def read(step: int, batch: list[int]) -> list[tuple[float, Part]]:
-        own = {index: stretches.of(len(labels[index]), step, index) for index in batch}
-        parts = [{index: own[index] for index in part} for part in loop.workers.share(batch, settings.accumulate)]
-        total = length(own.values())
-        return [(length(part.values()) / total, read_part(manifest, labels, part, stretches, device)) for part in parts]
+        frames = {index: len(labels[index]) for index in batch}
+        parts = stretches.of_parts(frames, step, loop.workers.share(batch, settings.accumulate))
+        return [(share, read_part(manifest, labels, own, stretches, device)) for share, own in parts]
 
     def loss_of(part: Part) -> tuple[Tensor, Tensor]:
         states = frozen_states(checkpoint, part.waves.arrived(), settings.compute)

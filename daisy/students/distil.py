@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from daisy.students.settings import StudentSettings
 from daisy.training.loop import Loop, Values, check_finite
 from daisy.training.resume import Resumable
 from daisy.training.schedule import rising_and_falling
-from daisy.training.stretches import Stretches, length
+from daisy.training.stretches import Stretches
 from daisy.training.workers import start_workers
 
 CLIP = 5.0
@@ -65,13 +65,10 @@ class Distillation:
 
     def read(self, step: int, batch: list[int]) -> list[tuple[float, Sent]]:
         """This process's parts of a batch, with the share of its frames that is in each."""
-        lengths = {i: self.teacher.encoder.config.frames(self.manifest.utterances[i].samples) for i in batch}
-        own = {i: self.stretches.of(frames, step, i) for i, frames in lengths.items()}
-        parts = self.loop.workers.share(batch, self.settings.accumulate)
-        return [(length(own[i] for i in part) / length(own.values()), self._part(own, part)) for part in parts]
-
-    def _part(self, own: Mapping[int, slice], indices: Sequence[int]) -> Sent:
-        return Sent([self.stretches.cut(self.manifest.wave(i), own[i]) for i in indices], self.device)
+        config = self.teacher.encoder.config
+        frames = {index: config.frames(self.manifest.utterances[index].samples) for index in batch}
+        parts = self.stretches.of_parts(frames, step, self.loop.workers.share(batch, self.settings.accumulate))
+        return [(share, Sent(self.stretches.waves(self.manifest, own), self.device)) for share, own in parts]
 
     def loss(self, part: Sent) -> tuple[Tensor, Tensor]:
         """The loss of some recordings, and what it is made of: (2 N,), distances before cosines."""

@@ -217,6 +217,8 @@ def test_a_step_learns_from_a_stretch_of_a_long_recording(checkpoint, spoken):
     assert len(set(one.start for one in drawn_ones)) == 20 and drawn_ones[0] == Stretches(config, 1).of(hour, 0, 3)
     assert all(one.stop - one.start == 7_500 and 0 <= one.start <= hour - 7_500 for one in drawn_ones)
     assert length(drawn_ones) == 20 * 7_500
+    shares, parts = zip(*stretches.of_parts({3: hour, 4: 7_500, 5: 5_000}, 0, [[3], [4, 5]]), strict=True)
+    assert shares == (0.375, 0.625) and parts[0] == {3: drawn_ones[0]} and parts[1][5] == slice(0, 5_000)
 
     manifest = read_manifest(spoken / "train.tsv")
     labels = [np.arange(config.frames(item.samples)) for item in manifest.utterances]
