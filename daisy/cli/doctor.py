@@ -11,6 +11,8 @@ import platform
 import shutil
 from typing import Any
 
+from daisy.common.processor import bfloat16_in_hardware
+
 SUMMARY = "Say what this machine has, and what is missing for which use."
 EXAMPLES = ("daisy doctor", "daisy doctor --json")
 
@@ -29,9 +31,6 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "peers (make test-peers)": {"packages": ("transformers",)},
 }
 """What each use of the project needs."""
-
-BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
-"""What torch calls the ways of x86 and ARM to multiply in bfloat16."""
 
 PAYS = 1.3
 """From what speed-up of its products on bfloat16 pays: it costs digits, which a few percent are not worth."""
@@ -59,7 +58,7 @@ def machine() -> dict[str, Any]:
         import torch
 
         result["torch"] = torch.__version__
-        result["bfloat16_in_hardware"] = any(map(torch.cpu.get_capabilities().get, BFLOAT16))
+        result["bfloat16_in_hardware"] = bfloat16_in_hardware()
         result["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         result["bfloat16_speedup"] = round(bfloat16_speedup(), 1)
     return result

@@ -80,6 +80,7 @@ class Recipe:
         recordings: Manifests of real speech, which join the synthetic speech where targets are clusters.
         probes: A name, a manifest to train probes on and one to test them on, beside the synthetic speech.
         noise: The table of a corpus of noise, for augmentation.
+        start: A HuBERT of the same shape that the first iteration starts from; None for fresh weights.
         threads: CPU threads.
     """
 
@@ -91,9 +92,10 @@ class Recipe:
         recordings: Sequence[Path] = (),
         probes: Sequence[tuple[str, Path, Path]] = (),
         noise: Path | None = None,
+        start: Path | None = None,
         threads: int = 1,
     ) -> None:
-        self.settings, self.folder, self.cache, self.noise = settings, folder, cache, noise
+        self.settings, self.folder, self.cache, self.noise, self.start = settings, folder, cache, noise, start
         self.recordings = list(recordings)
         synthetic = ("synthetic", folder / "speech" / "train.tsv", folder / "speech" / "dev.tsv")
         self.probes = [synthetic, *probes]
@@ -120,7 +122,7 @@ class Recipe:
         self.stage(
             "speech", given, [], self.probes[0][2], lambda: run_stage("pretraining.speech", *arguments, *self.threads)
         )
-        previous: Path | None = None
+        previous = self.start
         for number, iteration in enumerate(self.settings.iterations, start=1):
             previous = self._iteration(number, iteration, previous)
         if previous is not None:
@@ -150,9 +152,9 @@ class Recipe:
         }
         words = [word for name, value in arguments.items() if value is not None for word in (f"--{name}", str(value))]
         described = [dataclasses.asdict(wanted), dataclasses.asdict(self.settings.model)]
-        noise = [self.noise] if self.noise else []
+        others = [path for path in (self.noise, start) if path]
         self.stage(
-            f"train-{number}", described, noise, out, lambda: run_stage("pretraining.train", *words, *self.threads)
+            f"train-{number}", described, others, out, lambda: run_stage("pretraining.train", *words, *self.threads)
         )
         for name, first, second in self.probes if iteration.probed else ():
             self._probe(number, name, first, second, out)
@@ -224,12 +226,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--recordings", type=Path, nargs="*", default=[], help="manifests of real speech")
     parser.add_argument("--probe", nargs=3, action="append", default=[], metavar=("NAME", "TRAIN", "TEST"))
     parser.add_argument("--noise", type=Path, help="table of a corpus of noise, for augmentation")
+    parser.add_argument("--start", type=Path, help="HuBERT of the same shape to start from (default: fresh weights)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (default: all)")
     arguments = parser.parse_args(argv)
     settings = read_settings(arguments.config, arguments.set)
     probes = [(name, Path(first), Path(second)) for name, first, second in arguments.probe]
-    folder, cache, noise = arguments.folder, arguments.cache, arguments.noise
-    Recipe(settings, folder, cache, arguments.recordings, probes, noise, arguments.threads).run()
+    folder, cache, noise, start = arguments.folder, arguments.cache, arguments.noise, arguments.start
+    Recipe(settings, folder, cache, arguments.recordings, probes, noise, start, arguments.threads).run()
 
 
 if __name__ == "__main__":

@@ -75,6 +75,10 @@ def test_recipe_makes_a_model_once(folder, called, monkeypatch):
     called.clear()
     run(folder, "iterations.1.train.steps=5", "card.title=Other")
     assert called == ["export"] and (folder / "out/hubert.md").read_text().startswith("# Other")
+    called.clear()
+    (folder / "first.pt").write_bytes((folder / "out/1/checkpoint.pt").read_bytes())
+    run(folder, "iterations.1.train.steps=5", "card.title=Other", more=["--start", str(folder / "first.pt")])
+    assert called == ["train", "probe", "label", "label", "train", "probe", "export"], "all but speech starts elsewhere"
 
 
 def test_recipe_goes_on_after_a_fault(folder, called, monkeypatch):
