@@ -36,7 +36,9 @@ def noisy_mixtures(
         settings: Config of the stage.
         readers: Of the speech, and of the noise.
     """
-    speakers, count = settings.test_speakers if part == "test" else settings.speakers, getattr(settings, part)
+    test, count = part == "test", getattr(settings, part)
+    speakers = settings.test_speakers if test else settings.speakers
+    ratios = settings.test_snr_db if test else settings.snr_db
     chosen = [item for item in usable(speech, settings.seconds) if item.speaker in speakers]
     if not chosen:
         raise DaisyError(
@@ -49,7 +51,7 @@ def noisy_mixtures(
     kinds = sorted({item.speaker for item in noise})
     for place, index in enumerate(order):
         item, kind = chosen[index], kinds[place % len(kinds)]
-        snr = settings.snr_db[place // len(kinds) % len(settings.snr_db)]
+        snr = ratios[place // len(kinds) % len(ratios)]
         wave = readers[0](item)
         rng = generator(settings.seed, "enhancement", part, place)
         sounds = [sound for sound in noise if sound.speaker == kind]

@@ -132,8 +132,10 @@ class EnhancementSettings(MixingSettings):
 
     Attributes:
         speakers: Who speaks in train and dev.
-        snr_db: Signal-to-noise ratios, each as often as the others.
+        snr_db: Signal-to-noise ratios of train and dev, each as often as the others.
+        test_snr_db: Those of test.
     """
 
     speakers: tuple[str, ...]
     snr_db: tuple[float, ...]
+    test_snr_db: tuple[float, ...]

@@ -110,12 +110,29 @@ class Pace:
         """How many masks there are for some frames of features."""
         return -(-frames * self.features // self.spectra)
 
+    @property
+    def most(self) -> int:
+        """The most masks that begin within one frame of features."""
+        return self.masks(1)
+
     def spread(self, features: Tensor) -> Tensor:
         """Features (B, T, D), one per mask: (B, `masks` of T, D)."""
         if self.features % self.spectra == 0:
             return features.repeat_interleave(self.features // self.spectra, 1)
+        return features[:, self._frames(features)]
+
+    def laid_out(self, groups: Tensor) -> Tensor:
+        """Masks (B, T, `most`, ...), those of a frame of features side by side, one after the other."""
+        if self.features % self.spectra == 0:
+            return groups.flatten(1, 2)
+        frame = self._frames(groups)
+        place = torch.arange(len(frame), device=groups.device)
+        return groups[:, frame, place - self.masks(frame)]
+
+    def _frames(self, features: Tensor) -> Tensor:
+        """The frame of features (B, T, ...) in which each mask begins."""
         place = torch.arange(self.masks(features.shape[1]), device=features.device)
-        return features[:, place * self.spectra // self.features]
+        return place * self.spectra // self.features
 
 
 class MaskHead(Head):
@@ -129,23 +146,30 @@ class MaskHead(Head):
         sources: S.
         bins: F.
         pace: How the masks number.
+        together: Whether the masks that begin within a frame of features come from one step of the LSTM, and not from
+            one step each.
     """
 
-    def __init__(self, dim: int, hidden: int, layers: int, dropout: float, sources: int, bins: int, pace: Pace) -> None:
+    def __init__(
+        self, dim: int, hidden: int, layers: int, dropout: float, sources: int, bins: int, pace: Pace, together: bool
+    ) -> None:
         super().__init__()
         self.lstm = BiLSTM(dim, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
-        self.masks = nn.Linear(self.lstm.width, sources * bins)
-        self.sources, self.pace = sources, pace
+        self.masks = nn.Linear(self.lstm.width, (pace.most if together else 1) * sources * bins)
+        self.sources, self.pace, self.together = sources, pace, together
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to masks (B, `pace.masks` of T, S, F)."""
+        if self.together:
+            groups = self.masks(self.dropout(self.lstm(features, lengths))).sigmoid()
+            return self.pace.laid_out(groups.unflatten(-1, (self.pace.most, self.sources, -1)))
         out = self.dropout(self.lstm(self.pace.spread(features), self.pace.masks(lengths)))
         return self.masks(out).sigmoid().unflatten(-1, (self.sources, -1))
 
     def macs(self, frames: int) -> int:
         """Multiply-accumulate operations of the LSTM's gates and the linear layer."""
-        count = self.pace.masks(frames)
+        count = frames if self.together else self.pace.masks(frames)
         return self.lstm.macs(count) + count * self.masks.weight.numel()
 
 
@@ -201,7 +225,8 @@ class MaskingTask(Task):
     def head(self, dim: int) -> MaskHead:
         """A fresh head."""
         o = self.options
-        return MaskHead(dim, o["hidden"], o["layers"], o["dropout"], self.sources, self.stft.bins, self.pace)
+        together = bool(o.get("together", False))  # models that were trained before there was a choice do not say
+        return MaskHead(dim, o["hidden"], o["layers"], o["dropout"], self.sources, self.stft.bins, self.pace, together)
 
     def examples(self, manifest: Manifest) -> Sequence[Sources]:
         """What `example` gives for every utterance, read when it is asked for.

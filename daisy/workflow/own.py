@@ -38,20 +38,22 @@ def own_used_by(config: Mapping[str, Any], project: Path) -> dict[str, Path]:
     return {name: own_folder(path, project) for name, path in named.items()}
 
 
-def splits_of(config: Config) -> Splits:
-    """How a config divides corpora."""
+def splits_of(config: Config, named: str = "") -> Splits:
+    """How a config divides the embedded corpus, or what it names for `named`: of the user's own, nothing is cut."""
     shares = config.data.splits
-    return Splits(config.seed, shares.dev, shares.test, shares.max_per_speaker)
+    most = 0 if config.data.corpora.get(named) else shares.max_per_speaker
+    return Splits(config.seed, shares.dev, shares.test, most)
 
 
 def manifest_settings(config: Config, task: str) -> ManifestsSettings:
     """Which recordings a task uses, or the branches' speech."""
     shares, entry = config.data.splits, TASKS.get(task)
     if entry is None:
-        return ManifestsSettings(task, splits_of(config))
+        return ManifestsSettings(task, splits_of(config, task))
+    named = task if config.data.corpora.get(task) else entry.corpus
     return ManifestsSettings(
         task,
-        splits_of(config),
+        splits_of(config, named),
         # Mixtures have the length that they were made with.
         max_seconds=0.0 if entry.waves else shares.max_seconds,
         min_recordings=shares.sid_min_recordings if entry.known_speakers else 0,

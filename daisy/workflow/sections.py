@@ -42,6 +42,7 @@ class Enhancement:
     speakers: tuple[str, ...]
     test_speakers: tuple[str, ...]
     snr_db: tuple[float, ...]
+    test_snr_db: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)

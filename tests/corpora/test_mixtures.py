@@ -24,6 +24,7 @@ SETTINGS = {
         "speakers": ["ann", "ben"],
         "test_speakers": ["cat"],
         "snr_db": [0, 15],
+        "test_snr_db": [5, 10],
     },
     "separation": {**COMMON, "train": 6, "dev": 3, "test": 4, "test_speakers": ["cat", "dan"]},
 }
@@ -92,8 +93,9 @@ def test_ratios_are_exact(made):
         ratio = 10 * np.log10(float(clean.square().mean() / (mixture - clean).square().mean()))
         assert ratio == pytest.approx(float(wanted), abs=0.01)
         assert float(mixture.abs().max()) < 1
-        kinds.add((kind, wanted))
-    assert kinds == {(kind, snr) for kind in ("music", "babble") for snr in ("0", "15")}
+        kinds.add((kind, wanted, item.split == "test"))
+    ratios = {True: ("5", "10"), False: ("0", "15")}
+    assert kinds == {(kind, snr, test) for kind in ("music", "babble") for test in ratios for snr in ratios[test]}
 
 
 def test_separated_signals_add_up(made):

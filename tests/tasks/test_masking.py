@@ -55,8 +55,10 @@ def test_a_mask_of_ones_gives_the_input_back(name, samples):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_padding_changes_no_mask_and_no_loss(name, waves):
-    it = task(name)
+@pytest.mark.parametrize("together", [False, True])
+def test_padding_changes_no_mask_and_no_loss(name, together, waves):
+    torch.manual_seed(0)
+    it = task_class(name)({**OPTIONS, "together": together}, [])
     head = it.head(16).eval()
     lengths = torch.tensor([(len(wave) - 400) // 320 + 1 for wave in waves])
     features = [torch.randn(length, 16, generator=torch.Generator().manual_seed(n)) for n, length in enumerate(lengths)]
@@ -98,10 +100,33 @@ def test_masks_follow_the_frames_of_the_model(name, hop):
     assert numbers.grad.sum() == len(spread)
 
 
+@pytest.mark.parametrize("hop", [80, 160, 320, 480, 640, 720])
+def test_masks_of_one_step_come_in_order(hop):
+    """Laid out, the masks of a step stand where the frame that they begin in would be spread to."""
+    pace, frames = at_hop("se", hop).pace, 7
+    numbers = torch.arange(frames)[None, :, None].float()
+    groups = numbers.expand(1, frames, pace.most)[..., None] * 100 + torch.arange(pace.most)[:, None]
+    laid = pace.laid_out(groups)[0, :, 0]
+    assert len(laid) == pace.masks(frames)
+    assert (laid // 100).tolist() == pace.spread(numbers)[0, :, 0].tolist()
+    assert laid.tolist() == sorted(set(laid.tolist())), "every mask once, in order"
+    assert (laid % 100).max() == pace.most - 1, "every place is used"
+
+
+def test_masks_of_one_step_cost_less():
+    each, together = (task_class("se")({**OPTIONS, "together": value}, []).head(16) for value in (False, True))
+    assert together.macs(50) == each.macs(50) - each.lstm.macs(50), "half of the steps"
+    features, lengths = torch.randn(2, 9, 16), torch.tensor([9, 5])
+    assert together(features, lengths).shape == each(features, lengths).shape
+    assert not task("se").head(16).together, "MiniSUPERB's way unless told"
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("hop", [160, 480, 640])
-def test_other_rates_are_heard_whole(name, hop):
-    it = at_hop(name, hop)
+@pytest.mark.parametrize("together", [False, True])
+def test_other_rates_are_heard_whole(name, hop, together):
+    torch.manual_seed(0)
+    it = task_class(name)({**OPTIONS, "hop": hop, "together": together}, [])
     samples = 16159
     frames = (samples - 400) // hop + 1
     wave = torch.randn(samples, generator=torch.Generator().manual_seed(1)) * 0.1

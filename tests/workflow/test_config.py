@@ -13,10 +13,13 @@ from models import header_of
 from project import ROOT, laid_over
 from runners import finished
 
+from daisy.common import stage
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.tensors import read_tensors
 from daisy.workflow.config import SCHEMA, check_layers, resolve
+from daisy.workflow.own import manifest_settings
+from daisy.workflow.sections import Config
 from daisy.workflow.workflow import Workflow
 
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
@@ -44,6 +47,16 @@ def test_shipped_configs_are_valid(run, files):
 def shipped(*files: str) -> dict:
     """Files of config/ over the first one."""
     return merged(*(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in files))
+
+
+def test_of_own_corpora_nobody_is_cut():
+    splits = {"max_per_speaker": 7}
+    corpora = {"speech": "mine", "se": "mixed"}
+    given = [merged({"data": {"splits": splits, "corpora": named}}) for named in ({}, corpora)]
+    embedded, own = (stage.build(Config, resolve(config), "config") for config in given)
+    most = {name: manifest_settings(own, name).splits.max_per_speaker for name in ("speech", *own.tasks)}
+    assert most == {"speech": 0, "sid": 0, "asr": 7, "se": 0, "ss": 7}, "SID has the speech of the branches"
+    assert all(manifest_settings(embedded, name).splits.max_per_speaker == 7 for name in most)
 
 
 LARGE = {"dim": 1024, "ffn_dim": 4096, "heads": 16, "layers": 24, "layer_norm_front_end": True}
@@ -89,7 +102,8 @@ def test_every_field_is_described_and_typed():
     schema = yaml.safe_load(SCHEMA.read_text())
     walk(schema, "config")
     published = json.loads((ROOT / "config/schema.json").read_text())
-    assert published["properties"]["tasks"]["properties"]["asr"]["properties"]["steps"]["default"] == 2000
+    steps = published["properties"]["tasks"]["properties"]["asr"]["properties"]["steps"]
+    assert steps["default"] == merged()["tasks"]["asr"]["steps"]
 
 
 def test_generated_pages_are_in_step():
