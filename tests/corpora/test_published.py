@@ -154,6 +154,20 @@ def test_a_subset_that_is_not_there(corpora, tmp_path):
     assert "train-clean-360 is not there" in outcome.stderr and "data.published.librispeech.root" in outcome.stderr
 
 
+def test_all_parts_that_are_not_there_are_told_at_once(tmp_path):
+    config = read_layers(*(ROOT / f"config/{name}.yaml" for name in ("config", "paper")))["data"]["published"]
+    wanted = {
+        "librispeech": "train-clean-100, train-clean-360, train-other-500, dev-clean, test-clean are",
+        "musan": "music, speech, noise are",
+        "voicebank-demand": "noisy_trainset_28spk_wav, clean_trainset_28spk_wav, noisy_testset_wav, clean_testset_wav",
+        "libri2mix": "libri2mix_train-clean-100.csv, libri2mix_dev-clean.csv, libri2mix_test-clean.csv are",
+    }
+    for name, told in wanted.items():
+        config[name]["root"] = str(tmp_path)
+        with pytest.raises(DaisyError, match=f"{told}.*data.published.{name}.root"):
+            checking.check(name, config, decode=False)
+
+
 def test_the_folder_above_is_found_too(corpora, tmp_path):
     corpora["librispeech"]["root"] = str(tmp_path)
     assert len(prepared("librispeech", corpora, tmp_path / "out")) == 18 + 12 + 12
@@ -337,7 +351,7 @@ def test_data_check_says_what_is_not_there_at_all():
     names = checking.used_by(config)
     assert set(names) == set(CORPORA)
     for name in names:
-        with pytest.raises(DaisyError, match="is not there"):
+        with pytest.raises(DaisyError, match="(is|are) not there"):
             checking.check(name, config["data"]["published"], decode=False)
 
 

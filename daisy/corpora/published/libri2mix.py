@@ -17,7 +17,7 @@ from daisy.corpora.published.catalogue import CORPORA, Size
 from daisy.corpora.published.draw import drawn
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import Libri2MixSettings
-from daisy.corpora.published.tree import Fault, Listed, Made, Tree, count, differences, root_of
+from daisy.corpora.published.tree import Fault, Listed, Made, Tree, count, differences, roots_of
 from daisy.errors import DaisyError
 
 NAME = "libri2mix"
@@ -63,12 +63,14 @@ def read(settings: Libri2MixSettings) -> Tree:
     faults: list[Fault] = []
     census: dict[str, Size] = {}
     wanted = {"train": settings.train, "dev": settings.dev}
+    tables = {subset: f"libri2mix_{subset}.csv" for subset in SUBSETS}
+    folders, librispeech = (
+        roots_of(settings.root, tables.values(), NAME),
+        roots_of(settings.librispeech, SUBSETS, "librispeech"),
+    )
     for subset, split in SUBSETS.items():
-        name = f"libri2mix_{subset}.csv"
-        table = root_of(settings.root, name, f"data.published.{NAME}.root", CORPORA[NAME].obtain) / name
-        speech = CORPORA["librispeech"]
-        librispeech = root_of(settings.librispeech, subset, "data.published.librispeech.root", speech.obtain)
-        items, wrong = mixtures(table, librispeech, subset)
+        table = folders[tables[subset]] / tables[subset]
+        items, wrong = mixtures(table, librispeech[subset], subset)
         census |= count(items, [subset])
         faults += wrong
         chosen = drawn([item.id for item in items], wanted.get(split, 0), settings.seed)

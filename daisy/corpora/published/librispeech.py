@@ -9,7 +9,7 @@ from pathlib import Path
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import LibriSpeechSettings
-from daisy.corpora.published.tree import Fault, Listed, Tree, count, differences, files_below, root_of
+from daisy.corpora.published.tree import Fault, Listed, Tree, count, differences, files_below, roots_of
 
 NAME = "librispeech"
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz' ")
@@ -88,12 +88,13 @@ def subsets(root: str, splits: Mapping[str, str]) -> Tree:
     listed: list[Listed] = []
     faults: list[Fault] = []
     roots: dict[str, Path] = {}
+    there = roots_of(root, splits, NAME)
     for subset, split in splits.items():
-        folder = root_of(root, subset, f"data.published.{NAME}.root", corpus.obtain)
+        folder = there[subset]
         roots["LibriSpeech"] = folder
         items, wrong = chapters(folder / subset, f"LibriSpeech/{subset}", subset, split)
-        known, there = speakers_of(folder).get(subset, set()), {item.speaker for item in items}
-        missing = sorted(known - there, key=lambda name: (len(name), name))
+        known, heard = speakers_of(folder).get(subset, set()), {item.speaker for item in items}
+        missing = sorted(known - heard, key=lambda name: (len(name), name))
         faults += [Fault(f"LibriSpeech/{subset}/{name}", "the speaker has no recording") for name in missing]
         listed, faults = listed + items, faults + wrong
     census = count(listed, splits)

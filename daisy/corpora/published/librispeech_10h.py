@@ -9,7 +9,7 @@ from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.librispeech import chapters
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import LibriSpeech10hSettings
-from daisy.corpora.published.tree import Fault, Listed, Tree, count, differences, root_of
+from daisy.corpora.published.tree import Fault, Listed, Tree, count, differences, roots_of
 
 NAME = "librispeech-10h"
 FOLDER = "librispeech_finetuning"
@@ -27,8 +27,9 @@ def read(settings: LibriSpeech10hSettings) -> Tree:
     listed: list[Listed] = []
     faults: list[Fault] = []
     folder = Path(settings.root)
+    roots = roots_of(settings.root, PARTS, NAME)
     for part, pattern in PARTS.items():
-        folder = root_of(settings.root, part, f"data.published.{NAME}.root", corpus.obtain)
+        folder = roots[part]
         for speakers in sorted(path for path in folder.glob(pattern) if path.is_dir()):
             inside = f"{FOLDER}/{speakers.relative_to(folder)}"
             items, wrong = chapters(speakers, inside, part, "train")

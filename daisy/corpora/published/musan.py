@@ -8,7 +8,7 @@ from pathlib import Path
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import MusanSettings
-from daisy.corpora.published.tree import Listed, Tree, count, differences, files_below, root_of
+from daisy.corpora.published.tree import Listed, Tree, count, differences, files_below, roots_of
 
 NAME = "musan"
 KINDS = ("music", "speech", "noise")
@@ -23,8 +23,7 @@ def read(settings: MusanSettings) -> Tree:
     corpus = CORPORA[NAME]
     listed = []
     root = Path(settings.root)
-    for kind in KINDS:
-        root = root_of(settings.root, kind, f"data.published.{NAME}.root", corpus.obtain)
+    for kind, root in roots_of(settings.root, KINDS, NAME).items():
         for path in files_below(root / kind, ".wav"):
             inside = f"musan/{path.relative_to(root)}"
             listed.append(Listed(inside.removesuffix(".wav"), path, inside, kind, "test", kind))

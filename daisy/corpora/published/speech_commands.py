@@ -17,7 +17,7 @@ from daisy.common.audio import SAMPLE_RATE
 from daisy.corpora.published.catalogue import CORPORA, Size
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import SpeechCommandsSettings
-from daisy.corpora.published.tree import Fault, Listed, Made, Tree, count, differences, files_below, in_place, root_of
+from daisy.corpora.published.tree import Fault, Listed, Made, Tree, count, differences, files_below, in_place, roots_of
 from daisy.errors import DaisyError
 
 NAME = "speech-commands"
@@ -100,9 +100,8 @@ def read(settings: SpeechCommandsSettings) -> Tree:
     Raises:
         DaisyError: if a folder or a list is not there at all, or a list is damaged.
     """
-    corpus, key = CORPORA[NAME], f"data.published.{NAME}.root"
-    words = root_of(settings.root, WORDS, key, corpus.obtain) / WORDS
-    tests = root_of(settings.root, TESTS, key, corpus.obtain) / TESTS
+    corpus = CORPORA[NAME]
+    words, tests = (root / part for part, root in roots_of(settings.root, (WORDS, TESTS), NAME).items())
     listed: list[Listed] = []
     faults: list[Fault] = []
     subsets = {name: subset for file, subset in LISTS.items() for name in read_list(words / file)}

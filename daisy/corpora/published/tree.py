@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from daisy.common.audio import SAMPLE_RATE
 from daisy.common.files import write_csv
 from daisy.common.progress import Progress
 from daisy.corpora.links import link_roots
-from daisy.corpora.published.catalogue import Size
+from daisy.corpora.published.catalogue import CORPORA, Size
 from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError, WriteError
 
@@ -91,26 +91,27 @@ Made = tuple[int, tuple[str, ...]]
 """Length of a recording in samples, and its references below ``audio/``."""
 
 
-def root_of(root: str, inside: str, key: str, obtain: str) -> Path:
-    """The folder that holds `inside`: `root` itself, or the folder of the archive's name below it.
+def roots_of(root: str, parts: Collection[str], name: str) -> dict[str, Path]:
+    """For each part of a corpus the folder that holds it: `root` itself, or one of an archive's name below it.
 
     Args:
         root: From the config.
-        inside: A folder or file that must be there.
-        key: The config key of `root`.
-        obtain: How to get the corpus.
+        parts: Folders or files that must be there.
+        name: The corpus whose parts they are.
 
     Raises:
-        DaisyError: if there is none.
+        DaisyError: if any is missing; it names all that are.
     """
-    for folder in (Path(root), *sorted(path for path in Path(root).glob("*") if path.is_dir())):
-        if (folder / inside).exists():
-            return folder
-    raise DaisyError(
-        f"{inside} is not there",
-        file=root,
-        fix=f"Correct {key}, or set data.published.download: true. {obtain}",
-    )
+    folders = [Path(root), *sorted(path for path in Path(root).glob("*") if path.is_dir())]
+    roots = {part: folder for part in parts for folder in reversed(folders) if (folder / part).exists()}
+    absent = [part for part in parts if part not in roots]
+    if absent:
+        raise DaisyError(
+            f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there",
+            file=root,
+            fix=f"Correct data.published.{name}.root, or set data.published.download: true. {CORPORA[name].obtain}",
+        )
+    return roots
 
 
 def files_below(folder: Path, ending: str) -> Iterator[Path]:

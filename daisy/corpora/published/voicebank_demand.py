@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from daisy.corpora.published.tree import (
     count,
     differences,
     files_below,
-    root_of,
+    roots_of,
 )
 from daisy.errors import DaisyError
 
@@ -32,19 +32,25 @@ ENDINGS = ("_wav_16k", "_wav")
 """Folders prepared at 16 kHz go before the original ones."""
 
 
-def pairs(root: str, name: str, split: str) -> tuple[list[Listed], list[Fault]]:
-    """Noisy recordings of a set with their clean references.
+def folders_of(root: str) -> dict[str, Path]:
+    """The folders of noisy and clean recordings of both sets.
 
     Raises:
-        DaisyError: if its folders are not there.
+        DaisyError: if any is not there.
     """
-    folders = []
-    for kind in ("noisy", "clean"):
-        names = [f"{kind}_{name}{ending}" for ending in ENDINGS]
-        there = next((folder for folder in names if (Path(root) / folder).is_dir()), names[-1])
-        key = f"data.published.{NAME}.root"
-        folders.append(root_of(root, there, key, CORPORA[NAME].obtain) / there)
-    noisy, clean = ({path.stem: path for path in files_below(folder, ".wav")} for folder in folders)
+    chosen = {}
+    for kind in (f"{kind}_{name}" for name in SETS for kind in ("noisy", "clean")):
+        names = [f"{kind}{ending}" for ending in ENDINGS]
+        chosen[kind] = next((folder for folder in names if (Path(root) / folder).is_dir()), names[-1])
+    roots = roots_of(root, chosen.values(), NAME)
+    return {kind: roots[folder] / folder for kind, folder in chosen.items()}
+
+
+def pairs(folders: Mapping[str, Path], name: str, split: str) -> tuple[list[Listed], list[Fault]]:
+    """Noisy recordings of a set with their clean references."""
+    noisy, clean = (
+        {path.stem: path for path in files_below(folders[f"{kind}_{name}"], ".wav")} for kind in ("noisy", "clean")
+    )
     both = sorted(set(noisy) & set(clean))
     listed = [Listed(f"{name}/{stem}", noisy[stem], "", name, split, stem.split("_")[0]) for stem in both]
     listed = [dataclasses.replace(item, sources=(clean[item.path.stem],)) for item in listed]
@@ -62,8 +68,9 @@ def read(settings: VoiceBankDemandSettings) -> Tree:
     """
     listed: list[Listed] = []
     faults: list[Fault] = []
+    folders = folders_of(settings.root)
     for name, split in SETS.items():
-        items, wrong = pairs(settings.root, name, split)
+        items, wrong = pairs(folders, name, split)
         listed, faults = listed + items, faults + wrong
     census = count(listed, SETS)
     faults += differences(census, CORPORA[NAME].sizes)

@@ -8,7 +8,7 @@ from daisy.common.contents import digest
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.reader import Reader
 from daisy.corpora.published.settings import VoxCeleb1Settings
-from daisy.corpora.published.tree import Fault, Listed, Tree, count, differences, root_of
+from daisy.corpora.published.tree import Fault, Listed, Tree, count, differences, roots_of
 from daisy.errors import DaisyError
 
 NAME = "voxceleb1"
@@ -56,7 +56,7 @@ def read(settings: VoxCeleb1Settings) -> Tree:
     wanted = read_list(Path(settings.list), settings.list_sha256)
     places = [place for place in PLACES if (Path(settings.root) / place).is_dir()]
     if not places:
-        root_of(settings.root, PLACES[0], f"data.published.{NAME}.root", corpus.obtain)
+        roots_of(settings.root, PLACES[:1], NAME)
     listed, faults = [], []
     for split, name in wanted:
         path = next((path for place in places if (path := Path(settings.root) / place / name).is_file()), None)
