@@ -93,7 +93,7 @@ browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm
 pretrain: $(VENV)/.ready  ## Train the embedded HuBERT again (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES)
 
-pretrain-phones: $(VENV)/.ready  ## Train a HuBERT on the phones of synthetic speech instead (hours on 2 cores; goes on if ended)
+pretrain-phones: $(VENV)/.ready  ## Train it on with the phones of synthetic speech, which is what ships (an hour more, or three; goes on if ended)
 	@$(RUN) snakemake pretrain_phones --cores $(CORES)
 
 ship: $(VENV)/.ready  ## Put the exits of a finished run (RESULTS=results/mini) beside the weights that ship

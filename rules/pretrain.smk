@@ -1,4 +1,4 @@
-"""Pre-training of the embedded HuBERT with fairseq: clusters of MFCC first, then of its own layer 6; or on phones.
+"""Pre-training of the embedded HuBERT with fairseq: clusters of MFCC first, then of its own layer 6; then phones.
 
 Run by `snakemake pretrain`, never by a reproduction: the weights are part of the package. fairseq lives
 in an environment of its own (envs/fairseq.txt), which the first rule makes.
@@ -167,6 +167,7 @@ rule pretrained_model:
 rule pretrain_phones:
     input:
         recipe=flow.context.resource("config/pretrain/phones.yaml"),
+        start=cache_path("pretrain/hubert_tiny.safetensors"),
         recordings=flow.corpora.manifest("speech", "train"),
         noise=lambda wildcards: flow.corpora.table("noise"),
         probes=lambda wildcards: [
@@ -186,5 +187,5 @@ rule pretrain_phones:
         probes=lambda wildcards, input: "--probe asr {} {} --probe sid {} {}".format(*input.probes),
     shell:
         "nice -n 19 python -m daisy.pretraining.recipe --config {input.recipe} --folder {params.folder} "
-        "--cache {params.debian} --recordings {input.recordings} --noise {input.noise} {params.probes} "
-        "--threads {threads} 2>&1 | tee {log}"
+        "--cache {params.debian} --start {input.start} --recordings {input.recordings} --noise {input.noise} "
+        "{params.probes} --threads {threads} 2>&1 | tee {log}"

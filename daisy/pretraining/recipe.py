@@ -205,7 +205,7 @@ class Recipe:
                 *("--settings", stage.text(described), *words, "--out", str(out), "--card", str(text)),
             )
             tables = []
-            for name, first, _ in self.probes:
+            for name, first, _ in self.probes if self.settings.iterations[-1].probed else ():
                 rows = probe_table.read(checkpoint.parent / f"probe-{name}.csv")
                 tables.append(
                     f"\nLinear probes of each layer ({name}, trained on {len(read_manifest(first)):,} "

@@ -109,6 +109,11 @@ def test_real_speech_and_further_probes(folder, called, spoken):
     assert "(real, " in (folder / "out/hubert.md").read_text()
 
 
+def test_a_model_that_is_not_probed_has_a_card_without_probes(folder, called):
+    run(folder, "iterations.0.probed=false", "iterations.1.probed=false")
+    assert "probe" not in called and "Linear probes" not in (folder / "out/hubert.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
