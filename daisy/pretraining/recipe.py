@@ -194,6 +194,11 @@ class Recipe:
         work = lambda: run_stage("pretraining.probe", *words, *manifests, *self.threads)  # noqa: E731
         self.stage(f"probe-{number}-{name}", dataclasses.asdict(wanted), inputs, out, work)
 
+    def _probing(self, manifest: Path) -> int:
+        """How many recordings of a manifest a probe is trained on."""
+        there = len(read_manifest(manifest))
+        return min(there, self.settings.probe.recordings or there)
+
     def _export(self, checkpoint: Path) -> None:
         """Weights and card, with the probes of the last iteration."""
         described, out, text = self.settings.card, self.folder / "hubert.safetensors", self.folder / "hubert.md"
@@ -208,8 +213,8 @@ class Recipe:
             for name, first, _ in self.probes if self.settings.iterations[-1].probed else ():
                 rows = probe_table.read(checkpoint.parent / f"probe-{name}.csv")
                 tables.append(
-                    f"\nLinear probes of each layer ({name}, trained on {len(read_manifest(first)):,} "
-                    f"recordings at most):\n\n{probe_table.shown(rows)}"
+                    f"\nLinear probes of each layer ({name}, trained on {self._probing(first):,} recordings):\n\n"
+                    f"{probe_table.shown(rows)}"
                 )
             write_text(text, text.read_text(encoding="utf-8") + "".join(tables))
 

@@ -64,10 +64,8 @@ def read(settings: Libri2MixSettings) -> Tree:
     census: dict[str, Size] = {}
     wanted = {"train": settings.train, "dev": settings.dev}
     tables = {subset: f"libri2mix_{subset}.csv" for subset in SUBSETS}
-    folders, librispeech = (
-        roots_of(settings.root, tables.values(), NAME),
-        roots_of(settings.librispeech, SUBSETS, "librispeech"),
-    )
+    folders = roots_of(settings.root, tables.values(), NAME)
+    librispeech = roots_of(settings.librispeech, SUBSETS, "librispeech")
     for subset, split in SUBSETS.items():
         table = folders[tables[subset]] / tables[subset]
         items, wrong = mixtures(table, librispeech[subset], subset)
