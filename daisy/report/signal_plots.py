@@ -118,7 +118,7 @@ def signals_figure(rows: Sequence[SignalRow], curves: Sequence[CurveRow]) -> Fig
         _draw_curves(panels[0, place], [row for row in curves if row.task == task], own, rho)
         _draw_differences(panels[1, place], [row for row in own if row.is_signal])
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
@@ -135,7 +135,7 @@ def _draw_curves(axes: Axes, curves: Sequence[CurveRow], rows: Sequence[SignalRo
             zorder=4 if name == ENTROPY else 3,
             label=signal_label(name),
         )
-    axes.set_title(f"{task_title(task)}, model trained at ρ {rho_text(rho)}", fontsize=11)
+    axes.set_title(f"{task_title(task)}, trained at ρ {rho_text(rho)}", fontsize=11)
     _label(axes, task, rows[0].metric, rows[0].higher_is_better)
 
 
