@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
 from daisy.common import audio
 from daisy.common.contents import digest
+from daisy.corpora.utterances import read_manifest
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.formats.content import EXTRAS_KEY
@@ -42,9 +44,10 @@ def ship(run: Path, folder: Path = FOLDER) -> Path:
         folder: Where the weights lie, and the exits go to.
 
     Raises:
-        DaisyError: if the run is not finished, or its HuBERT is none that ships.
+        DaisyError: if the run is not finished, its HuBERT is none that ships, or it has heard the sentence that ships.
     """
     bundle, config = _bundle(run), _config(run)
+    _check_sentence(run)
     weights, out = files(Path(config["upstream"]["checkpoint"]).stem.removeprefix(PREFIX), folder)
     if not weights.is_file() or not _same(load(weights), bundle):
         problem = f"the run's HuBERT, {config['upstream']['checkpoint']}, is none that lies in {folder}"
@@ -72,6 +75,17 @@ def _heads(run: Path, bundle: Checkpoint, weights: Path, folder: Path) -> dict[s
     for old in folder.glob(head_file(name, "*", folder).name):
         old.unlink()
     return {task: digest(Path(shutil.copyfile(file, head_file(name, task, folder)))) for task, file in files.items()}
+
+
+def _check_sentence(run: Path) -> None:
+    """Check that nothing of a run was trained on the sentence that shows it."""
+    sentence = audio.read(SENTENCE)
+    for path in sorted(run.glob("manifests/*/train.tsv")):
+        manifest = read_manifest(path)
+        for place, item in enumerate(manifest.utterances):
+            if item.samples == len(sentence) and np.array_equal(manifest.wave(place), sentence):
+                problem = f"the run was trained on {item.id}, which is the sentence that ships"
+                raise DaisyError(problem, file=path, fix=f"Put another recording in the place of {SENTENCE.name}")
 
 
 def _bundle(run: Path) -> Checkpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -13,6 +14,7 @@ import yaml
 import daisy
 from daisy.common import audio
 from daisy.common.contents import digest
+from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.downstream.model import Downstream, save_downstream
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
@@ -127,6 +129,20 @@ def test_shipping_a_run(tmp_path, run, capsys):
     assert made.position == bundle.position and shipped.origin("tiny", tmp_path).run == "mine"
     ship.ship(run, tmp_path)
     assert (tmp_path / EXITS.name).read_bytes() == first
+
+
+def test_what_was_trained_on_the_sentence_does_not_ship(tmp_path, run):
+    shutil.copy(WEIGHTS, tmp_path)
+    samples = len(audio.read(shipped.SENTENCE))
+    soundfile.write(tmp_path / "other.flac", np.zeros(samples, dtype=np.float32), 16_000)
+    shutil.copy(shipped.SENTENCE, tmp_path / "same.flac")
+    (run / "manifests/speech").mkdir(parents=True)
+    table = run / "manifests/speech/train.tsv"
+    write_manifest(table, tmp_path, [Utterance("other", "other.flac", samples)])
+    ship.ship(run, tmp_path)
+    write_manifest(table, tmp_path, [Utterance(name, f"{name}.flac", samples) for name in ("other", "same")])
+    with pytest.raises(DaisyError, match="trained on same, which is the sentence that ships"):
+        ship.ship(run, tmp_path)
 
 
 def test_a_runs_heads_ship_with_its_exits(tmp_path, run):
