@@ -16,9 +16,10 @@ export function decibel(): number | undefined {
 
 export const kind = (): string => new FormData(at<HTMLFormElement>("controls")).get("kind") as string;
 
-/** Fill the choices, and keep them in step. */
+/** Fill the choices, and keep them in step; first the tasks of which the shipped recording's answer is known. */
 export function offer(model: Model): void {
-  const tasks = Object.keys(model.exits);
+  const unknown = (task: string): number => Number(!model.heads[task]?.spoken);
+  const tasks = Object.keys(model.exits).sort((a, b) => unknown(a) - unknown(b));
   fill("task", [...tasks, ""], (task) => task || "none");
   const threshold = at<HTMLInputElement>("threshold");
   threshold.max = String(model.most);
