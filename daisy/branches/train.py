@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from daisy.branches.settings import BranchesSettings
-from daisy.common import stage
-from daisy.common.batches import endless
+from daisy.common import spent, stage
+from daisy.common.batches import endless, seconds_per_step
 from daisy.common.compute import Compute
 from daisy.common.contents import digest
 from daisy.common.files import write_csv
@@ -120,6 +120,7 @@ def train(
         return values
 
     samples = [item.samples for item in manifest.utterances]
+    spent.note("seconds_per_step", seconds_per_step(samples, settings.batch_seconds))
     order = endless(samples, settings.batch_seconds, settings.seed, "branches")
     loop.run(order, read, update, lambda: {"history": history}, done, reading(device))
     return history

@@ -25,6 +25,11 @@ def batches(samples: Sequence[int], seconds: float) -> list[list[int]]:
     return groups(samples, seconds * SAMPLE_RATE, WASTE)
 
 
+def seconds_per_step(samples: Sequence[int], seconds: float) -> float:
+    """How much audio a step has on average, whose batches are those of `batches`: less where few recordings fill one."""
+    return sum(samples) / SAMPLE_RATE / max(1, len(batches(samples, seconds)))
+
+
 def endless(samples: Sequence[int], seconds: float, seed: int, name: str) -> Iterator[list[int]]:
     """Batches of recordings without end: every epoch those of `batches`, in an order of its own.
 

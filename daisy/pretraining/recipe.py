@@ -28,6 +28,7 @@ from daisy.errors import DaisyError
 from daisy.pretraining import phones, probe_table
 from daisy.pretraining.ability import able
 from daisy.pretraining.settings import IterationSettings, RecipeSettings, SpeechSettings, TrainSettings
+from daisy.targets.km import read_lines
 from daisy.targets.settings import DumpSettings, KMeansSettings, LabelSettings
 
 
@@ -53,16 +54,21 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> RecipeSettings:
     return stage.build(RecipeSettings, values, "recipe")
 
 
-def join(manifests: Sequence[Path], out: Path) -> None:
-    """One manifest of several, in an order drawn once, so that a share of it is a share of each."""
+def join(manifests: Sequence[Path], out: Path, labels: Sequence[Path] = ()) -> None:
+    """One manifest of several, in an order drawn once, so that a share of it is a share of each; and their labels."""
     items: list[Utterance] = []
+    lines: list[str] = []
     for number, path in enumerate(manifests):
         manifest = read_manifest(path)
         for item in manifest.utterances:
             file = str((manifest.root / item.path).resolve())
             items.append(dataclasses.replace(item, id=f"{number}/{item.id}", path=file, references=()))
+        if labels:
+            lines += read_lines(labels[number], len(manifest))
     order = generator(0, "join").permutation(len(items))
     write_manifest(out, Path("/"), [items[index] for index in order])
+    if labels:
+        write_text(out.with_suffix(".km"), "".join(lines[index] + "\n" for index in order))
 
 
 def run_stage(module: str, *arguments: str) -> None:
@@ -139,6 +145,15 @@ class Recipe:
             given = dataclasses.asdict(dataclasses.replace(iteration, train={}))
             work = self._clusters(iteration, previous, folder)
             self.stage(f"clusters-{number}", given, self.recordings, folder / "dev.km", work)
+        elif iteration.own:
+            if number == 1 or previous is None or self.settings.iterations[number - 2].layer:
+                raise DaisyError(
+                    f"iteration {number} is on phones of the one before, which knows none",
+                    fix="Set `own` only after an iteration on phones",
+                )
+            parts = {**parts, "train": folder / "train.tsv"}
+            work = self._heard(previous, folder)
+            self.stage(f"heard-{number}", {"own": True}, self.recordings, folder / "train.km", work)
         own = {"seed": self.settings.seed, "compute": dataclasses.asdict(self.settings.compute), "classes": classes}
         wanted = stage.build(TrainSettings, {**own, **iteration.train}, f"recipe.iterations[{number - 1}].train")
         out, start = folder / "checkpoint.pt", None if iteration.fresh else previous
@@ -159,6 +174,22 @@ class Recipe:
         for name, first, second in self.probes if iteration.probed else ():
             self._probe(number, name, first, second, out)
         return out
+
+    def _heard(self, previous: Path, folder: Path) -> Callable[[], None]:
+        """What joins recordings without phones to the others, with the phones that the previous model hears in them."""
+
+        def run() -> None:
+            train, unlabelled = self.folder / "speech" / "train.tsv", self.folder / "speech" / "unlabelled.tsv"
+            others = [*([unlabelled] if unlabelled.exists() else []), *self.recordings]
+            labels = [train.with_suffix(".km")]
+            for number, manifest in enumerate(others, start=1):
+                labels.append(folder / f"heard-{number}.km")
+                wanted = stage.text(LabelSettings("head", compute=able(self.settings.compute)))
+                words = ["--manifest", str(manifest), "--checkpoint", str(previous), "--out", str(labels[-1])]
+                run_stage("targets.label", "--settings", wanted, *words, *self.threads)
+            join([train, *others], folder / "train.tsv", labels)
+
+        return run
 
     def _clusters(self, iteration: IterationSettings, previous: Path, folder: Path) -> Callable[[], None]:
         """What makes labels of clusters of the previous model's layer, of synthetic and of real speech."""

@@ -187,6 +187,8 @@ class IterationSettings:
     Attributes:
         train: Its settings; `seed`, `classes` and `compute` are the recipe's.
         layer: Whose clusters are the targets: a layer of the iteration before; 0 for phones.
+        own: Whether recordings without phones, synthetic and real, join with those that the iteration before hears in
+            them; only for an iteration on phones after another.
         clusters: Their number.
         utterances: Share of utterances that the clustering sees.
         share: Share of their frames.
@@ -196,6 +198,7 @@ class IterationSettings:
 
     train: dict[str, object]
     layer: int = 0
+    own: bool = False
     clusters: int = 0
     utterances: float = 0.2
     share: float = 0.3

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from daisy.common import stage
-from daisy.common.batches import endless
+from daisy.common import spent, stage
+from daisy.common.batches import endless, seconds_per_step
 from daisy.common.contents import digest
 from daisy.common.files import write_csv
 from daisy.common.transfer import Sent, reading
@@ -110,6 +110,7 @@ class Distillation:
         done, extra = self.loop.saved.restore()
         self.history = extra.get("history", [])
         samples = [item.samples for item in self.manifest.utterances]
+        spent.note("seconds_per_step", seconds_per_step(samples, self.settings.batch_seconds))
         order = endless(samples, self.settings.batch_seconds, self.settings.seed, "student")
         self.loop.run(order, self.read, self.update, lambda: {"history": self.history}, done, reading(self.device))
 

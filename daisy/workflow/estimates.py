@@ -105,9 +105,12 @@ def weight(job: Ran, unit: str, facts: Mapping[str, Any]) -> float | None:
     """
     chosen = job.settings
     if unit == "steps" and job.stage in ("branches.train", "students.distil"):
-        return float(chosen["batch_seconds"])
+        audio = facts.get("seconds_per_step")
+        return None if audio is None else float(audio)
     if unit == "steps":
         frames = facts.get("frames_per_recording")
+        if frames == 1:
+            return 1.0  # of recordings that are one vector each, a step takes as long however many there are
         return None if frames is None else chosen["batch_size"] * float(frames)
     if unit == "mixtures":
         return float(sum(chosen["seconds"])) / 2

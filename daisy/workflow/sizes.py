@@ -36,6 +36,16 @@ class Sizes:
             return self._embedded(task, part, share)
         return disk.audio_of(summary, corpus, part, self._drawn(corpus, part), share)
 
+    def step(self, batch_seconds: float) -> float:
+        """Seconds of the branches' speech in a step of at most so many: by its manifest, or as if all were full."""
+        manifest = Path(f"{self._corpora.manifests[SPEECH]}/train.tsv")
+        if not manifest.is_file():
+            return min(batch_seconds, self.audio(SPEECH, "train").seconds)
+        from daisy.common.batches import seconds_per_step  # what reads no manifest needs no NumPy
+
+        lengths = [int(line.rsplit("\t", 1)[1]) for line in manifest.read_text(encoding="utf-8").splitlines()[1:]]
+        return seconds_per_step(lengths, batch_seconds)
+
     def _embedded(self, task: str, part: str, share: float) -> disk.Audio:
         """What is expected of a share of a corpus that the project makes itself."""
         data = self._context.config.data

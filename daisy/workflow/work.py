@@ -82,6 +82,8 @@ class Work:
         """What a record of the job would note."""
         if job.stage.startswith("downstream."):
             return {"frames_per_recording": self._frames(job.task, "train") / self._part(job.task, "train").recordings}
+        if job.stage in ("branches.train", "students.distil"):
+            return {"seconds_per_step": self._sizes.step(job.settings["batch_seconds"])}
         if job.stage == "noise.noisy":
             test = self._part(job.task, "test")
             return {"seconds_per_recording": test.seconds / test.recordings}

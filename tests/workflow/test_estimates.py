@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daisy.common import spent
+from daisy.common.batches import seconds_per_step
 from daisy.workflow import estimates
 from daisy.workflow.estimates import Estimates, GpuPage, Measured, Ran, Rule, line, measured
 
@@ -95,7 +96,8 @@ def test_another_scale_is_predicted_from_one_job(tmp_path, steps, rate, times):
     columns = {"s": str(ran(steps, rate)), "rule_name": "branches", "wildcards": "{'key': 'abc'}", "threads": "2"}
     columns["params"] = repr({"settings": json.dumps(settings)})
     (tmp_path / "branches-abc.tsv").write_text("\t".join(columns) + "\n" + "\t".join(columns.values()) + "\n")
-    record = {"spent": {"parts": {"steps": {"amount": steps, **steps_spent}}, "model": [12, 128], "device": "cpu"}}
+    facts = {"model": [12, 128], "device": "cpu", "seconds_per_step": 60.0}
+    record = {"spent": {"parts": {"steps": {"amount": steps, **steps_spent}}, **facts}}
     (tmp_path / "abc.log.json").write_text(json.dumps(record))
     known = measured(tmp_path, {"branches": Rule("branches.train", lambda wildcards: f"{tmp_path}/abc.log")})
     job = Ran("branches.train", settings, {}, 2)
@@ -112,12 +114,13 @@ def test_benchmarks_and_records_are_read_together(tmp_path):
     rules = {"branches": Rule("branches.train", lambda wildcards: f"{tmp_path}/{wildcards['key']}.log")}
     assert not measured(tmp_path, rules), "a benchmark without a record tells nothing"
     steps = {"amount": 6, "seconds": 20.0, "cpu": 10.0, "first": {"amount": 1, "seconds": 10.0, "cpu": 5.0}}
-    record = {"spent": {"seconds": 28, "cpu": 12, "parts": {"steps": steps}, "model": [12, 128], "device": "cpu"}}
+    facts = {"model": [12, 128], "device": "cpu", "seconds_per_step": 45.0}  # few recordings do not fill a batch
+    record = {"spent": {"seconds": 28, "cpu": 12, "parts": {"steps": steps}, **facts}}
     (tmp_path / "abc.log.json").write_text(json.dumps(record))
     (found,) = measured(tmp_path, rules)
-    assert found.parts == {"steps": (6 * 60, 12.0)} and found.fixed == 18 and found.model == (12, 128)
+    assert found.parts == {"steps": (6 * 45, 12.0)} and found.fixed == 18 and found.model == (12, 128)
     (by_cpu,) = measured(tmp_path, rules, "cpu")
-    assert by_cpu.parts == {"steps": (6 * 60, 6.0)} and by_cpu.fixed == 6
+    assert by_cpu.parts == {"steps": (6 * 45, 6.0)} and by_cpu.fixed == 6
     assert found.file == str(tmp_path / "branches-abc.tsv")
 
 
@@ -149,3 +152,15 @@ def test_parts_inside_others_count_once(monkeypatch):
     assert parts["dev frames"]["amount"] == 5 and parts["dev frames"]["seconds"] == 10
     assert parts["steps"]["amount"] == 2 and parts["steps"]["first"]["amount"] == 1
     assert parts["steps"]["seconds"] == 30, "40 s by the clock from the first look to the last, less the inner 10"
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(1.0, 1.0), (50.0, 32 * 50.0), (None, None)])
+def test_a_step_weighs_its_frames_unless_a_recording_is_one_vector(frames, expected):
+    facts = {} if frames is None else {"frames_per_recording": frames}
+    assert estimates.weight(Ran("downstream.train", {"batch_size": 32}, {}, 1), "steps", facts) == expected
+
+
+def test_a_step_of_branches_has_as_much_audio_as_its_batches():
+    """Few recordings of different lengths fill no batch, since little of it may be padding."""
+    assert seconds_per_step([16_000] * 100, 10) == pytest.approx(10)
+    assert seconds_per_step([16_000, 32_000, 64_000], 10) == pytest.approx(7 / 3)
