@@ -26,7 +26,7 @@ def batches(samples: Sequence[int], seconds: float) -> list[list[int]]:
 
 
 def seconds_per_step(samples: Sequence[int], seconds: float) -> float:
-    """How much audio a step has on average, whose batches are those of `batches`: less where few recordings fill one."""
+    """How much audio a step has on average, by the batches of `batches`: less where few recordings fill one."""
     return sum(samples) / SAMPLE_RATE / max(1, len(batches(samples, seconds)))
 
 

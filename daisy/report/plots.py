@@ -216,6 +216,8 @@ def far_off(rows: Sequence[GridRow]) -> list[GridRow]:
     """Cells of a task's own exits that lie so far from all others that these could not be told apart beside them."""
     low, high = _span([row for row in rows if row.cell.method.kind != "task-ee"])
     own = [row for row in rows if row.cell.method.kind == "task-ee"]
+    if low == high:  # where all others are one point, nothing says what is far
+        return []
     return [row for row in own if not 2 * low - high <= row.value <= 2 * high - low]
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from test_synthetic_speech import NOVELS, Readers
 
+from daisy.common.files import read_csv
 from daisy.corpora.table import Recording, write_table
 from daisy.errors import DaisyError
 from daisy.hubert.checkpoint import load
-from daisy.pretraining import export, probe, recipe, speech, texts, train
+from daisy.pretraining import export, phones, probe, recipe, speech, texts, train
 from daisy.targets import label
 
 TINY = """
@@ -52,6 +53,10 @@ def called(monkeypatch) -> list[str]:
 def run(folder: Path, *changes: str, more: Sequence[str] = ()) -> None:
     paths = ["--config", str(folder / "recipe.yaml"), "--folder", str(folder / "out"), "--cache", str(folder)]
     recipe.main([*paths, "--threads", "1", *more, "--set", *changes])
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()
 
 
 def test_recipe_makes_a_model_once(folder, called, monkeypatch):
@@ -107,6 +112,26 @@ def test_real_speech_and_further_probes(folder, called, spoken):
     assert called.count("probe") == 4 and called.count("speech") == 1
     assert "speaker1" in (folder / "out/2/train.csv").read_text()
     assert "(real, " in (folder / "out/hubert.md").read_text()
+
+
+def test_recordings_without_phones_join_with_those_that_are_heard_in_them(folder, called, spoken):
+    changes = ["iterations.1.layer=0", "iterations.1.own=true"]
+    with pytest.raises(DaisyError, match="iteration 1 is on phones of the one before"):
+        run(folder, "iterations.0.own=true")
+    called.clear()
+    run(folder, *changes, more=["--recordings", str(spoken / "train.tsv")])
+    assert called == ["train", "probe", "label", "label", "train", "probe", "export"]
+    joined, out = (folder / "out/2/train.csv").read_text(), folder / "out"
+    assert "pico" in joined and "speaker1" in joined
+    every = [out / "speech/train.km", out / "2/heard-1.km", out / "2/heard-2.km"]
+    labels = {f"{n}/{place}": line for n, file in enumerate(every) for place, line in enumerate(lines(file))}
+    tables = [out / "speech/train.csv", out / "speech/unlabelled.csv", spoken / "train.csv"]
+    places = {f"{n}/{row['id']}": f"{n}/{place}" for n, t in enumerate(tables) for place, row in enumerate(read_csv(t))}
+    rows = read_csv(out / "2/train.csv")
+    assert len(rows) == len(labels), "each recording once, with its own labels"
+    assert [labels[places[row["id"]]] for row in rows] == lines(out / "2/train.km")
+    model = load(out / "hubert.safetensors")
+    assert model.head is not None and len(model.head.label_embs_concat) == phones.CLASSES
 
 
 def test_a_model_that_is_not_probed_has_a_card_without_probes(folder, called):

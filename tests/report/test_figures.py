@@ -12,7 +12,7 @@ from daisy.common.columns import read_table
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import DevRow, EntropyRow, GridRow, ThresholdRow
 from daisy.report import figures, tables
-from daisy.report.plots import OTHER_MARKERS, curve, entropy_figure, points, spread, tradeoff_figure
+from daisy.report.plots import OTHER_MARKERS, curve, entropy_figure, far_off, points, spread, tradeoff_figure
 
 NAMES = [f"{name}.{ending}" for name in ("fig2_entropy", "fig3_tradeoff") for ending in ("png", "svg")]
 
@@ -78,6 +78,12 @@ def test_task_exits_far_off_do_not_squeeze_the_others(tmp_path, value, note):
     assert low > 60 and all(low < row.ci_low and row.ci_high < high for row in grid if row.method != "task-ee")
     assert (low < value) == (not note)
     assert [text.get_text() for text in axes.texts if "off the scale" in text.get_text()] == ([note] if note else [])
+
+
+def test_where_all_others_are_one_point_none_is_far_off():
+    others = [row("full", 100.0), row("daisy", 100.0)]
+    same = [dataclasses.replace(item, ci_low=100.0, ci_high=100.0) for item in others]
+    assert far_off([*same, row("task-ee", 90.0)]) == []
 
 
 def test_curves(tmp_path):
