@@ -75,25 +75,25 @@ def bars(entropies: Sequence[float], candidates: Sequence[int], tau: float | Non
     return "\n".join(lines)
 
 
-def explained(entropies: Sequence[float], candidates: Sequence[int], tau: float | None, stop: int) -> str:
+def explained(entropies: Sequence[float], candidates: Sequence[int], tau: float | None, stop: int, signal: str) -> str:
     """What the marks of `bars` mean, and why it stops where it does."""
     if tau is None:
-        return f"It always stops at layer {stop}; no entropy is asked."
+        return f"It always stops at layer {stop}; no branch is asked."
     marks = "* a candidate, a layer at which it may stop; | the threshold.\n"
     if entropies[stop - 1] <= tau:
-        return f"{marks}Layer {stop} is the first candidate whose entropy is at most the threshold: it stops there."
+        return f"{marks}Layer {stop} is the first candidate whose {signal} is at most the threshold: it stops there."
     last = "the last of all layers" if stop == len(entropies) else "the last candidate"
     return (
-        f"{marks}No candidate's entropy is at most the threshold: it goes on to layer {stop}, {last}, and stops there."
+        f"{marks}No candidate's {signal} is at most the threshold: it goes on to layer {stop}, {last}, and stops there."
     )
 
 
-def table(found: Sequence[Heard]) -> str:
+def table(found: Sequence[Heard], signal: str) -> str:
     """A line per condition."""
-    lines = [f"{'condition':28} {'stops at layer':>14} {'entropy there':>13} {'arithmetic':>10}"]
+    lines = [f"{'condition':28} {'stops at layer':>14} {f'{signal} there':>16} {'arithmetic':>10}"]
     for item in found:
         name = item.kind if item.snr_db is None else f"{item.kind}, {item.snr_db:g} dB"
-        lines.append(f"{name:28} {item.stop:14} {item.entropies[item.stop - 1]:13.3f} {item.share:10.0%}")
+        lines.append(f"{name:28} {item.stop:14} {item.entropies[item.stop - 1]:16.3f} {item.share:10.0%}")
     return "\n".join(lines)
 
 
@@ -110,7 +110,7 @@ def heading(found: Sequence[Heard]) -> tuple[str, str]:
     )
 
 
-def draw(path: Path, found: Sequence[Heard], rule: ExitRule, words: str) -> None:
+def draw(path: Path, found: Sequence[Heard], rule: ExitRule, words: str, signal: str) -> None:
     """The same as a figure, by the hand that draws the report's."""
     from matplotlib import style
 
@@ -120,7 +120,7 @@ def draw(path: Path, found: Sequence[Heard], rule: ExitRule, words: str) -> None
 
     shown = [(item.snr_db, item.kind, item.entropies, item.stop) for item in found]
     with style.context(["default", STYLE]), atomic(path) as temporary:
-        figure = drawn(shown, rule, words, heading(found))
+        figure = drawn(shown, rule, words, heading(found), signal)
         figure.savefig(temporary, dpi=150, format="png", metadata=METADATA["png"])
 
 
@@ -144,6 +144,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, decide, show."""
     snrs = checked(arguments)
     from daisy.exits.rule import ExitRule
+    from daisy.exits.signals import ENTROPY, signal_of
     from daisy.library import shipped
     from daisy.library.model import load
     from daisy.library.under_noise import heard, recording
@@ -154,22 +155,23 @@ def run(arguments: argparse.Namespace) -> None:
     asked = stopping(arguments)
     if model.calibrations and all(value is None for value in asked.values()):
         asked = usual(model.calibrations)
-    rule = ExitRule(*model.exits(**asked))
+    rule, signal = ExitRule(*model.exits(**asked)), signal_of(model.calibrations, asked.get("task"), None)
     file = arguments.file or shipped.SENTENCE
     speech, done = recording(file, model.config.receptive_field)
-    found = heard(model, speech, rule, kind=arguments.noise, snrs=snrs, seed=arguments.seed)
+    found = heard(model, speech, rule, kind=arguments.noise, snrs=snrs, seed=arguments.seed, signal=signal)
     line = rule.tau if len(rule.candidates) > 1 else None
     threshold = f", threshold {line:.3f}" if line is not None else ""
-    print(f"{file}: mean entropy in nats per layer{threshold} ({in_words(asked)})")
+    what = "mean entropy in nats" if signal == ENTROPY else f"{signal}, the signal of this calibration,"
+    print(f"{file}: {what} per layer{threshold} ({in_words(asked)})")
     if done:
         print(done)
     if arguments.noise is None:
         entropies, stop = found[0].entropies.tolist(), found[0].stop
         print(bars(entropies, rule.candidates, line, stop))
-        print(explained(entropies, rule.candidates, line, stop))
+        print(explained(entropies, rule.candidates, line, stop, signal))
     else:
-        print(table(found))
+        print(table(found, signal))
         print(f"Of {model.layers} layers. arithmetic: of what all of them take; branches that are asked are counted.")
     if arguments.png:
-        draw(arguments.png, found, rule, f"{file.name}; {in_words(asked)}")
+        draw(arguments.png, found, rule, f"{file.name}; {in_words(asked)}", signal)
         print(f"{arguments.png}: the same as a figure")

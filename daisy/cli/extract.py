@@ -79,8 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
         given = getattr(arguments, name)
         if given is not None and not 0 < given < math.inf:
             raise DaisyError(f"--{name.replace('_', '-')} is {given}", fix="Give a positive number")
-    if arguments.threshold == math.inf:
-        raise DaisyError("--threshold is inf", fix="Give a number of nats; 100 stops everywhere, too")
     if arguments.threads:
         torch.set_num_threads(min(arguments.threads, os.cpu_count() or 1))  # OpenMP dies of many thousands
     paths = lists.recordings(arguments.files)
@@ -121,6 +119,8 @@ def cutting(arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"granularity": "window"} if arguments.per_window else {}
     if arguments.window is not None:
         found["window"] = Windows(arguments.window).seconds
+        if math.isinf(found["window"]):
+            found["window"] = "inf"  # JSON has none
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daisy.cli.heads import add_heads, heads
+from daisy.exits.signals import ENTROPY
 
 SUMMARY = "Say what a checkpoint holds: format, shape, branches, calibrations."
 EXAMPLES = (
@@ -49,7 +50,8 @@ def describe(path: Path, heads: int | None = None) -> dict[str, Any]:
         "pretraining_classes": None if checkpoint.head is None else checkpoint.head.classes,
         "branches": None if branches is None else {"classes": branches.shape[1], "position": checkpoint.position},
         "calibrations": {
-            task: {"rule": item.rule, "rho": sorted(item.counts)} for task, item in checkpoint.calibrations.items()
+            task: {"rule": item.rule, "rho": sorted(item.counts), "signal": item.signal}
+            for task, item in checkpoint.calibrations.items()
         },
         "exits_from": origin,
     }
@@ -76,7 +78,9 @@ def run(arguments: argparse.Namespace) -> None:
         "pre-training head": "none" if classes is None else f"{classes} classes",
         "exit branches": f"{branches['classes']} classes, {branches['position']}" if branches else "none",
         "calibrated for": "; ".join(
-            f"{task} (rho {', '.join(f'{rho:g}' for rho in item['rho'])})" for task, item in calibrations.items()
+            f"{task} (rho {', '.join(f'{rho:g}' for rho in item['rho'])}"
+            + (")" if item["signal"] == ENTROPY else f"; {item['signal']})")
+            for task, item in calibrations.items()
         )
         or "no task",
     }

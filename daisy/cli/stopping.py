@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
+from daisy.errors import DaisyError
 from daisy.exits.candidates import STRATEGIES
 
 
@@ -20,5 +22,11 @@ def add_stopping(parser: argparse.ArgumentParser) -> None:
 
 
 def stopping(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The keyword arguments that a model's call takes for these options."""
+    """The keyword arguments that a model's call takes for these options.
+
+    Raises:
+        DaisyError: if the threshold is infinite, for which JSON has no number and a figure no place.
+    """
+    if arguments.threshold == math.inf:
+        raise DaisyError("--threshold is inf", fix="Give a number of nats; 100 stops everywhere, too")
     return {name: getattr(arguments, name) for name in ("rho", "strategy", "task", "threshold", "layer", "budget")}

@@ -147,6 +147,9 @@ def opened(path: Path) -> soundfile.SoundFile:
     Raises:
         DaisyError: if it is missing, no recording, or cut short.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A pipe that nobody writes to would be waited for without an end.
+        raise DaisyError("a pipe or a device, and no file", file=path, fix="Write what it gives to a file")
     try:
         file = soundfile.SoundFile(str(path))
     except (soundfile.LibsndfileError, RuntimeError) as error:

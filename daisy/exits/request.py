@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 
 from daisy.errors import DaisyError
@@ -87,8 +88,8 @@ def resolve(
         fix = "Give rho, strategy and task, or threshold, or layer, or budget and task"
         raise DaisyError("several ways of stopping at once", fix=fix)
     if layer is not None:
-        if not 1 <= layer <= layers:
-            raise DaisyError(f"no layer {layer}", fix=f"Choose one from 1 to {layers}")
+        if not isinstance(layer, numbers.Integral) or not 1 <= layer <= layers:
+            raise DaisyError(f"no layer {layer!r}", fix=f"Choose one from 1 to {layers}")
         return (layer,), 0.0
     if not asks and threshold is None:
         return (layers,), 0.0

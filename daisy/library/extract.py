@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +29,7 @@ from daisy.common.audio import SAMPLE_RATE, header, read
 from daisy.common.batches import batches
 from daisy.common.beside import Beside
 from daisy.common.contents import digest
-from daisy.common.files import atomic, read_csv, read_json, remove_remains, write_csv, write_json
+from daisy.common.files import atomic, read_csv, read_json, remove_remains, unwritable, write_csv, write_json
 from daisy.common.progress import Progress
 from daisy.common.transfer import Fetched, Sent, located, reading
 from daisy.errors import DaisyError
@@ -82,6 +84,11 @@ class Request:
     dtype: str
     batch_seconds: float
     shard_seconds: float
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """`stopping` as the call takes it: an infinite window is text there, since JSON has no infinity."""
+        return {name: float(value) if name == "window" else value for name, value in self.stopping.items()}
 
 
 def find_recordings(
@@ -150,6 +157,38 @@ def write_shards(model: Daisy, recordings: Sequence[Recording], request: Request
     Raises:
         DaisyError: if `out` holds features of another request.
     """
+    with _alone(out):
+        return _write_shards(model, recordings, request, out)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other extractions out of a folder, on this machine, and on those that share locks of their disks.
+
+    Raises:
+        DaisyError: if one is under way there, or the folder is none.
+    """
+    if out.exists() and not out.is_dir():
+        raise DaisyError("it is a file, not a folder", file=out, fix="Choose another place")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out, os.O_RDONLY)  # the folder itself: there is no file that could remain
+    except OSError as error:
+        raise unwritable(out, error) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fix = "Wait for it, end it, or choose another folder"
+            raise DaisyError("another extraction is writing here", file=out, fix=fix) from None
+        except OSError:
+            pass  # a disk without locks
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_shards(model: Daisy, recordings: Sequence[Recording], request: Request, out: Path) -> list[int]:
     _check_folder(recordings, request, out)
     shards = divide(recordings, request.shard_seconds)
     progress = Progress("features", sum(item.samples for item in recordings) / SAMPLE_RATE, "s of audio")
@@ -200,7 +239,7 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
     listing = "\n".join(f"{item.path} {item.samples}" for item in recordings)
     asked = {**dataclasses.asdict(request), "recordings": hashlib.sha256(listing.encode()).hexdigest()}
     file = out / "request.json"
-    remove_remains(out, *_WRITTEN)
+    remove_remains(out, file.name)
     if file.exists():
         fix = "Choose a new folder, or delete this one"
         try:
@@ -215,9 +254,8 @@ def _check_folder(recordings: Sequence[Recording], request: Request, out: Path) 
             )
         if different:
             raise DaisyError(f"the folder holds features made with another {different[0]}", file=file, fix=fix)
-    elif out.exists() and not out.is_dir():
-        raise DaisyError("it is a file, not a folder", file=out, fix="Choose another place")
-    elif out.exists() and any(out.iterdir()):
+        remove_remains(out, *_WRITTEN)
+    elif any(out.iterdir()):
         raise DaisyError("the folder is not empty and holds no features", file=out, fix="Choose a new folder")
     else:
         write_json(file, asked)
@@ -266,7 +304,7 @@ def _extract(
     groups = batches([item.samples for item in recordings], request.batch_seconds)
     with Beside(keep) as keeping, contextlib.closing(ahead(groups, waves, *reading(device))) as found:
         for group, sent in found:
-            out = model(sent.arrived(), states=request.states, **request.stopping)
+            out = model(sent.arrived(), states=request.states, **request.options)
             chosen = out.features if request.states == "all" else [item[-1] for item in out.features]
             keeping.put((group, Fetched([item.to(storage) for item in chosen])))
             stretches = out.windows or [[]] * len(group)

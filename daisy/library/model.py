@@ -13,7 +13,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -23,18 +23,22 @@ from daisy.common.audio import LOUDEST
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.exits.request import resolve
-from daisy.exits.signals import ENTROPY, signal_of
+from daisy.exits.signals import ENTROPY, check_signal, signal_of
 from daisy.hubert import checkpoint as checkpoints
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.early_exit import EarlyExitHubert, Exit, Granularity, WindowExit
 from daisy.hubert.encoder import Padding
 from daisy.hubert.graphs import Compiled
+from daisy.hubert.signals import every_signal
 from daisy.hubert.windows import LONGEST, Windows
 from daisy.library import shipped
 from daisy.library.stream import Stream
 
 RATE = 16_000
 """Samples in a second."""
+
+Kept = Literal["all", "last"]
+"""The states of which features consist."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +165,7 @@ class Daisy:
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
         window: float = LONGEST,
-        states: Literal["all", "last"] = "all",
+        states: Kept = "all",
     ) -> Output:
         """Run a batch of utterances, each until it stops.
 
@@ -192,8 +196,8 @@ class Daisy:
             states: Whether features hold ``all`` states or the ``last`` one alone, (1, T, D), for less memory.
 
         Raises:
-            DaisyError: if the request is contradictory, the model lacks branches or that calibration, or a
-                waveform or a window is none.
+            DaisyError: if the request is contradictory or names what is not there, the model lacks branches or that
+                calibration, or a waveform or a window is none.
         """
         candidates, tau = self.exits(
             rho=rho, strategy=strategy, task=task, threshold=threshold, layer=layer, budget=budget
@@ -211,14 +215,18 @@ class Daisy:
         granularity: Granularity = "utterance",
         padding: Padding = "exact",
         window: float = LONGEST,
-        states: Literal["all", "last"] = "all",
+        states: Kept = "all",
     ) -> Output:
         """The same with candidate layers and threshold as they stand, such as `exits` gives.
 
         Raises:
-            DaisyError: if there is no such signal, or a waveform or the window is none.
+            DaisyError: if there is no such signal, granularity, padding or choice of states, or a waveform or the
+                window is none.
             ValueError: if a candidate is no layer, or there are several and no branches.
         """
+        _check_choice("granularity", granularity, Granularity)
+        _check_choice("padding", padding, Padding)
+        _check_choice("states", states, Kept)
         windows, waves = Windows(window), self._checked(waveforms)
         if not waves:
             return Output([], [], [])
@@ -263,6 +271,22 @@ class Daisy:
         windows, waves = Windows(window), self._checked(waveforms)
         return _output(self._upstream.all_layers(waves, windows)) if waves else Output([], [], [])
 
+    @torch.no_grad()
+    def measured(self, waveforms: Sequence[Tensor | np.ndarray], signal: str = ENTROPY) -> list[list[float]]:
+        """What the branch of every layer says of each utterance: (K,) of a signal; nothing stops early.
+
+        Raises:
+            DaisyError: if there is no such signal, the model lacks branches, or a waveform is none.
+        """
+        check_signal(signal)
+        if self.checkpoint.branches is None:
+            raise DaisyError("the model has no exit branches", fix="Use a DAISY checkpoint")
+        if signal == ENTROPY:
+            return self.all_layers(waveforms).entropies
+        waves, encoder = self._checked(waveforms), self.checkpoint.encoder
+        (values,) = every_signal(encoder, waves, self.checkpoint.branches, self.checkpoint.position, [signal])
+        return values.tolist()
+
     def _checked(self, waveforms: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
         # A model that normalises its input does not mind the scale.
         loudest = float("inf") if self.config.normalize else LOUDEST
@@ -294,6 +318,11 @@ class Daisy:
             layer=layer,
             budget=budget,
         )
+
+
+def _check_choice(name: str, value: object, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise DaisyError(f"{name} is {value!r}", fix=f"Use {', '.join(map(repr, get_args(kind)))}")
 
 
 def _output(items: Sequence[Exit]) -> Output:

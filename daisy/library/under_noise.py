@@ -14,6 +14,7 @@ from daisy.common.seeds import generator
 from daisy.corpora.mixing import excerpt, mix, white
 from daisy.errors import DaisyError
 from daisy.exits.rule import ExitRule
+from daisy.exits.signals import ENTROPY
 from daisy.library.arithmetic import spent
 from daisy.library.model import Daisy
 
@@ -36,7 +37,7 @@ class Heard:
     Attributes:
         kind: The noise; ``clean`` for none.
         snr_db: The signal-to-noise ratio in dB; None for none.
-        entropies: (K,) of every branch, in nats.
+        entropies: (K,) of every branch, in nats, or the signal that is asked in its place.
         stop: The layer at which it stops.
         share: Of the whole model's multiply-accumulate operations, those up to there, asked branches included.
     """
@@ -113,7 +114,14 @@ def _shape(speech: np.ndarray) -> np.ndarray:
 
 
 def heard(
-    model: Daisy, speech: np.ndarray, rule: ExitRule, *, kind: str | None = None, snrs: Sequence[float], seed: int
+    model: Daisy,
+    speech: np.ndarray,
+    rule: ExitRule,
+    *,
+    kind: str | None = None,
+    snrs: Sequence[float],
+    seed: int,
+    signal: str = ENTROPY,
 ) -> list[Heard]:
     """What the model makes of a recording, clean and then under noise of one kind at every ratio.
 
@@ -126,9 +134,10 @@ def heard(
         kind: The noise, as `noise_for` takes it; None for none.
         snrs: The ratios in dB.
         seed: The noise's.
+        signal: What the branches are asked for.
 
     Raises:
-        DaisyError: if there is no such noise, or speech or noise are silent.
+        DaisyError: if there is no such noise or signal, or speech or noise are silent.
     """
     conditions: list[tuple[str, float | None, np.ndarray]] = [(CLEAN, None, speech)]
     if kind is not None:
@@ -137,12 +146,12 @@ def heard(
         conditions += [(name, snr, mix(speech, noise, snr).wave) for snr in snrs]
     found = []
     for name, snr_db, wave in conditions:
-        entropies = np.asarray(model.all_layers([wave]).entropies[0])
-        stop = rule.layer(entropies.tolist())
-        found.append(Heard(name, snr_db, entropies, stop, share(model, rule, len(wave), stop)))
+        values = np.asarray(model.measured([wave], signal)[0])
+        stop = rule.layer(values.tolist())
+        found.append(Heard(name, snr_db, values, stop, share(model, rule, len(wave), stop, signal)))
     return found
 
 
-def share(model: Daisy, rule: ExitRule, samples: int, stop: int) -> float:
+def share(model: Daisy, rule: ExitRule, samples: int, stop: int, signal: str = ENTROPY) -> float:
     """The operations of a recording that stops at a layer, over those of the whole model without branches."""
-    return spent(model.upstream(), rule, samples, stop) / model.config.macs(samples, model.layers)
+    return spent(model.upstream(signal), rule, samples, stop) / model.config.macs(samples, model.layers)

@@ -21,6 +21,9 @@ from daisy.report.grid import daisy_of, row_of, rows_of
 from daisy.report.signal_plots import CurveRow
 from daisy.report.wording import cell_label, decimals, metric_label
 
+WHOLE = "fixed"
+"""The curve of one layer for all, whose last point is the whole model."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
@@ -71,7 +74,9 @@ def expected(tables: Path, task: str, signal: str, share: float) -> list[Expecte
     grid = rows_of(read_table(GridRow, tables / "grid.csv"), task)
     if (tables / "signals_curve.csv").is_file():
         rows = read_table(CurveRow, tables / "signals_curve.csv")
-        own = [row for row in rows if (row.task, row.signal) == (task, signal)]
+        # The whole model asks no branch, and curves go beyond it: there who stops at the last layer asked them all.
+        wanted = signal if share < 1 else WHOLE
+        own = [row for row in rows if (row.task, row.signal) == (task, wanted)]
         if own and grid:
             return by_curve(own, grid, share)
     return nearest(grid, share)
@@ -88,7 +93,8 @@ def by_curve(rows: Sequence[CurveRow], grid: Sequence[GridRow], share: float) ->
             float(np.interp(share, shares, [getattr(row, name) for row in own]))
             for name in ("value", "ci_low", "ci_high")
         )
-        system, topline = f"any threshold, {Method('daisy', rho).in_words}", full.value if full else None
+        chosen = "any threshold" if share < 1 else "every layer"
+        system, topline = f"{chosen}, {Method('daisy', rho).in_words}", full.value if full else None
         found.append(Expected(system, metric, share, value, low, high, topline, "signals_curve.csv"))
     return found
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -22,7 +23,8 @@ import daisy
 from daisy.cli import doctor
 from daisy.cli.main import SUBCOMMANDS, build_parser, main, parsed
 from daisy.common import audio
-from daisy.hubert.checkpoint import load
+from daisy.exits.calibration import Calibration
+from daisy.hubert.checkpoint import load, save
 from daisy.library import extract as extraction
 
 MODEL = str(GOLDEN / "daisy_tiny_after_norm.pt")
@@ -103,6 +105,24 @@ def test_exits(tmp_path, capsys):
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_exits_by_the_signal_of_a_calibration(tmp_path, capsys):
+    checkpoint = load(MODEL)
+    means = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+    checkpoint.calibrations = {"asr": Calibration("midrange", means, None, 0.65, {1.0: (10,) * 6}, signal="margin")}
+    save(tmp_path / "m.safetensors", checkpoint, "safetensors")
+    asked = {"rho": 1.0, "strategy": "min-max", "task": "asr"}
+    (stop,) = daisy.load(tmp_path / "m.safetensors")([audio.read(WAV)], **asked).exit_layer
+    line = ["exits", str(tmp_path / "m.safetensors"), WAV, *(f"--{name}={value}" for name, value in asked.items())]
+    assert main([*line, "--png", str(tmp_path / "m.png")]) == 0
+    text = capsys.readouterr().out
+    assert "margin, the signal of this calibration" in text and "entropy" not in text
+    assert [row.split()[0].strip("*") for row in text.splitlines() if "stops here" in row] == [str(stop)]
+    assert main([*line, "--noise", "white"]) == 0 and "margin there" in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "m.safetensors")]) == 0
+    assert "asr (rho 1; margin)" in capsys.readouterr().out
+    assert main(["exits", MODEL, WAV, "--threshold", "inf"]) == 1 and "--threshold is inf" in capsys.readouterr().err
+
+
 def extraction_of(out: Path, *arguments: str) -> list[str]:
     return ["extract", MODEL, str(GOLDEN), "--out", str(out), "--shard-seconds", "3", *arguments]
 
@@ -178,6 +198,40 @@ def test_extract_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert extract(tmp_path / "f", *asked) == 0
     assert first.stat().st_mtime_ns == before
     assert bytes_of(tmp_path / "f") == bytes_of(tmp_path / "whole")
+
+
+def test_two_extractions_into_one_folder(tmp_path, monkeypatch, capsys):
+    def beside(*arguments):
+        monkeypatch.setattr(extraction, "_extract", write)
+        (tmp_path / "f/.shard-00000-abcd_123.safetensors").touch()  # what the first is writing
+        assert ended([sys.executable, "-m", "daisy", *extraction_of(tmp_path / "f", "--layer", "3")]).returncode == 1
+        assert (tmp_path / "f/.shard-00000-abcd_123.safetensors").exists()
+        return write(*arguments)
+
+    write = extraction._extract
+    monkeypatch.setattr(extraction, "_extract", beside)
+    assert extract(tmp_path / "f", "--layer", "3") == 0
+    assert extract(tmp_path / "f", "--layer", "3") == 0, "the first has gone"
+    assert not list((tmp_path / "f").glob(".*"))
+
+
+def test_extract_without_windows(tmp_path):
+    assert extract(tmp_path / "f", "--layer", "2", "--window", "inf") == 0
+    assert extract(tmp_path / "g", "--layer", "2") == 0
+    shards = [(tmp_path / name / "shard-00000.safetensors").read_bytes() for name in "fg"]
+    assert shards[0] == shards[1]
+    assert extract(tmp_path / "f", "--layer", "2", "--window", "inf") == 0, "and goes on"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "p.wav")
+    shutil.copy(WAV, tmp_path / "a.wav")
+    for given in (str(tmp_path / "p.wav"), f"@{tmp_path / 'p.wav'}"):
+        assert main(["extract", MODEL, given, "--layer", "1", "--out", str(tmp_path / "f")]) == 1
+        assert "a pipe or a device" in capsys.readouterr().err
+    assert main(["exits", MODEL, str(tmp_path / "p.wav"), "--layer", "1"]) == 1
+    assert main(["extract", MODEL, str(tmp_path), "--layer", "1", "--out", str(tmp_path / "g")]) == 0
+    assert [Path(file).name for file, *_ in extraction.read_features(tmp_path / "g")] == ["a.wav"]
 
 
 def test_extract_makes_a_damaged_shard_again(tmp_path):

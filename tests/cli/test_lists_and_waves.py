@@ -113,7 +113,7 @@ def test_exits_explains_itself(capsys):
     assert "* a candidate" in text and "it goes on to layer 6, the last of all layers" in text
     assert main(["exits", MODEL, WAV, "--threshold", "99"]) == 0
     assert "Layer 1 is the first candidate" in capsys.readouterr().out
-    assert "to layer 2, the last candidate" in explained([3.0, 2.0, 1.0], (1, 2), 0.5, 2)
+    assert "to layer 2, the last candidate" in explained([3.0, 2.0, 1.0], (1, 2), 0.5, 2, "entropy")
     assert main(["exits", MODEL, WAV, "--layer", "2"]) == 0
     assert "always stops at layer 2" in capsys.readouterr().out
 

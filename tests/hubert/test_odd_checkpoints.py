@@ -198,6 +198,24 @@ def test_normalisation_is_on_where_an_extractor_does_not_say(tmp_path):
     assert not load(tmp_path / "model").encoder.config.normalize  # as fairseq has it for a front end with group norm
 
 
+def test_fields_of_published_folders_that_change_nothing(tmp_path):
+    shutil.copytree(CASES / "tf_eps", tmp_path / "model")
+    path = tmp_path / "model/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"freeze_feat_extract_train": True, "replace_prob": 0.5}))
+    load(tmp_path / "model")
+
+
+def test_a_folder_of_ours_whose_files_contradict_one_another(tmp_path):
+    save(tmp_path / "model", large_shaped(), "transformers")
+    assert {oct(file.stat().st_mode) for file in (tmp_path / "model").iterdir()} == {"0o100644"}
+    path = tmp_path / "model/preprocessor_config.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "do_normalize": not told["do_normalize"]}))
+    assert "differ in whether waveforms are normalised" in refusal(tmp_path / "model")
+    path.unlink()
+    load(tmp_path / "model")
+
+
 def test_no_field_is_in_two_parts():
     for table in (FAIRSEQ, TASK, TRANSFORMERS, EXTRACTOR):
         inert = {name for names in table.inert.values() for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 
 import numpy as np
@@ -178,6 +179,22 @@ def test_s3prl_interface(checkpoint, model, waves, tmp_path):
             expected = features[layer] if layer <= k else torch.zeros(frames, model.dim)
             assert torch.equal(states[row, :frames], expected) and not states[row, frames:].any()
     assert result["exit_layer"] == direct.exit_layer
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"padding": "publised"}, "padding is 'publised'. Use 'exact', 'published', 'formula'"),
+        ({"granularity": "windows"}, "granularity is 'windows'"),
+        ({"states": "lst"}, "states is 'lst'"),
+        ({"layer": "2"}, "no layer '2'"),
+        ({"layer": 2.5}, "no layer 2.5"),
+        ({"window": None}, "a window of None s"),
+    ],
+)
+def test_what_is_not_there_is_refused(model, waves, asked, problem):
+    with pytest.raises(DaisyError, match=re.escape(problem)):
+        model(waves, **{"layer": 3, **asked})
 
 
 def test_another_signal_is_that_of_the_calibration_or_of_the_callers_threshold(model, waves):

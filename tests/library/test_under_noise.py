@@ -57,6 +57,18 @@ def test_ratios_and_exits(checkpoint, speech):
     assert np.array_equal(alone.entropies, found[0].entropies)
 
 
+def test_another_signal_is_what_is_compared(checkpoint, speech):
+    model, rule = daisy.Daisy(checkpoint), ExitRule(tuple(range(1, 7)), 0.3)
+    for signal in ("margin", "divergence"):
+        (found,) = under_noise.heard(model, speech, rule, snrs=(), seed=1, signal=signal)
+        called = model([speech], threshold=0.0, signal=signal)
+        assert found.entropies[:5] == pytest.approx(called.entropies[0][:5], abs=1e-5)
+        assert found.stop == rule.layer(found.entropies)
+        assert found.share == under_noise.share(model, rule, len(speech), found.stop, signal)
+    with pytest.raises(DaisyError, match="the signal 'mood' is unknown"):
+        under_noise.heard(model, speech, rule, snrs=(), seed=1, signal="mood")
+
+
 def test_what_an_exit_costs(checkpoint):
     model = daisy.Daisy(checkpoint)
     fixed, every = ExitRule((3,)), ExitRule(tuple(range(1, 7)))

@@ -72,3 +72,8 @@ def test_which_result_a_budget_buys(tmp_path):
     lower, higher = expected(tmp_path, "sid", "entropy", 0.6)
     assert (lower.value, higher.value, higher.ci_low) == pytest.approx((60.7, 61.0, 36.0))
     assert "DAISY ρ 0.7" in lower.system and higher.table == "signals_curve.csv"
+    whole = [CurveRow("sid", 1.0, "fixed", None, share, 9.0, 90 * share, 1.0, 2.0) for share in (0.8, 1.0)]
+    beyond = CurveRow("sid", 1.0, "entropy", 0.0, 1.1, 12.0, 200.0, 1.0, 2.0)
+    write_table(CurveRow, tmp_path / "signals_curve.csv", [*points, *whole, beyond])
+    (found,) = expected(tmp_path, "sid", "entropy", 1.0)
+    assert found.value == 90 and "every layer" in found.system, "a budget of 1 asks no branch"

@@ -241,6 +241,9 @@ TRANSFORMERS = Fields(
             *("attention_probs_dropout_prob", "feat_proj_dropout", "feat_extract_dropout", "layerdrop"),
             *("feat_quantizer_dropout", "conformer_conv_dropout"),
         ),
+        "of pre-training, in published configurations of wav2vec 2.0 and WavLM": (
+            *("freeze_feat_extract_train", "replace_prob"),
+        ),
         "masks are drawn in training": (
             *("apply_spec_augment", "mask_time_prob", "mask_time_length", "mask_time_min_masks"),
             *("mask_time_other", "mask_time_selection", "mask_time_min_space", "no_mask_time_overlap"),

@@ -46,7 +46,8 @@ def _read(source: Source) -> Content:
         raise DaisyError("transformers' weights without config.json", fix="Give the whole folder")
     config = _json(folder / CONFIG, required=True)
     with fitting(folder / CONFIG):
-        fairseq = _fairseq_config(config, normalize=_normalize(folder))
+        normalize = _normalize(folder)
+        fairseq = _fairseq_config(config, normalize=normalize)
     state = _weights(source, folder)
     what = kinds.foreign_model(state)
     if what:
@@ -54,11 +55,13 @@ def _read(source: Source) -> Content:
     if not NAMES.used_by(state):
         raise DaisyError("its weights do not have transformers' names", file=folder, fix="Use the folder of a HuBERT")
     extras = _json(folder / OWN, required=False)
+    own = extras.get("fairseq_config", fairseq)
+    if normalize not in (None, flag(own["task"], "normalize")):
+        problem = f"it and {PREPROCESSOR} differ in whether waveforms are normalised"
+        raise DaisyError(problem, file=folder / OWN, fix="Restore both files, or convert the model anew")
     if (folder / OWN_WEIGHTS).is_file():
         state |= open_file(folder / OWN_WEIGHTS, source.opener)[0]
-    return Content(
-        state, extras.get("fairseq_config", fairseq), extras.get("symbols"), extras.get("calibrations") or {}
-    )
+    return Content(state, own, extras.get("symbols"), extras.get("calibrations") or {})
 
 
 def _rename(state: Mapping[str, Any], shape: HubertConfig) -> dict[str, Any]:

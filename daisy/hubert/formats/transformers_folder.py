@@ -128,6 +128,8 @@ def _new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        for file in temporary.iterdir():
+            file.chmod(0o666 & ~_umask())  # safetensors keeps its files from others
         _replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
