@@ -107,6 +107,7 @@ class Recipe:
         self.probes = [synthetic, *probes]
         self.threads = ["--threads", str(threads)]
         self._before = ""
+        self._heard_last = self.probes[0][1]  # the manifest of the last training
 
     def stage(self, name: str, settings: Any, inputs: Sequence[Path], output: Path, run: Callable[[], None]) -> None:
         """Run a stage unless it was done with the same settings and inputs, after the same stages."""
@@ -154,6 +155,7 @@ class Recipe:
             parts = {**parts, "train": folder / "train.tsv"}
             work = self._heard(previous, folder)
             self.stage(f"heard-{number}", {"own": True}, self.recordings, folder / "train.km", work)
+        self._heard_last = parts["train"]
         own = {"seed": self.settings.seed, "compute": dataclasses.asdict(self.settings.compute), "classes": classes}
         wanted = stage.build(TrainSettings, {**own, **iteration.train}, f"recipe.iterations[{number - 1}].train")
         out, start = folder / "checkpoint.pt", None if iteration.fresh else previous
@@ -235,7 +237,7 @@ class Recipe:
         described, out, text = self.settings.card, self.folder / "hubert.safetensors", self.folder / "hubert.md"
 
         def run() -> None:
-            words = ["--checkpoint", str(checkpoint), "--manifest", str(self.folder / "speech" / "train.tsv")]
+            words = ["--checkpoint", str(checkpoint), "--manifest", str(self._heard_last)]
             run_stage(
                 "pretraining.export",
                 *("--settings", stage.text(described), *words, "--out", str(out), "--card", str(text)),
