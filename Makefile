@@ -95,7 +95,7 @@ browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm
 pretrain: $(VENV)/.ready  ## The first two iterations of the embedded HuBERT (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES) $(WHOLE)
 
-pretrain-phones: $(VENV)/.ready  ## Train the embedded HuBERT again, then on with the phones of synthetic speech: what ships (three hours; goes on if ended)
+pretrain-phones: $(VENV)/.ready  ## Train the embedded HuBERT again, then on with the phones of synthetic speech: what ships (four hours; goes on if ended)
 	@$(RUN) snakemake pretrain_phones --cores $(CORES) $(WHOLE)
 
 ship: $(VENV)/.ready  ## Put the exits of a finished run (RESULTS=results/mini) beside the weights that ship

@@ -4,6 +4,9 @@
 rule branch_training:
     input:
         flow.upstream.file,
+        # With these `daisy check` looks at it, and `daisy clean-store` keeps it.
+        results("config.yaml"),
+        results("store.csv"),
 
 
 rule branches:

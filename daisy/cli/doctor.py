@@ -11,6 +11,7 @@ import platform
 import shutil
 from typing import Any
 
+from daisy.common.gpus import visible
 from daisy.common.processor import bfloat16_in_hardware
 
 SUMMARY = "Say what this machine has, and what is missing for which use."
@@ -109,9 +110,14 @@ def run(arguments: argparse.Namespace) -> int:
     if "bfloat16_speedup" in facts:
         gain = facts["bfloat16_speedup"]
         advice = "pays" if gain >= PAYS else "does not pay"
-        print(f"products in bfloat16: {gain} times as fast as in float32, so that compute.precision: bfloat16 {advice}")
+        said = f"so that compute.precision: bfloat16 {advice} on it"
+        print(f"this processor's products in bfloat16: {gain} times as fast as in float32, {said}")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    none = "none" if hidden is None else f"none (CUDA_VISIBLE_DEVICES={hidden} says which are visible)"
+    unused = len(visible()) if "torch" in facts and not facts["gpus"] else 0
+    if unused:
+        none = f"{unused} can be seen, but torch finds none: it is built without CUDA, or newer than the driver"
+    else:
+        none = "none" if hidden is None else f"none (CUDA_VISIBLE_DEVICES={hidden} says which are visible)"
     print("GPU: " + (", ".join(facts["gpus"]) or none))
     for use, what in lacks.items():
         print(f"{'ok     ' if not what else 'missing'} {use}" + (f": {', '.join(what)}" if what else ""))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,6 +66,8 @@ class Compute:
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
             raise DaisyError("compute.device is cuda, but torch finds no GPU", fix="Set it to auto, or run elsewhere")
+        if not there and self.device == "auto" and (unused := len(gpus.visible())):
+            _warn_of_unused(unused)
         if not there or self.device == "cpu":
             note("device", "cpu")
             return torch.device("cpu")
@@ -94,6 +98,18 @@ class Compute:
             return self
         precision: Precision = "float32" if self.precision == "tf32" else self.precision
         return dataclasses.replace(self, precision=precision, deterministic=False)
+
+
+@functools.cache
+def _warn_of_unused(count: int) -> None:
+    import torch
+
+    print(
+        f"GPU: {count} can be seen, but torch ({torch.__version__}) finds none: it is built without CUDA, or newer "
+        "than the driver. Computing on the processor",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -44,16 +44,39 @@ def cards() -> list[list[str]]:
 
     Where nothing tells UUIDs, a card is its number.
     """
-    try:
-        asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
+    told = _told()
+    if told is None:
         return [[str(number)] for number in range(len(list(DEVICES.glob("nvidia[0-9]*"))))]
     result: list[list[str]] = []
-    for uuid in re.findall(r"\(UUID: ((?:GPU|MIG)-[^)]+)\)", asked.stdout):
+    for uuid, _ in told:
         if uuid.startswith("GPU-"):
             result.append([uuid])
         elif result:
             result[-1] = [item for item in result[-1] if item.startswith("MIG-")] + [uuid]
+    return result
+
+
+def first_name() -> str | None:
+    """What torch calls the first GPU that this process may use; empty if nobody tells it, None if there is none.
+
+    A part of a card is called by the card and its share: ``NVIDIA H200 MIG 1g.18gb``.
+    """
+    uuid = next(iter(visible().values()), None)
+    return None if uuid is None else dict(_told() or ()).get(uuid, "")
+
+
+def _told() -> list[tuple[str, str]] | None:
+    """UUID and name of every card and every part of one, as the driver lists them; None if nothing tells."""
+    try:
+        asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    result, card = [], ""
+    for line in asked.stdout.splitlines():
+        if found := re.match(r"\s*(GPU \d+:|MIG) *(.*?) *(?:Device +\d+: *)?\(UUID: ((?:GPU|MIG)-[^)]+)\)", line):
+            kind, name, uuid = found.groups()
+            card = card if kind == "MIG" else name
+            result.append((uuid, f"{card} MIG {name}" if kind == "MIG" else name))
     return result
 
 

@@ -243,13 +243,18 @@ def clock(run: RunFolder) -> Iterator[Measured]:
         yield Measured(task, row.speedup_vs_full if row else None)
 
 
+DEEPEST = 0.75
+"""The share of the layers up to which a fixed exit must be faster: behind it, there is too little left to save."""
+
+
 def fixed_exit(run: RunFolder) -> Iterator[Measured]:
     """How many times as fast a fixed exit is as the full model."""
-    fixed = [name for name in run.config["downstream"]["methods"] if Method.parse(name).layer]
+    fixed = {name: layer for name in run.config["downstream"]["methods"] if (layer := Method.parse(name).layer)}
     for task in run.tasks:
-        speeds = {row.method: row.speedup_vs_full for row in rows_of(run.grid, task)}
-        for name in fixed:
-            yield Measured(f"{task}, {name}", speeds.get(name))
+        speeds, full = {row.method: row.speedup_vs_full for row in rows_of(run.grid, task)}, _full(run, task)
+        for name, layer in fixed.items():
+            if full is None or layer <= DEEPEST * full.mean_exit_layer:
+                yield Measured(f"{task}, {name}", speeds.get(name))
 
 
 def exits_under_noise(run: RunFolder) -> Iterator[Measured]:

@@ -40,6 +40,12 @@ class RunFolder:
             fix = "Name the folder of a run, such as results/mini, with the logs or the store.csv that it wrote"
             raise DaisyError("no run is here: no run wrote its config.yaml", file=path, fix=fix)
 
+        links = [item for item in path.iterdir() if item.is_symlink()]
+        # One that leads nowhere is of a stage to come; if all do, and into a folder that is none, the store is away.
+        if links and not any((path / item.readlink()).parent.is_dir() for item in links):
+            fix = "Look at the run where it was made, or copy what its links lead to, too (`cp -rL`, `rsync -rL`)"
+            raise DaisyError("its links lead to a store that is not there", file=path, fix=fix)
+
     def _there(self, pattern: str) -> list[Path]:
         """The files of a pattern; a link is made before what it points to."""
         return sorted(path for path in self.path.glob(pattern) if path.is_file())

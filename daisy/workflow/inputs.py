@@ -8,9 +8,9 @@ files, with what can be told already.
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,18 +48,6 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{'error' if self.fatal else 'note'}: {self.error}"
-
-
-def gpu_here() -> str | None:
-    """The name of this machine's first GPU; empty if nobody tells it, None if this process may use no GPU."""
-    if not visible():
-        return None
-    try:
-        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.splitlines()
-    except (OSError, subprocess.SubprocessError):
-        told = []
-    return told[0].strip() if told else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +197,20 @@ def _moved(folders: Iterable[str]) -> list[Fault]:
 
 
 def _gpu(context: Context, submits: bool) -> list[Fault]:
-    if context.config.compute.device != "cuda" or visible():
+    config, there = context.config, visible()
+    if config.compute.device == "cpu" or (submits and there):
+        return []
+    if there:
+        faults = []
+        if config.workers > len(there):
+            problem = f"workers is {config.workers}, a GPU each, and {len(there)} can be seen here"
+            faults.append(Fault(problem, f"Set workers to {len(there)}, or let more be seen"))
+        if (version := importlib.metadata.version("torch")).endswith("+cpu"):
+            problem = f"{len(there)} GPUs can be seen, and torch is built without CUDA ({version})"
+            fix = "Install a build with CUDA, or set compute.device: cpu"
+            faults.append(Fault(problem, fix, config.compute.device == "cuda"))
+        return faults
+    if config.compute.device != "cuda":
         return []
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     why = "CUDA_VISIBLE_DEVICES hides every GPU" if hidden else "this machine has no GPU"

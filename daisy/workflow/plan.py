@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daisy.common.files import read_csv
-from daisy.common.gpus import visible
+from daisy.common.gpus import first_name, visible
 from daisy.errors import DaisyError
 from daisy.workflow.digests import module_file
 from daisy.workflow.estimates import Clock, Estimates, GpuPage, Measured, Ran, Rule, measured, stage_of, streams
-from daisy.workflow.inputs import can_submit, gpu_here, inputs, needs
+from daisy.workflow.inputs import can_submit, inputs, needs
 from daisy.workflow.planned import Machine, Plan, Planned
 from daisy.workflow.upgrades import outdated
 from daisy.workflow.work import Work
@@ -139,7 +139,7 @@ class Records:
         self._folders = {KEY.sub("", f"{row['folder']}/"): row["folder"] for row in rows}
         self._work, model = Work(context, self.flow.sizes), (context.shape.layers, context.shape.dim)
         device = context.config.compute.device
-        gpu = None if device == "cpu" else gpu_here()
+        gpu = None if device == "cpu" else first_name()
         if gpu is None and (device == "cuda" or (device == "auto" and machine.gpus)):
             gpu = ""
         here = 0 if gpu is None else machine.gpus or max(1, len(visible()))

@@ -301,7 +301,7 @@ def test_doctor(capsys):
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
     assert all(use in text for use in doctor.USES) and torch.__version__ in text
-    assert re.search(r"bfloat16: [\d.]+ times as fast .* (pays|does not pay)\n", text)
+    assert re.search(r"bfloat16: [\d.]+ times as fast .* (pays|does not pay) on it\n", text)
     assert doctor.missing({"packages": ("torch", "no-such-package"), "programs": ("no-such-program",)}) == [
         "the Python package no-such-package",
         "the program no-such-program",

@@ -152,3 +152,19 @@ def test_what_a_holder_starts_keeps_to_its_gpus(machine, monkeypatch, start):
     monkeypatch.setenv(VISIBLE, "2,0")
     gpus.part(1)
     assert os.environ[VISIBLE] == "0"
+
+
+def test_a_gpu_is_called_as_torch_calls_it(machine, monkeypatch):
+    assert gpus.first_name() == "NVIDIA H100"
+    for given, name in (
+        ("3", "NVIDIA H100 MIG 1g.10gb"),
+        (machine[5], "NVIDIA H100 MIG 1g.10gb"),
+        ("", None),
+        ("-1", None),
+    ):
+        monkeypatch.setenv(VISIBLE, given)
+        assert gpus.first_name() == name
+    monkeypatch.delenv(VISIBLE)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(gpus, "DEVICES", ROOT)
+    assert gpus.first_name() is None

@@ -294,6 +294,7 @@ def test_branches_train_from_any_checkpoint_by_config_alone(project, nano, form)
     before = set((project.folder / ".cache/store").glob("branches-*/daisy.pt"))
     overlay = {"run": form, "upstream": {"checkpoint": str(path)}}
     project.run("branch_training", overlay=overlay)
+    assert {"config.yaml", "store.csv"} <= {item.name for item in (project.folder / "results" / form).iterdir()}
     (other,) = (item for item in (project.folder / ".cache/store").glob("branches-*/daisy.pt") if item not in before)
     own, other = (torch.load(file, weights_only=True)["model_weight"] for file in (nano / "branches/daisy.pt", other))
     assert own.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in own.items())

@@ -311,6 +311,25 @@ def test_the_command_says_what_is_wrong_and_why(tmp_path, capsys):
         assert "no run is here" in capsys.readouterr().err
 
 
+def test_a_copy_whose_links_lead_nowhere_is_told(tmp_path, capsys):
+    folder, store = tmp_path / "results/run", tmp_path / "store"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs/resolved_config.log").touch()
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "branches").symlink_to("../../store/branches-abc")
+    assert main(["check", str(folder)]) == 1
+    assert "its links lead to a store that is not there" in capsys.readouterr().err
+    store.mkdir()
+    assert main(["check", str(folder)]) == 0, "a stage that is still to come"
+
+
+def test_an_exit_at_the_end_need_not_be_faster(tmp_path):
+    methods = CONFIG["downstream"] | {"methods": [*CONFIG["downstream"]["methods"], "layer3", "layer4"]}
+    folder = write_run(tmp_path / "run", {"config": CONFIG | {"downstream": methods}})
+    about = {item.about for item in check(folder, GATES) if item.what.startswith("speed of a fixed exit")}
+    assert {"asr, layer2", "asr, layer3"} <= about and "asr, layer4" not in about, sorted(about)
+
+
 def test_bounds():
     limits = Limits((1, None), (0, None))
     assert [limits.verdict(value) for value in (None, 1, 0.5, -1, float("nan"))] == [

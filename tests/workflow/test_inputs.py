@@ -98,19 +98,25 @@ def test_one_problem_is_told_as_it_is():
     assert together([error]) is error
 
 
-@pytest.mark.parametrize("hidden", ["", "-1"])
-def test_a_gpu_that_is_hidden_is_none(monkeypatch, hidden):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    assert inputs.gpu_here() is None
-
-
-def test_a_gpu_is_known_by_its_name(monkeypatch, tmp_path):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\n[ $1 = -L ] && echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)' || echo NVIDIA H200\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert inputs.gpu_here() == "NVIDIA H200"
+@pytest.mark.parametrize(
+    ("device", "workers", "version", "found"),
+    [
+        ("auto", 2, "2.11.0", []),
+        ("auto", 3, "2.11.0", [("workers is 3, a GPU each, and 2 can be seen here", True)]),
+        ("auto", 1, "2.11.0+cpu", [("torch is built without CUDA (2.11.0+cpu)", False)]),
+        ("cuda", 3, "2.11.0+cpu", [("workers is 3", True), ("torch is built without CUDA", True)]),
+        ("cpu", 3, "2.11.0+cpu", []),
+    ],
+)
+def test_gpus_that_cannot_be_used_are_told_before_the_first_job(monkeypatch, device, workers, version, found):
+    monkeypatch.setattr(inputs, "visible", lambda: {"0": "GPU-1", "1": "GPU-2"})
+    monkeypatch.setattr(inputs.importlib.metadata, "version", lambda name: version)
+    context = SimpleNamespace(config=SimpleNamespace(workers=workers, compute=SimpleNamespace(device=device)))
+    faults = inputs._gpu(context, submits=False)
+    assert len(faults) == len(found)
+    for fault, (problem, fatal) in zip(faults, found, strict=True):
+        assert problem in fault.problem and fault.fatal == fatal
+    assert inputs._gpu(context, submits=True) == [], "the nodes have GPUs of their own"
 
 
 def job(rule: str, makes: str, reads: tuple[str, ...] = (), **resources: int) -> SimpleNamespace:

@@ -124,3 +124,12 @@ def test_recipes_know_the_same_numbers():
     }  # fmt: skip
     path = ROOT / "config/pretrain/phones.yaml"
     assert read_settings(path, ["speech.commands=1e-2"]).speech["commands"] == 1e-2
+
+
+@pytest.mark.parametrize("text", ["", "# all as it is\n", "- a\n", "word\n"])
+def test_a_file_without_a_mapping_is_named(tmp_path, text):
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(DaisyError, match=r"my\.yaml: it holds no mapping.*or \{\} for none"):
+        read_layers(ROOT / "config/config.yaml", tmp_path / "my.yaml")
+    (tmp_path / "my.yaml").write_text("{}")
+    assert read_layers(ROOT / "config/config.yaml", tmp_path / "my.yaml")
