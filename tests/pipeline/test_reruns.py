@@ -194,7 +194,7 @@ def test_reruns_give_what_a_run_from_scratch_gives(project, nano, tmp_path):
     overlay["targets"] = {"clusters": 20}
     project.run(overlay=overlay)
     second = numbers(nano)
-    overlay["tasks"]["asr"] = {"learning_rate": 0.001}
+    overlay["tasks"]["sid"] = {"learning_rate": 0.0001}
     project.run(overlay=overlay)
     assert first != second != numbers(nano) != first
     scratch = Project(tmp_path / "scratch")
