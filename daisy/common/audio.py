@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from daisy.common.disguise import disguise
+from daisy.common.files import endless
 from daisy.errors import DaisyError, WriteError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def opened(path: Path) -> soundfile.SoundFile:
     Raises:
         DaisyError: if it is missing, no recording, or cut short.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if endless(path):
         # A pipe that nobody writes to would be waited for without an end.
         raise DaisyError("a pipe or a device, and no file", file=path, fix="Write what it gives to a file")
     try:

@@ -66,8 +66,8 @@ class Compute:
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
             raise DaisyError("compute.device is cuda, but torch finds no GPU", fix="Set it to auto, or run elsewhere")
-        if not there and self.device == "auto" and (unused := len(gpus.visible())):
-            _warn_of_unused(unused)
+        if not there and self.device == "auto":
+            _tell_of_unused()
         if not there or self.device == "cpu":
             note("device", "cpu")
             return torch.device("cpu")
@@ -101,15 +101,17 @@ class Compute:
 
 
 @functools.cache
-def _warn_of_unused(count: int) -> None:
+def _tell_of_unused() -> None:
+    """Say once that there are GPUs which torch cannot use; a process that looked does not ask the driver again."""
     import torch
 
-    print(
-        f"GPU: {count} can be seen, but torch ({torch.__version__}) finds none: it is built without CUDA, or newer "
-        "than the driver. Computing on the processor",
-        file=sys.stderr,
-        flush=True,
-    )
+    if count := len(gpus.visible()):
+        print(
+            f"GPU: {count} can be seen, but torch ({torch.__version__}) finds none: it is built without CUDA, or newer "
+            "than the driver. Computing on the processor",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -51,6 +51,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def endless(path: Path) -> bool:
+    """Whether it is a pipe or a device, of which nobody knows when it ends; what is not there is neither."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def remove_remains(folder: Path, *names: str) -> None:
     """Remove from a folder the temporary files that calls of `atomic` left there when they were killed.
 

@@ -155,7 +155,7 @@ def write_shards(model: Daisy, recordings: Sequence[Recording], request: Request
         The exit layer of every recording.
 
     Raises:
-        DaisyError: if `out` holds features of another request.
+        DaisyError: if `out` holds features of another request, or another extraction is writing there.
     """
     with _alone(out):
         return _write_shards(model, recordings, request, out)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from daisy.common.files import endless
 from daisy.errors import DaisyError
 
 ENDINGS = (".wav", ".flac")
@@ -78,7 +79,7 @@ def _entries(file: Path, lines: Sequence[str]) -> Iterator[Path]:
 
 
 def _lines(file: Path) -> list[str]:
-    if _endless(file) and not file.is_dir():
+    if endless(file):
         raise DaisyError("the list is a pipe or a device, and no file", file=file, fix="Write it to a file")
     try:
         content = file.read_bytes()
@@ -115,16 +116,11 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files)
 
 
-def _endless(path: Path) -> bool:
-    """Whether it is a pipe or a device, of which nobody knows when it ends; what is not there is neither."""
-    return path.exists() and not path.is_file()
-
-
 def _inside(path: Path) -> list[Path]:
     """A file, or a folder's files; those that macOS keeps beside them, ``._a.wav``, are none."""
     if not path.is_dir():
         return [path]
-    every = sorted(file for file in _below(path) if file.suffix.lower() in ENDINGS and not _endless(file))
+    every = sorted(file for file in _below(path) if file.suffix.lower() in ENDINGS and not endless(file))
     inside = [file for file in every if not file.name.startswith("._") and not file.is_dir()]
     if not inside:
         raise DaisyError("no WAV or FLAC file in the folder", file=path, fix="Give another folder")

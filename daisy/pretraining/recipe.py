@@ -177,12 +177,16 @@ class Recipe:
             self._probe(number, name, first, second, out)
         return out
 
+    def _without_phones(self) -> list[Path]:
+        """The manifests of recordings whose phones nobody tells, synthetic and real."""
+        unlabelled = self.folder / "speech" / "unlabelled.tsv"
+        return [*([unlabelled] if unlabelled.exists() else []), *self.recordings]
+
     def _heard(self, previous: Path, folder: Path) -> Callable[[], None]:
         """What joins recordings without phones to the others, with the phones that the previous model hears in them."""
 
         def run() -> None:
-            train, unlabelled = self.folder / "speech" / "train.tsv", self.folder / "speech" / "unlabelled.tsv"
-            others = [*([unlabelled] if unlabelled.exists() else []), *self.recordings]
+            train, others = self.folder / "speech" / "train.tsv", self._without_phones()
             labels = [train.with_suffix(".km")]
             for number, manifest in enumerate(others, start=1):
                 labels.append(folder / f"heard-{number}.km")
@@ -198,9 +202,7 @@ class Recipe:
 
         def run() -> None:
             corpus, compute, seed = self.folder / "speech", able(self.settings.compute), self.settings.seed
-            unlabelled = corpus / "unlabelled.tsv"
-            others = [unlabelled] if unlabelled.exists() else []
-            join([corpus / "train.tsv", *others, *self.recordings], folder / "train.tsv")
+            join([corpus / "train.tsv", *self._without_phones()], folder / "train.tsv")
             join([corpus / "dev.tsv"], folder / "dev.tsv")
             model = ["--checkpoint", str(previous), *self.threads]
             draw = DumpSettings(iteration.layer, iteration.share, iteration.utterances, seed, compute=compute)

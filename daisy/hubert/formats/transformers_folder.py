@@ -12,7 +12,7 @@ from typing import Any
 
 import safetensors.torch
 
-from daisy.common.files import write_json
+from daisy.common.files import atomic, write_json
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
 from daisy.hubert.formats.content import Content, beside_encoder
@@ -39,12 +39,18 @@ def write_folder(path: Path, content: Content) -> None:
     own = {name: value for name, value in content.state.items() if beside_encoder(name)}
     with _new_folder(path) as folder:
         encoder = {name: value for name, value in content.state.items() if name not in own}
-        safetensors.torch.save_file(NAMES.from_own(encoder, shape), folder / WEIGHTS, {"format": "pt"})
+        _save(NAMES.from_own(encoder, shape), folder / WEIGHTS, {"format": "pt"})
         write_json(folder / CONFIG, _config(shape, kind, masks="mask_emb" in encoder))
         write_json(folder / PREPROCESSOR, _preprocessor(shape))
         write_json(folder / OWN, {"fairseq_config": content.config, **content.extras()})
         if own:
-            safetensors.torch.save_file(own, folder / OWN_WEIGHTS)
+            _save(own, folder / OWN_WEIGHTS)
+
+
+def _save(tensors: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors; `atomic` also lets others read them, which safetensors by itself does not."""
+    with atomic(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata)
 
 
 def _kind(content: Content) -> str:
@@ -128,8 +134,6 @@ def _new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        for file in temporary.iterdir():
-            file.chmod(0o666 & ~_umask())  # safetensors keeps its files from others
         _replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
