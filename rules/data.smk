@@ -128,6 +128,8 @@ rule download:
         cache_path("downloads/benchmarks/{published}/{archive}.tsv")
     conda:
         "../envs/daisy.yaml"
+    resources:
+        disk_mb=lambda wildcards: flow.sizes.downloaded(wildcards.published, wildcards.archive),
     params:
         settings=lambda wildcards: flow.corpora.download(wildcards.published, wildcards.archive).settings,
         code=lambda wildcards: flow.corpora.download(wildcards.published, wildcards.archive).code,

@@ -24,7 +24,7 @@ from daisy.workflow.context import Context
 from daisy.workflow.several import together
 
 WRITING = ("published_corpus", "dump_features", "labels", "targets", "states", "noisy_speech", "noise_states")
-"""Rules that say how much they write; the disk of other jobs is a cluster's own default."""
+"""Rules that say how much they write into the cache; the disk of other jobs is a cluster's own default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +58,15 @@ class Needs:
         published: The published corpora that are read as they were unpacked.
         corpora: Folders of the store whose audio is read.
         gpu: Whether a GPU of this machine is asked for.
-        disk_mb: What is written, beside what takes the place of something.
+        disk_mb: What is written into the cache, beside what takes the place of something.
+        downloads: The published corpora that archives are downloaded for, and how many MB each takes unpacked.
     """
 
     published: tuple[str, ...] = ()
     corpora: tuple[str, ...] = ()
     gpu: bool = False
     disk_mb: int = 0
+    downloads: tuple[tuple[str, int], ...] = ()
 
 
 def needs(workflow: Any, *, here: bool = True) -> Needs:
@@ -79,12 +81,14 @@ def needs(workflow: Any, *, here: bool = True) -> Needs:
     made = {str(file) for job in jobs for file in job.output}
     reading = [job for job in jobs if job.rule.name == "published_corpus" and made.isdisjoint(map(str, job.input))]
     tables = {str(file) for job in jobs for file in job.input if Path(file).name == TABLE} - made
-    fresh = [job for job in jobs if job.rule.name in WRITING and not any(map(os.path.exists, job.output))]
+    fresh = [job for job in jobs if not any(map(os.path.exists, job.output))]
+    archives = [job for job in fresh if job.rule.name == "download"]
     return Needs(
         tuple(sorted({str(job.wildcards.published) for job in reading})),
         tuple(sorted(str(Path(table).parent) for table in tables)),
         here and any(job.resources.get("gpu", 0) for job in jobs),
-        sum(int(job.resources["disk_mb"]) for job in fresh),
+        sum(int(job.resources["disk_mb"]) for job in fresh if job.rule.name in WRITING),
+        tuple(sorted((str(job.wildcards.published), int(job.resources["disk_mb"])) for job in archives)),
     )
 
 
@@ -99,7 +103,7 @@ def inputs(context: Context, wanted: Needs, *, submits: bool) -> list[Fault]:
     faults = [*_published(context, wanted.published), *_moved(wanted.corpora)]
     if wanted.gpu:
         faults += _gpu(context, submits)
-    return [*faults, *_disk(context, wanted.disk_mb)]
+    return [*faults, *_disk(context, wanted)]
 
 
 def can_submit() -> bool:
@@ -218,12 +222,24 @@ def _gpu(context: Context, submits: bool) -> list[Fault]:
     return [Fault(f"compute.device is cuda, but {why}", fix, not submits)]
 
 
-def _disk(context: Context, disk_mb: int) -> list[Fault]:
-    folder = _standing(context.config.cache)
-    free = shutil.disk_usage(folder).free / 1e6
-    if disk_mb <= free:
-        return []
-    problem = f"the jobs write about {disk_mb / 1000:.1f} GB, and {folder} has {free / 1000:.1f} GB free"
-    fix = "Set cache to a larger disk, or keep fewer states (tasks.<name>.keep_states)"
-    # A corpus that is read with its faults left out may be far from whole, and takes less then.
-    return [Fault(problem, fix, context.config.data.published["faults"] == "stop")]
+def _disk(context: Context, wanted: Needs) -> Iterator[Fault]:
+    """The disks on which there is too little room: what is downloaded and the cache may share one."""
+    published = context.config.data.published
+    sizes = {context.config.cache: [wanted.disk_mb]}
+    for name, size in wanted.downloads:
+        sizes.setdefault(published[name]["root"], []).append(size)
+    disks: dict[int, list[str]] = {}
+    for folder in sizes:
+        disks.setdefault(_standing(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        # An archive lies beside what it holds while it is unpacked.
+        largest = max((max(sizes[folder]) for folder in folders if folder != context.config.cache), default=0)
+        needed = (sum(sum(sizes[folder]) for folder in folders) + largest) / 1000
+        free = shutil.disk_usage(_standing(folders[0])).free / 1e9
+        if needed > free:
+            problem = f"the jobs write about {needed:.1f} GB to {' and '.join(folders)}, with {free:.1f} GB free"
+            fix = "Make room, or name larger disks in cache and data.published.<corpus>.root"
+            if wanted.disk_mb and context.config.cache in folders:
+                fix += "; fewer states take less (tasks.<name>.keep_states)"
+            # A corpus that is read with its faults left out may be far from whole, and takes less then.
+            yield Fault(problem, fix, published["faults"] == "stop")

@@ -113,7 +113,6 @@ def _totals(plan: Plan) -> list[str]:
     if unknown:
         time = "time unknown" if len(unknown) == len(jobs) else f"{len(unknown)} of unknown time, the others {time}"
     disk = f"{_disk(jobs)} of disk" if _disk(jobs) else "hardly any disk"
-    disk += " and what is downloaded" if any(job.rule == "download" for job in jobs) else ""
     lines = [f"{_count(len(jobs))}, {time}, {disk}"]
     why = "nothing like it was measured with this model, device and precision"
     if len(unknown) == len(jobs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from daisy.corpora.published.archives import ARCHIVES
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
 from daisy.tasks.registry import TASKS
 from daisy.workflow import disk
@@ -102,6 +103,13 @@ class Sizes:
     def labels(self, shards: int) -> int:
         """Labels of the speech that branches are trained on, or of one shard of it."""
         return disk.megabytes(disk.labels(self.audio(SPEECH, "train"), self._context.shape) / shards)
+
+    def downloaded(self, published: str, archive: str) -> int:
+        """An archive of a published corpus, unpacked; hardly anything where that is there already."""
+        from daisy.corpora.published.download import there  # what downloads nothing needs nothing of it
+
+        item, root = ARCHIVES[published][archive], Path(self._context.config.data.published[published]["root"])
+        return disk.megabytes(0 if there(root, item) else item.megabytes * 1e6)
 
     def made(self, published: str) -> int:
         """The audio that is made of a published corpus."""

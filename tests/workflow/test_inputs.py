@@ -58,6 +58,31 @@ def test_all_faults_are_listed_at_once_each_with_its_fix(tmp_path, monkeypatch, 
     assert not only.fatal and "slurm" in only.fix, "the machine that submits jobs needs no GPU"
 
 
+def test_downloads_need_room_where_they_are_unpacked(tmp_path, monkeypatch, bare):
+    """On one disk with the cache or on another; an archive lies beside what it holds for a while."""
+    corpora = {"musan": {"root": str(tmp_path / "noise")}, "voxceleb1": {"root": str(tmp_path / "voices")}}
+    overlay = {"data": {"published": {"download": True} | corpora}}
+    workflow = flow(tmp_path, laid_over(overlay, {"data": {"corpora": {"noise": "musan", "sid": "voxceleb1"}}}))
+    assert workflow.sizes.downloaded("musan", "musan") > 10_000
+    wanted = Needs(disk_mb=1000, downloads=(("musan", 2000), ("voxceleb1", 3000), ("voxceleb1", 500)))
+
+    def faults(free: float) -> list[str]:
+        monkeypatch.setattr(inputs.shutil, "disk_usage", lambda path: SimpleNamespace(free=free * 1e9))
+        return [str(fault) for fault in inputs._disk(workflow.context, wanted)]
+
+    assert not faults(9.5)
+    (told,) = faults(9.4)
+    assert "write about 9.5 GB to " in told and told.count(str(tmp_path)) == 3 and "keep_states" in told
+    (tmp_path / "voices").mkdir()
+    devices = {str(tmp_path / "voices"): SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=-1))}
+    monkeypatch.setattr(inputs, "_standing", lambda path: devices.get(path, tmp_path))
+    assert not faults(6.5)
+    (told,) = faults(5.5)
+    assert "write about 6.5 GB to " in told and told.count(str(tmp_path)) == 1 and "keep_states" not in told
+    (tmp_path / "noise/musan/speech").mkdir(parents=True)
+    assert workflow.sizes.downloaded("musan", "musan") == 1, "it is there"
+
+
 def test_what_the_config_names_wrongly_is_told_with_all_else_that_is_lacking(tmp_path, bare):
     own = {"asr": str(tmp_path / "mine"), "sid": str(tmp_path / "theirs")}
     overlay = {"targets": {"kind": "head"}, "upstream": {"checkpoint": HEADLESS}, "data": {"corpora": own}}
@@ -130,7 +155,7 @@ def job(rule: str, makes: str, reads: tuple[str, ...] = (), **resources: int) ->
 def test_what_other_jobs_make_is_not_needed(tmp_path):
     (tmp_path / "there").touch()
     jobs = [
-        job("download", "musan.json"),
+        job("download", "musan.json", disk_mb=32),
         job("published_corpus", "musan-1/recordings.csv", ("musan.json",), disk_mb=1),
         job("published_corpus", "voxceleb1-1/recordings.csv", disk_mb=2),
         job("states", "states.npy", ("musan-1/recordings.csv", "own-2/recordings.csv"), disk_mb=4, gpu=1),
@@ -138,14 +163,15 @@ def test_what_other_jobs_make_is_not_needed(tmp_path):
         job("calibration", "calibration.json", disk_mb=16),
     ]
     workflow = SimpleNamespace(dag=SimpleNamespace(jobs=jobs, needrun=lambda job: True))
-    assert inputs.needs(workflow) == Needs(("voxceleb1",), ("own-2",), gpu=True, disk_mb=7)
+    asked = Needs(("voxceleb1",), ("own-2",), gpu=True, disk_mb=7, downloads=(("musan.json", 32),))
+    assert inputs.needs(workflow) == asked
     assert not inputs.needs(workflow, here=False).gpu, "a cluster has its own"
 
 
 def test_rules_that_say_how_much_they_write_are_known():
     text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
     bodies = re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.M)
-    assert {name for name, body in bodies if "disk_mb=" in body} == set(inputs.WRITING)
+    assert {name for name, body in bodies if "disk_mb=" in body} == {*inputs.WRITING, "download"}
 
 
 def test_a_run_begins_with_them_and_ends_there(tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ def test_nothing_is_faster_than_its_longest_job_or_chain():
 def test_what_is_unknown_is_said_and_is_not_nothing():
     jobs = [job(90, threads=2), job(None, "download"), job(None, "pretrain_phones"), job(None, "own_corpus")]
     told = render(Plan(jobs, [], [], Machine(2)))
-    assert "4 jobs, 3 of unknown time, the others about 2 min on 2 cores, hardly any disk and" in told
+    assert "4 jobs, 3 of unknown time, the others about 2 min on 2 cores, hardly any disk\n" in told
     assert "1 download, 1 own_corpus, 1 pretrain_phones." in told
     assert [line.split()[:3] for line in told.splitlines() if line.startswith("download")] == [["download", "1", "?"]]
     nothing = render(Plan(jobs[1:], [], [], Machine(2)))
