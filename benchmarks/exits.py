@@ -14,6 +14,7 @@ Systems, each to layer k:
 - `front end` against `full`: what remains however early a recording stops.
 - `avg`: candidates k - 1 and k, neither sure enough. `min-max`: candidates 1 to k, none sure enough. Against `exit`
   they tell what the checks cost.
+- On a GPU, at batch 1, each of ours with `compiled`: by `model.compile()`, which has layers run ahead of the decision.
 - `published`: the published code's way, with the candidates of `min-max`, against ours with them.
 """
 
@@ -30,6 +31,7 @@ from benchmarks.published import Published
 from benchmarks.table import Row
 from daisy.common.speed import take_turns
 from daisy.hubert.early_exit import EarlyExitHubert
+from daisy.library.model import Daisy
 
 COLUMNS = ("batch", "layer", *SPREAD)
 NEVER = -1.0
@@ -58,6 +60,7 @@ def times(options: Options, batch: int) -> Taken:
     given = before_layers(model.encoder, waves)
     shown, last = exits(options.shape.layers), options.shape.layers
     works: dict[str, Callable[[], object]] = {"front end": lambda: before_layers(model.encoder, waves)}
+    graphs = Daisy(model).compile().run if options.device == "cuda" and batch == 1 else None
     for k in shown:
         every = range(1, k + 1)
         works[f"layers {k}"] = functools.partial(run_layers, model.encoder, given, k)
@@ -65,6 +68,9 @@ def times(options: Options, batch: int) -> Taken:
         if k > 1:
             works[f"avg {k}"] = functools.partial(upstream.run, waves, candidates=[k - 1, k], tau=NEVER)
         works[f"min-max {k}"] = functools.partial(upstream.run, waves, candidates=every, tau=NEVER)
+        if graphs is not None:
+            works[f"exit compiled {k}"] = functools.partial(graphs, waves, [k], NEVER)
+            works[f"min-max compiled {k}"] = functools.partial(graphs, waves, every, NEVER)
         works[f"published {k}"] = functools.partial(published, waves, every, NEVER)
     taken = take_turns({**works, **products(options, ("float32",))}, options.repeat)
     for k in shown:
@@ -72,6 +78,8 @@ def times(options: Options, batch: int) -> Taken:
         macs = sum(options.shape.macs(len(wave), k) for wave in waves)
         add_limit(taken, f"limit {k}", "float32", macs, options)
     taken["full"] = taken[f"exit {last}"]
+    if graphs is not None:
+        taken["full compiled"] = taken[f"exit compiled {last}"]
     return taken
 
 
@@ -79,8 +87,10 @@ def compared(taken: Taken, k: int, last: int) -> Iterator[Row]:
     """The comparisons of one layer."""
     named = {name.rpartition(" ")[0]: values for name, values in taken.items() if name.endswith(f" {k}")}
     named |= {"bound": named["parts"], "full": taken["full"], "full, in parts": taken[f"parts {last}"]}
+    named |= {name: values for name, values in taken.items() if name == "full compiled"}
     pairs = [("exit", "parts"), ("limit", "exit"), ("avg", "exit"), ("min-max", "exit"), ("published", "min-max")]
-    pairs += [("exit", "full"), ("bound", "full, in parts")] if k < last else []
+    pairs += [("min-max compiled", "exit compiled")]
+    pairs += [("exit", "full"), ("exit compiled", "full compiled"), ("bound", "full, in parts")] if k < last else []
     for system, against in pairs:
         if system in named:
             yield row(named, system, against)

@@ -3,9 +3,10 @@
 #
 # It ends after SECONDS at the latest (900 by default): what is most wanted comes first, and what was not begun is named
 # with the command that does it. Logs and tables go into OUT (results/gpu by default) as they come; a part that fails or
-# takes too long (LIMIT seconds, 150 by default) leaves the others alone, and a table with the rows that it had. What is
-# missing beside the machine's own torch comes from the kit (`make gpu-kit`). To keep the tables, and write the page:
-#   cp OUT/measured/*.csv benchmarks/measured/gpu/ && python -m benchmarks.page
+# takes too long (LIMIT seconds; by default 150, and more for two) leaves the others alone, and a table with the rows that
+# it had. What is missing beside the machine's own torch comes from the kit (`make gpu-kit`). To keep the tables in place of
+# those of the same parts, and write the page:
+#   python -m benchmarks.page --take OUT/measured
 set -uo pipefail
 cd "$(dirname "$0")/.."
 end=$((SECONDS + ${1:-900}))
@@ -17,7 +18,7 @@ least=20    # Seconds under which a part is not begun: a GPU alone takes some 8 
 not_begun=()
 
 part() {  # part NAME COMMAND ...: its output into a log, its seconds into times.csv
-  local name=$1 limit=${LIMIT:-150} begin=$SECONDS
+  local name=$1 limit=${LIMIT:-$(limit_of "$1")} begin=$SECONDS
   shift
   if ((end - begin < least)); then
     not_begun+=("$name")
@@ -28,6 +29,14 @@ part() {  # part NAME COMMAND ...: its output into a log, its seconds into times
   local status=$?
   echo "$name,$((SECONDS - begin)),$status" | tee -a "$out/times.csv"
   [ $status -eq 0 ] || tail -n 5 "$out/$name.log"
+}
+
+limit_of() {  # limit_of NAME: the most wanted part has many stages to run, and the last test as many processes to start
+  case $1 in
+    stages) echo 300 ;;
+    test-again) echo 240 ;;
+    *) echo 150 ;;
+  esac
 }
 
 tests() {  # tests NAME: a file of the tests, what they found on the way, and how they ended

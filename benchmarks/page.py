@@ -6,6 +6,7 @@ The tables are kept with the project, so that what was measured on one machine s
 from __future__ import annotations
 
 import argparse
+import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.peers import PACKAGES
 from benchmarks.table import Row
 from benchmarks.targets import Tables, judged, real_time, times
 from daisy.common.files import write_text
+from daisy.errors import DaisyError
 
 MEASURED = Path("benchmarks/measured")
 FOLDERS = {"cpu": "cpu", "cuda": "gpu"}
@@ -212,11 +214,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=Path, default=MEASURED, help=f"folder of the tables (default: {MEASURED})")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"the page (default: {PAGE})")
     parser.add_argument("--figure", type=Path, default=FIGURE, help=f"the figure (default: {FIGURE})")
+    parser.add_argument(
+        "--take", type=Path, metavar="FOLDER", help="tables of a GPU to keep in place of those there are"
+    )
     given = parser.parse_args(argv)
+    if given.take:
+        take(given.take, given.tables / FOLDERS["cuda"])
     from benchmarks import figure  # it needs matplotlib, and who only measures does not
 
     drawn = figure.draw(read_all(given.tables / FOLDERS["cpu"]), given.figure)
     write_text(given.page, page(given.tables, given.figure.as_posix() if drawn else None))
+
+
+def take(measured: Path, kept: Path) -> None:
+    """Keep the tables of `measured`, each with what it was measured on; parts that it lacks stay as they are.
+
+    Raises:
+        DaisyError: if it has none.
+    """
+    machines = table.read(measured, table.MACHINES)
+    if not machines:
+        raise DaisyError(f"no {table.MACHINES}.csv", file=measured, fix="Name the folder that the benchmark wrote to")
+    for machine in machines:
+        part = str(machine.pop("part"))
+        shutil.copyfile(measured / f"{part}.csv", kept / f"{part}.csv")
+        table.note_machine(kept, part, machine)
 
 
 def page(folder: Path, figure_name: str | None) -> str:

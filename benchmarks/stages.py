@@ -24,7 +24,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,21 @@ def measure(options: Options) -> Iterator[Row]:
     """The rows of the table."""
     with tempfile.TemporaryDirectory() as name:
         data = write_data(Path(name), options)
-        works = works_of(data, options)
-        size = min(TASKS["asr"][0], options.count)
-        memory = steps_of("asr", TASKS["asr"][1], size, options)
+        memory = steps_of("asr", TASKS["asr"][1], min(TASKS["asr"][0], options.count), options)
         step = {f"asr step in memory {precision}": memory[precision] for precision in ASR}
-        with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing), contextlib.redirect_stdout(nothing):
-            taken = take_turns({**works, **step}, options.rounds("stages"))
-        yield from rows(taken, data, options)
+        # One after the other, so that what is ended early has the rows of those before; the last one reads what states
+        # the second one keeps.
+        yield from branch_rows(turns(branch_training(data, options), data, options), data, options)
+        yield from reading_rows(turns(reading(data, options), data, options), data, options)
+        yield from recognition_rows(turns(recognition(data, options), data, options, step))
+
+
+def turns(
+    commands: Iterable[Command], data: Data, options: Options, more: Mapping[str, Callable[[], object]] | None = None
+) -> Taken:
+    """Seconds of stages, and of more works, which take turns; what stages say is not shown."""
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing), contextlib.redirect_stdout(nothing):
+        return take_turns({**works_of(commands, data), **(more or {})}, options.rounds("stages"))
 
 
 def write_data(folder: Path, options: Options) -> Data:
@@ -123,9 +131,8 @@ Command = tuple[str, str, Callable[[list[str]], Any], list[object]]
 """A stage's name and amount, its `main`, and its command line."""
 
 
-def works_of(data: Data, options: Options) -> dict[str, Callable[[], object]]:
-    """Every stage with every amount; what keeps states comes before the training that reads them."""
-    commands = [*reading(data, options), *training(data, options)]
+def works_of(commands: Iterable[Command], data: Data) -> dict[str, Callable[[], object]]:
+    """Every stage with every amount."""
 
     def work(stage: Callable[[list[str]], Any], arguments: list[object]) -> None:
         for left in ("state", "features"):
@@ -158,11 +165,15 @@ def reading(data: Data, options: Options) -> Iterator[Command]:
         yield "states float32", amount, states.main, [*read, "--out", place / amount / "states.npy"]
 
 
-def training(data: Data, options: Options) -> Iterator[Command]:
-    """The trainings: of branches, and of speech recognition from kept states."""
+def branch_training(data: Data, options: Options) -> Iterator[Command]:
+    """The training of branches."""
     for precision, (amount, steps) in itertools.product(options.precisions, branch_steps(data).items()):
         compute = {"device": options.device, "precision": precision}
         yield f"branches {precision}", amount, branches.main, branch_arguments(data, steps, compute, options)
+
+
+def recognition(data: Data, options: Options) -> Iterator[Command]:
+    """The training of speech recognition from kept states."""
     for precision, (amount, steps) in itertools.product(ASR, (("few", FEW_STEPS), ("many", MANY_STEPS))):
         compute = {"device": options.device, "precision": precision}
         yield f"asr {precision}", amount, downstream.main, asr_arguments(data, steps, compute, options)
@@ -212,21 +223,29 @@ def asr_arguments(data: Data, steps: int, compute: Mapping[str, str], options: O
     return [*arguments, "--exits", place / "exits.json", "--history", place / "history-asr.csv"]
 
 
-def rows(taken: Taken, data: Data, options: Options) -> Iterator[Row]:
-    """The rows, from the seconds of every round."""
-    seconds = {amount: manifest.seconds for amount, manifest in data.manifests.items()}
-    steps = branch_steps(data)
+def branch_rows(taken: Taken, data: Data, options: Options) -> Iterator[Row]:
+    """The rows of the training of branches, from the seconds of every round."""
+    many, steps = data.manifests["many"].seconds, branch_steps(data)
     for precision in options.precisions:
-        for stage in ("dump", "label"):
-            audio_seconds = seconds["many"] - seconds["few"]
-            yield rate(taken, f"{stage} {precision}", ("few", "many"), audio_seconds, data, precision)
         for what, first, last in (("first epoch", "one step", "an epoch"), ("later", "an epoch", "three")):
-            audio_seconds = (steps[last] - steps[first]) * seconds["many"] / max(1, data.count("many"))
+            audio_seconds = (steps[last] - steps[first]) * many / max(1, data.count("many"))
             found = rate(taken, f"branches {precision}", (first, last), audio_seconds, data, precision)
             per_step = found["ms"] * audio_seconds / data.batch_seconds / (steps[last] - steps[first])
             yield found | {"system": f"branches {precision}, {what}", "ms": per_step}
+
+
+def reading_rows(taken: Taken, data: Data, options: Options) -> Iterator[Row]:
+    """The rows of the stages that run the frozen model."""
+    seconds = {amount: manifest.seconds for amount, manifest in data.manifests.items()}
+    for precision, stage in itertools.product(options.precisions, ("dump", "label")):
+        audio_seconds = seconds["many"] - seconds["few"]
+        yield rate(taken, f"{stage} {precision}", ("few", "many"), audio_seconds, data, precision)
     for name in ("extract all float32", "extract last float32", "states float32"):
         yield rate(taken, name, ("few", "some"), seconds["some"] - seconds["few"], data, "float32")
+
+
+def recognition_rows(taken: Taken) -> Iterator[Row]:
+    """The rows of the training of speech recognition."""
     for precision in ASR:
         pairs = zip(taken[f"asr {precision}, few"], taken[f"asr {precision}, many"], strict=True)
         stage_steps = [(many - few) / (MANY_STEPS - FEW_STEPS) for few, many in pairs]

@@ -87,11 +87,12 @@ def as_fast(least: float, *systems: str) -> Callable[[Sequence[Row]], Finding | 
     return judge
 
 
-def over_full(layer: int, most: float) -> Callable[[Sequence[Row]], Finding | None]:
-    """A fixed exit against the full pass."""
+def over_full(layer: int, most: float, way: str = "") -> Callable[[Sequence[Row]], Finding | None]:
+    """A fixed exit against the full pass; both in a `way` of their own, if one is named."""
 
     def judge(rows: Sequence[Row]) -> Finding | None:
-        found = [row for row in rows if (row["system"], row["against"], row["layer"]) == ("exit", "full", layer)]
+        wanted = f"exit{way}", f"full{way}", layer
+        found = [row for row in rows if (row["system"], row["against"], row["layer"]) == wanted]
         return (times(found[0]), found[0]["ratio"] <= most) if found else None
 
     return judge
@@ -230,9 +231,25 @@ TARGETS += (
     Target("exits", "An exit at layer 6 over the full pass, batch 1", "at most 0.55×", over_full(6, 0.55), "cuda"),
     Target(
         "exits",
+        "The same by `model.compile()`",
+        "at most 0.55×",
+        over_full(6, 0.55, " compiled"),
+        "cuda",
+    ),
+    Target(
+        "exits",
         "Checks of `min-max`, all layers, batch 1",
         "at most 1.10×",
-        lambda rows: at_most("min-max", "exit", 1.1, deepest=True)([row for row in rows if row["batch"] == 1]),
+        lambda rows: at_most("min-max", "exit", 1.1, deepest=True)(
+            [row for row in rows if row["batch"] == 1 and "compiled" not in row["system"]]
+        ),
+        "cuda",
+    ),
+    Target(
+        "exits",
+        "The same by `model.compile()`",
+        "at most 1.10×",
+        at_most("min-max compiled", "exit compiled", 1.1, deepest=True),
         "cuda",
     ),
     Target(
@@ -240,6 +257,13 @@ TARGETS += (
         "`label` and `dump`, bfloat16, over real time",
         "at least 9,000×",
         as_fast(9000, "label bfloat16", "dump bfloat16"),
+        "cuda",
+    ),
+    Target(
+        "stages",
+        "A step of speech recognition from kept states over one from memory",
+        "at most 1.43×, where the GPU is busy 70% of the time",
+        at_most("asr", "step in memory", 1 / 0.7),
         "cuda",
     ),
     Target(

@@ -109,9 +109,10 @@ def train(
         optimizer.zero_grad()
         found = loop.workers.backward(parts, loss_of, branches.parameters())
         optimizer.step()
+        told = loop.workers.reading(found)
 
         def values() -> tuple[dict[str, float], str]:
-            loss, *accuracies = loop.workers.read(found)
+            loss, *accuracies = told()
             check_finite(loss, step, "branches.learning_rate")
             row = {"loss": loss, **{f"accuracy_{k}": value for k, value in enumerate(accuracies, start=1)}}
             history.append({"step": step, **row})

@@ -131,7 +131,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step()
         # Read once all is under way. What is no number by now is in this process's memory alone.
-        loss, largest = self.workers.read(found, [norm])
+        loss, largest = self.workers.reading(found, [norm])()
         for value in (loss, largest):
             check_finite(value, step, f"tasks.{self.settings.task}.learning_rate")
         return loss

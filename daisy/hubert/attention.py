@@ -77,14 +77,15 @@ def biased(q: Tensor, k: Tensor, v: Tensor, gate: Tensor, strip: Tensor, mask: T
 def packed_kernel(q: Tensor) -> Kernel | None:
     """What attends over packed frames with queries like these (R, heads, width); None where torch has nothing.
 
-    Flash attention in half precision, and torch's memory-efficient one in float32, which flash attention lacks, and on
-    GPUs before Ampere.
+    Flash attention in bfloat16, which GPUs before Ampere lack, and torch's memory-efficient one in float32, which flash
+    attention lacks. Before Ampere neither has a kernel for bfloat16.
     """
     width = q.shape[-1]
     if not q.is_cuda or precision(q) is None or width % 8 or width > WIDEST:
         return None
-    if q.dtype == torch.bfloat16 and torch.cuda.get_device_capability(q.device) >= (8, 0):
-        return flash if has("_flash_attention_forward") else None
+    if q.dtype == torch.bfloat16:
+        ampere = torch.cuda.get_device_capability(q.device) >= (8, 0)
+        return flash if ampere and has("_flash_attention_forward") else None
     return efficient if has("_efficient_attention_forward") else None
 
 

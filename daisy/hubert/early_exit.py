@@ -136,14 +136,10 @@ class EarlyExitHubert:
         Raises:
             ValueError: if there is no candidate, or one that is no layer, or several but no branches.
         """
-        rule = ExitRule(tuple(candidates), tau)
-        if not 1 <= rule.candidates[0] <= rule.last <= self.layers:
-            raise ValueError(f"candidates {rule.candidates} are not layers from 1 to {self.layers}")
         states = states or self.position
         asked = self.position if judge is None else states
         judge = judge or self._judge
-        if len(rule.candidates) > 1 and judge is None:
-            raise ValueError("several candidates need exit branches")
+        rule = rule_of(candidates, tau, self.layers, judge is not None)
         frames = self.encoder.front_end(waves, padding, windows, rule.last)
         batch = _Batch(frames.packing, self.layers, rule.last, granularity, latest)
         x = self.encoder.before_layers(frames)
@@ -173,6 +169,26 @@ class EarlyExitHubert:
         """Every state and every entropy of a batch: a pass that asks all branches and never stops."""
         runs = every_layer(self.encoder, waves, self.position, self.branches, self.position, windows=windows)
         return [Exit(self.layers, item.states, item.entropies) for item in runs]
+
+
+def rule_of(candidates: Sequence[int], tau: float, layers: int, asks: bool) -> ExitRule:
+    """The exit rule of a pass.
+
+    Args:
+        candidates: Layers, from 1, at which an utterance may stop.
+        tau: The threshold.
+        layers: K.
+        asks: Whether there is somebody to ask at a candidate.
+
+    Raises:
+        ValueError: if there is no candidate, or one that is no layer, or several but nobody to ask.
+    """
+    rule = ExitRule(tuple(candidates), tau)
+    if not 1 <= rule.candidates[0] <= rule.last <= layers:
+        raise ValueError(f"candidates {rule.candidates} are not layers from 1 to {layers}")
+    if len(rule.candidates) > 1 and not asks:
+        raise ValueError("several candidates need exit branches")
+    return rule
 
 
 class _Batch:

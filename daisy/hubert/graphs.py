@@ -21,7 +21,7 @@ from torch import Tensor
 
 from daisy.exits.rule import ExitRule
 from daisy.hubert.checkpoint import Checkpoint
-from daisy.hubert.early_exit import Exit
+from daisy.hubert.early_exit import Exit, rule_of
 from daisy.hubert.products import Keeper, precision
 from daisy.hubert.static import StaticPass
 
@@ -35,12 +35,12 @@ class Recorded:
         steps: The pass.
         pool: The graphs' memory, which those of all lengths share: they are played one after another on one stream, and
             what one leaves for a later one is held.
+        stream: On which they are recorded: the same for all, since what was freed on one is not given out on another.
     """
 
-    def __init__(self, steps: StaticPass, pool: Any) -> None:
+    def __init__(self, steps: StaticPass, pool: Any, stream: torch.cuda.Stream) -> None:
         # A graph reads where weights and their layouts lay when it was recorded, whatever becomes of them.
         modules = [*steps.encoder.modules(), *([] if steps.branches is None else [steps.branches])]
-        stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         device, kind = "cuda", torch.get_autocast_dtype("cuda")
         enabled = torch.is_autocast_enabled(device)
@@ -139,6 +139,7 @@ class Compiled:
             tuple[int, torch.dtype | None], tuple[StaticPass, Recorded | Unrecorded, Answers]
         ] = collections.OrderedDict()
         self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None
 
     def __len__(self) -> int:
         return len(self._known)
@@ -146,7 +147,7 @@ class Compiled:
     def forget(self) -> None:
         """Drop all graphs: the weights are others now, or elsewhere."""
         self._known.clear()
-        self._pool = None
+        self._pool = self._stream = None
 
     def serves(self, waves: Sequence[Tensor]) -> bool:
         """Whether a batch is one recording on a GPU, of a length for which graphs pay."""
@@ -174,7 +175,8 @@ class Compiled:
         if not steps.wave.is_cuda:
             return Unrecorded(steps)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        return Recorded(steps, self._pool)
+        self._stream = self._stream or torch.cuda.Stream()
+        return Recorded(steps, self._pool, self._stream)
 
     def run(self, wave: Tensor, *, candidates: Sequence[int], tau: float) -> Exit:
         """Run a recording until it stops, as `daisy.hubert.early_exit.EarlyExitHubert.run` does.
@@ -183,8 +185,11 @@ class Compiled:
             wave: (N,) samples at 16 kHz, one frame's receptive field at least.
             candidates: Layers, from 1, at which it may stop.
             tau: The threshold in nats.
+
+        Raises:
+            ValueError: as there.
         """
-        rule = ExitRule(tuple(candidates), tau)
+        rule = rule_of(candidates, tau, self.checkpoint.encoder.config.layers, self.checkpoint.branches is not None)
         device = self.checkpoint.device
         on_it = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
         with torch.inference_mode(False), torch.no_grad(), on_it:

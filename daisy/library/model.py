@@ -131,7 +131,7 @@ class Daisy:
 
         Args:
             step: Lengths are padded to a multiple of so many seconds, exactly by masks.
-            lengths: Of so many padded lengths the records are kept, some 50 MB each for HuBERT Base and 10 s.
+            lengths: Of so many padded lengths the records are kept; all share one pool of memory.
             longest: Longer recordings, in seconds, pass as ever: there a GPU has enough to do.
             ahead: Layers that are launched before the decision at a candidate is known. With 0 the GPU waits at each
                 candidate; with 1 an utterance that stops has cost one layer more.
@@ -224,10 +224,28 @@ class Daisy:
                 window is none.
             ValueError: if a candidate is no layer, or there are several and no branches.
         """
+        return self.run_checked(self._checked(waveforms), candidates, tau, signal, granularity, padding, window, states)
+
+    @torch.no_grad()
+    def run_checked(
+        self,
+        waves: Sequence[Tensor],
+        candidates: Sequence[int],
+        tau: float,
+        signal: str = ENTROPY,
+        granularity: Granularity = "utterance",
+        padding: Padding = "exact",
+        window: float = LONGEST,
+        states: Kept = "all",
+    ) -> Output:
+        """The same for tensors on the model's device that are known to be waveforms.
+
+        A GPU that is asked whether they are is waited for.
+        """
         _check_choice("granularity", granularity, Granularity)
         _check_choice("padding", padding, Padding)
         _check_choice("states", states, Kept)
-        windows, waves = Windows(window), self._checked(waveforms)
+        windows = Windows(window)
         if not waves:
             return Output([], [], [])
         plain = padding == "exact" and signal == ENTROPY and states == "all" and granularity != "window"

@@ -121,8 +121,27 @@ class Recipe:
         run()
         write_json(mark, self._before)
 
+    def check(self) -> None:
+        """See whether each iteration has what its targets are made of: before hours of those that come first.
+
+        Raises:
+            DaisyError: if one has not.
+        """
+        before = None
+        for number, iteration in enumerate(self.settings.iterations, start=1):
+            if iteration.layer and iteration.own:
+                problem = f"iteration {number} is on clusters of layer {iteration.layer}, and `own` is for phones"
+                raise DaisyError(problem, fix="Set one of them")
+            if iteration.layer and number == 1 and self.start is None:
+                raise DaisyError("the first iteration has no layer to cluster", fix="Set its layer to 0, for phones")
+            if iteration.own and (before is None or before.layer):
+                problem = f"iteration {number} is on phones of the one before, which knows none"
+                raise DaisyError(problem, fix="Set `own` only after an iteration on phones")
+            before = iteration
+
     def run(self) -> None:
         """Everything."""
+        self.check()
         given = {"seed": self.settings.seed, **self.settings.speech}
         wanted = stage.build(SpeechSettings, given, "recipe.speech")
         arguments = ["--settings", stage.text(wanted), "--cache", str(self.cache), "--out", str(self.folder / "speech")]
@@ -140,18 +159,13 @@ class Recipe:
         folder, corpus = self.folder / str(number), self.folder / "speech"
         classes, parts = phones.CLASSES, {part: corpus / f"{part}.tsv" for part in ("train", "dev")}
         if iteration.layer:
-            if previous is None:
-                raise DaisyError("the first iteration has no layer to cluster", fix="Set its layer to 0, for phones")
+            assert previous is not None
             classes, parts = iteration.clusters, {part: folder / f"{part}.tsv" for part in ("train", "dev")}
             given = dataclasses.asdict(dataclasses.replace(iteration, train={}))
             work = self._clusters(iteration, previous, folder)
             self.stage(f"clusters-{number}", given, self.recordings, folder / "dev.km", work)
         elif iteration.own:
-            if number == 1 or previous is None or self.settings.iterations[number - 2].layer:
-                raise DaisyError(
-                    f"iteration {number} is on phones of the one before, which knows none",
-                    fix="Set `own` only after an iteration on phones",
-                )
+            assert previous is not None
             parts = {**parts, "train": folder / "train.tsv"}
             work = self._heard(previous, folder)
             self.stage(f"heard-{number}", {"own": True}, self.recordings, folder / "train.km", work)

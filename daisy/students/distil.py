@@ -90,9 +90,10 @@ class Distillation:
         found = self.loop.workers.backward(parts, self.loss, self.student.parameters())
         nn.utils.clip_grad_norm_(self.student.parameters(), CLIP)
         self.optimizer.step()
+        told = self.loop.workers.reading(found)
 
         def values() -> tuple[dict[str, float], str]:
-            loss, *means = self.loop.workers.read(found)
+            loss, *means = told()
             check_finite(loss, step, "student.learning_rate")
             names = [f"{what}_{k}" for what in ("distance", "cosine") for k in self.student.predicted]
             row = {"loss": loss, **dict(zip(names, means, strict=True))}

@@ -96,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     labels: dict[int, np.ndarray] = {}
 
     def keep(batch: list[int], made: list[Tensor]) -> None:
-        labels.update(zip(batch, (item.numpy() for item in made), strict=True))
+        # Copies: on a GPU they are parts of pinned buffers, which others wait for.
+        labels.update(zip(batch, (item.numpy().copy() for item in made), strict=True))
 
     walk(manifest, settings.batch_seconds, device, Progress("labels", manifest.seconds, "s of audio"), run, keep)
     write_labels(arguments.out, [labels[index] for index in range(len(manifest))])

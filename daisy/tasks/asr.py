@@ -238,10 +238,11 @@ class SpeechRecognition(Task):
         sizes = torch.tensor([len(item) for item in targets])
         reduced = steps(lengths, self.options["stride"])
         # CTC's gradient has no kernel on a GPU that gives the same numbers every time.
-        output = output.cpu() if deterministic_gpu(output) else output
-        return F.ctc_loss(
-            output.transpose(0, 1), handed(torch.cat(targets), output.device), reduced, sizes, BLANK, zero_infinity=True
+        given = output.cpu() if deterministic_gpu(output) else output
+        loss = F.ctc_loss(
+            given.transpose(0, 1), handed(torch.cat(targets), given.device), reduced, sizes, BLANK, zero_infinity=True
         )
+        return loss.to(output.device)
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[str]:
         """Greedy decoding: the best symbol per frame; repeats, blanks and marks of the end taken out."""

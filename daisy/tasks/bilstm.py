@@ -37,6 +37,10 @@ class BiLSTM(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, dim) with (B,) valid frames to (B, T, width); what lies behind the valid frames is undefined."""
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):
+            # There autocast takes an LSTM to float16, whatever it was asked for, where gradients vanish unscaled.
+            with torch.autocast("cuda", enabled=False):
+                return self(x.float(), lengths)
         place = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
         last = handed(lengths, x.device)[:, None] - 1
         mirror = torch.where(place <= last, last - place, place)[..., None]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from daisy.common import gpus
+from daisy.common.transfer import Fetched
 
 Part = TypeVar("Part")
 
@@ -58,7 +59,7 @@ class Workers:
             parameters: What is trained.
 
         Returns:
-            (1 + n,) float64 what these parts have of the batch's loss and further means, for `read`; None without a
+            (1 + n,) float64 what these parts have of the batch's loss and further means, for `reading`; None without a
             part.
         """
         value, means = None, None
@@ -72,25 +73,31 @@ class Workers:
             self._sum_gradients([item for item in parameters if item.requires_grad])
         return None if value is None or means is None else torch.cat([value[None], means.to(value)])
 
-    def read(self, own: Tensor | None, alike: Sequence[Tensor] = ()) -> list[float]:
-        """Values that were computed on a device, in one transfer.
+    def reading(self, own: Tensor | None, alike: Sequence[Tensor] = ()) -> Callable[[], list[float]]:
+        """Send values that were computed on a device on their way, in one transfer.
 
         Args:
             own: (n,) values whose sums over the processes are wanted; None in one that has none.
             alike: Scalars that all processes have alike.
 
         Returns:
-            The n sums, and then the scalars.
+            What gives the n sums, and then the scalars. It waits for what was computed up to here, and for nothing that
+            the device was given to do since; all processes call it in the same order.
         """
         scalars = [item.double().reshape(1) for item in alike]
         values = scalars if own is None else [own.double(), *scalars]
-        numbers = torch.cat(values).tolist() if values else []
-        if self.size == 1:
-            return numbers
-        count = len(numbers) - len(alike)
-        gathered: list[list[float]] = [[]] * self.size
-        distributed.all_gather_object(gathered, numbers[:count])
-        return [*map(sum, zip(*filter(None, gathered), strict=True)), *numbers[count:]]
+        sent = Fetched([torch.cat(values)]) if values else None
+
+        def read() -> list[float]:
+            numbers = sent.arrived()[0].tolist() if sent else []
+            if self.size == 1:
+                return numbers
+            count = len(numbers) - len(alike)
+            gathered: list[list[float]] = [[]] * self.size
+            distributed.all_gather_object(gathered, numbers[:count])
+            return [*map(sum, zip(*filter(None, gathered), strict=True)), *numbers[count:]]
+
+        return read
 
     def _sum_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Sum them over the processes, all in one tensor, of which they are parts from then on."""

@@ -29,6 +29,7 @@ from daisy.common import audio
 from daisy.common.speed import take_turns
 from daisy.corpora.utterances import Utterance, write_manifest
 from daisy.downstream.model import Downstream, save_downstream
+from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.hubert.checkpoint import save
 from daisy.hubert.config import HubertConfig, from_fairseq
@@ -296,7 +297,16 @@ def test_page_follows_from_the_tables(tmp_path):
     table.note_machine(tmp_path / "t/gpu", "exits", {"processor": "a card", "date": f"2026, {page.BEFORE}"})
     page.main(arguments)
     assert "These figures of exits are from before" in (tmp_path / "page.md").read_text()
+    made_tables(tmp_path / "out", 2.0)
+    (tmp_path / "out/exits.csv").unlink()
+    machines = tmp_path / "out/machines.csv"
+    machines.write_text("".join(row for row in machines.read_text().splitlines(True) if not row.startswith("exits")))
+    page.main([*arguments, "--take", str(tmp_path / "out")])
     assert "| exit at layer 6 over the full pass | 0.70× (0.90 to 2.00) | 0.70× (0.90 to 2.00) |" in second
+    assert "These figures of exits are from before" in (tmp_path / "page.md").read_text()
+    assert table.read(tmp_path / "t/gpu", "forward")[0]["ratio"] == 2.0
+    with pytest.raises(DaisyError, match="no machines.csv"):
+        page.main([*arguments, "--take", str(tmp_path)])
     assert "| An exit at layer 6 over the full pass, batch 1 | at most 0.55× | 0.70× (0.90 to 2.00) |" in second
 
 

@@ -234,7 +234,7 @@ def test_packed_attention_is_called_as_torch_has_it(name, monkeypatch):
 
 
 def test_which_attention(monkeypatch):
-    """Flash for bfloat16, the memory-efficient one in float32 and before Ampere; none where torch has none."""
+    """Flash for bfloat16, the memory-efficient one in float32; none before Ampere in bfloat16, or if torch has none."""
 
     class OnGpu(torch.Tensor):
         is_cuda = True
@@ -251,6 +251,7 @@ def test_which_attention(monkeypatch):
     with torch.enable_grad():
         assert attentions.packed_kernel(queries(full, 64)) is None
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert attentions.packed_kernel(queries(half, 64)) is attentions.efficient
+    assert attentions.packed_kernel(queries(half, 64)) is None
+    assert attentions.packed_kernel(queries(full, 64)) is attentions.efficient
     monkeypatch.setattr(attentions, "has", lambda name: False)
     assert attentions.packed_kernel(queries(full, 64)) is None

@@ -187,7 +187,7 @@ def test_graphs_are_recorded_in_the_order_in_which_they_are_played(model, waves,
         plain = getattr(StaticPass, name)
         monkeypatch.setattr(StaticPass, name, lambda *given, plain=plain, name=name: (runs.append(name), plain(*given)))
     steps = StaticPass(model.encoder, model.branches, model.position, 4000)
-    recorded = Recorded(steps, pool := object())
+    recorded = Recorded(steps, pool := object(), Stream())
     layers = model.encoder.config.layers
     assert runs == 3 * ["front_end", *layers * ["layer", "check"]]
     assert log == (1 + 2 * layers) * [("begin", pool), ("end", None)]

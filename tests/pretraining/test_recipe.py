@@ -118,6 +118,8 @@ def test_recordings_without_phones_join_with_those_that_are_heard_in_them(folder
     changes = ["iterations.1.layer=0", "iterations.1.own=true"]
     with pytest.raises(DaisyError, match="iteration 1 is on phones of the one before"):
         run(folder, "iterations.0.own=true")
+    with pytest.raises(DaisyError, match="iteration 2 is on clusters of layer 1"):
+        run(folder, "iterations.1.own=true")
     called.clear()
     run(folder, *changes, more=["--recordings", str(spoken / "train.tsv")])
     assert called == ["train", "probe", "label", "label", "train", "probe", "export"]

@@ -128,7 +128,7 @@ def test_the_sum_of_parts_is_the_gradient_of_the_whole():
     for accumulate in (1, 2, 4, 20):
         weight.grad = None
         parts = [(len(part) / 9, part) for part in Workers().share(range(9), accumulate)]
-        value, mean = Workers().read(Workers().backward(parts, loss, [weight]))
+        value, mean = Workers().reading(Workers().backward(parts, loss, [weight]))()
         assert value == pytest.approx(mean)
         found.append((value, weight.grad.clone()))
     for value, gradient in found[1:]:
