@@ -29,8 +29,8 @@ def read(folder: Path, name: str) -> list[Row]:
 def note_machine(folder: Path, part: str, machine: Mapping[str, Any]) -> None:
     """Say what a part was measured on, in place of what was said of it before."""
     row = {"part": part, **machine}
-    rows = [known for known in read(folder, MACHINES) if known["part"] != part]
-    write(folder, MACHINES, list(row), [*rows, row])
+    rows = [*(known for known in read(folder, MACHINES) if known["part"] != part), row]
+    write(folder, MACHINES, list(dict.fromkeys(key for known in rows for key in known)), rows)
 
 
 def line(row: Mapping[str, Any]) -> str:
