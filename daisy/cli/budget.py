@@ -54,10 +54,11 @@ def found(model: Daisy, task: str, share: float, folder: Path | None) -> dict[st
     candidates, tau = model.exits(budget=share, task=task)
     calibration = model.calibrations[task]
     known = kept(calibration, task)
-    results = None
+    results = spent = None
     if folder is not None:
-        from daisy.report.expected import expected
+        from daisy.report.expected import expected, spent_on_test
 
+        spent = spent_on_test(folder, task, share)
         results = [vars(item) | {"words": str(item)} for item in expected(folder, task, calibration.signal, share)]
     return {
         "task": task,
@@ -66,6 +67,7 @@ def found(model: Daisy, task: str, share: float, folder: Path | None) -> dict[st
         "candidates": list(candidates),
         "mean_exit_layer": expected_exit(known, model.layers, share),
         "least": known.spent[-1],
+        "spent_on_test": spent,
         "results": results,
     }
 
@@ -87,6 +89,8 @@ def told(items: list[dict[str, Any]], layers: int, folder: Path | None) -> str:
     for item in items:
         words = [result["words"] for result in item["results"]] or ["cannot be said: the tables do not have it"]
         lines += [f"  {item['task']}: {text}" for text in words]
+        if item["spent_on_test"] is not None:
+            lines.append(f"    at this threshold the test set spent {item['spent_on_test']:.0%}")
     return "\n".join(lines)
 
 

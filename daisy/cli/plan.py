@@ -56,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     asked = Asked(arguments.snakefile, arguments.configfile, arguments.targets)
     machine = Machine(arguments.cores, arguments.gpus)
     if arguments.compare:
-        compared = comparison.compare(asked, machine, arguments.compare)
+        compared, count = comparison.compare(asked, machine, arguments.compare)
         told = json.dumps([dataclasses.asdict(job) for job in compared], indent=2)
-        print(told if arguments.json else comparison.render(compared))
+        print(told if arguments.json else comparison.render(compared, count))
         return 0
     planned = plan(asked, machine)
     if arguments.json:

@@ -41,8 +41,8 @@ class Compute:
         precision: ``float32`` is float32 on a GPU too: torch by itself lets convolutions and LSTMs round there to the
             10 bits of TF32. ``tf32`` lets those and products of matrices do so; sums, norms and what is kept are
             float32, and on a CPU it is float32. ``bfloat16`` is torch's automatic mixed precision: matrix products and
-            convolutions in bfloat16, sums, norms and losses in float32, and on a GPU LSTMs, which torch would compute in
-            float16. It needs no scaling of gradients.
+            convolutions in bfloat16, sums, norms and losses in float32, and on a GPU LSTMs, which torch would compute
+            in float16. It needs no scaling of gradients.
         deterministic: Whether a GPU gives the same numbers every time, at the price of slower kernels; a CPU does
             anyway.
     """

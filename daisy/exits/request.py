@@ -77,6 +77,7 @@ def resolve(
     Raises:
         DaisyError: if the request is contradictory, or the model cannot serve it.
     """
+    _check_numbers(rho=rho, threshold=threshold, layer=layer, budget=budget)
     if budget is not None:
         if any(given is not None for given in (rho, strategy, threshold, layer)):
             raise DaisyError("a budget, and another way of stopping", fix="Give budget and task alone")
@@ -102,6 +103,12 @@ def resolve(
     if rho is None or strategy is None or task is None:
         raise DaisyError(f"{lacking[0]} is missing", fix="Give rho, strategy and task together")
     return cell(calibrations, task, rho, strategy)
+
+
+def _check_numbers(**given: object) -> None:
+    for name, value in given.items():
+        if isinstance(value, str | bool) or (value is not None and not hasattr(value, "__float__")):
+            raise DaisyError(f"{name} is {value!r}", fix="Give it a number")
 
 
 def _need(branches: bool) -> None:

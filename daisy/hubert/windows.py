@@ -58,8 +58,8 @@ class Windows:
     overlap: float = OVERLAP
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seconds, int | float) or not self.seconds >= SHORTEST:
-            raise DaisyError(f"a window of {self.seconds} s", fix=f"Give it {SHORTEST:g} s at least, or infinity")
+        if not isinstance(self.seconds, int | float) or isinstance(self.seconds, bool) or not self.seconds >= SHORTEST:
+            raise DaisyError(f"a window of {self.seconds!r} s", fix=f"Give it {SHORTEST:g} s at least, or infinity")
 
     def of(self, frames: int, hop: int) -> list[Window]:
         """The windows of a recording, all of one size and equally far apart.

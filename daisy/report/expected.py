@@ -14,7 +14,7 @@ import numpy as np
 
 from daisy.common.columns import read_table
 from daisy.errors import DaisyError
-from daisy.evaluation.rows import GridRow
+from daisy.evaluation.rows import BudgetRow, GridRow
 from daisy.exits.cell import GridCell
 from daisy.exits.method import FULL, Method
 from daisy.report.grid import daisy_of, row_of, rows_of
@@ -53,7 +53,21 @@ class Expected:
         places = decimals(self.ci_high - self.ci_low)
         value, low, high = (f"{number:.{places}f}" for number in (self.value, self.ci_low, self.ci_high))
         full = "" if self.full is None else f"; full model {self.full:.{places}f}"
-        return f"{self.metric} {value} [{low}, {high}] at {self.share:.0%}, {self.system}{full}"
+        cost = f"{self.share:.0%} with the downstream model"
+        return f"{self.metric} {value} [{low}, {high}] at {cost}, {self.system}{full}"
+
+
+def spent_on_test(tables: Path, task: str, share: float) -> float | None:
+    """What a run's test set spends at the threshold for a share, of the model's own arithmetic.
+
+    It is read between the shares that the run's table has; None beyond them, or without a table.
+    """
+    path = tables / "budget.csv"
+    rows = read_table(BudgetRow, path) if path.is_file() else []
+    own = sorted((row.asked, row.spent) for row in rows if (row.task, row.calibrated_on) == (task, "train"))
+    if not own or not own[0][0] <= share <= own[-1][0]:
+        return None
+    return float(np.interp(share, [asked for asked, _ in own], [spent for _, spent in own]))
 
 
 def expected(tables: Path, task: str, signal: str, share: float) -> list[Expected]:

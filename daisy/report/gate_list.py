@@ -112,8 +112,8 @@ def settled(run: RunFolder) -> Iterator[Measured]:
 
 
 def level(run: RunFolder) -> Iterator[Measured]:
-    """The highest mean entropy of a layer over that of knowing nothing, ln C."""
-    for task in run.tasks:
+    """The highest mean entropy of a layer over that of knowing nothing, ln C; other signals have no such scale."""
+    for task in run.tasks if run.by_entropy else ():
         means, counts = run.mean_entropy(task), run.class_counts
         known = means is not None and counts is not None
         yield Measured(task, max(means) / math.log(max(2, len(counts))) if known and means and counts else None)

@@ -13,6 +13,7 @@ from daisy.common.columns import read_table
 from daisy.common.files import read_csv
 from daisy.errors import DaisyError
 from daisy.evaluation.rows import EntropyRow, GridRow, ThresholdRow
+from daisy.exits.signals import ENTROPY
 from daisy.noise.rows import NoiseExitRow, NoiseWerRow
 from daisy.report.evaluations import calibration_rows, mean_rows, trained_rows
 
@@ -67,7 +68,12 @@ class RunFolder:
     @functools.cached_property
     def of_the_paper(self) -> bool:
         """Whether mean entropies are those of HuBERT Base on the paper's tasks, as the config says."""
-        return bool(self.config["report"]["against_published"])
+        return self.by_entropy and bool(self.config["report"]["against_published"])
+
+    @property
+    def by_entropy(self) -> bool:
+        """Whether what is measured of a branch is its entropy, and not another signal."""
+        return bool(self.config["thresholds"]["signal"] == ENTROPY)
 
     def dropped(self, use: str) -> float | None:
         """Of a corpus's recordings, the share that was left out because something was wrong with them."""

@@ -30,8 +30,10 @@ class Compared:
     taken: float
 
 
-def compare(asked: Asked, machine: Machine, clock: Clock) -> list[Compared]:
-    """The jobs of a run that are measured.
+def compare(asked: Asked, machine: Machine, clock: Clock) -> tuple[list[Compared], int]:
+    """The jobs of a run that are measured, and how many it has.
+
+    Jobs that ran as earlier code or another config has them are not of the run any more.
 
     Args:
         asked: The run.
@@ -43,7 +45,7 @@ def compare(asked: Asked, machine: Machine, clock: Clock) -> list[Compared]:
             this folder.
     """
 
-    def look(workflow: Any) -> list[Compared]:
+    def look(workflow: Any) -> tuple[list[Compared], int]:
         home = workflow.globals["flow"].context.home
         if not Path(home).is_dir():
             raise DaisyError("no run is here", file=home, fix="Run it first, or name the config of one that ran")
@@ -54,13 +56,13 @@ def compare(asked: Asked, machine: Machine, clock: Clock) -> list[Compared]:
             Compared(own[item.file].rule.name, item.job.task, records.seconds(own[item.file])[0], item.seconds)
             for item in ran
             if item.file in own
-        ]
+        ], len(own)
 
     return graph(asked, machine, look)
 
 
-def render(jobs: Sequence[Compared]) -> str:
-    """Predicted and taken, rule by rule and of all that is predicted."""
+def render(jobs: Sequence[Compared], count: int) -> str:
+    """Predicted and taken, rule by rule and of all that is predicted, of a run of so many jobs."""
     if not jobs:
         return "Nothing of this run was measured: it has no benchmarks."
     groups: dict[tuple[str, str], list[Compared]] = {}
@@ -72,16 +74,20 @@ def render(jobs: Sequence[Compared]) -> str:
     if known:
         rows.append(("all that is predicted", "", *_numbers(known)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
+    lines = [
         "  ".join(cell.ljust(width) if place < 2 else cell.rjust(width) for place, (cell, width) in enumerate(pairs))
         for pairs in (zip(row, widths, strict=True) for row in rows)
-    )
+    ]
+    if len(jobs) < count:
+        lines += ["", f"Of {count} jobs {count - len(jobs)} have not run, or ran with other code, settings or inputs."]
+    return "\n".join(lines)
 
 
 def _numbers(jobs: Sequence[Compared]) -> tuple[str, str, str, str]:
-    """How many, predicted, taken, and the first over the second; of jobs of which some are unknown no sum is told."""
-    taken = sum(job.taken for job in jobs)
-    known = [job.predicted for job in jobs if job.predicted is not None]
-    if len(known) < len(jobs):
-        return str(len(jobs)), "?", f"{taken:.1f} s", ""
-    return str(len(jobs)), f"{sum(known):.1f} s", f"{taken:.1f} s", f"{sum(known) / taken:.2f}" if taken else ""
+    """How many, predicted, taken, and the first over the second; of jobs of which some are unknown, of the others."""
+    pairs = [(job.predicted, job.taken) for job in jobs if job.predicted is not None]
+    if not pairs:
+        return str(len(jobs)), "?", f"{sum(job.taken for job in jobs):.1f} s", ""
+    predicted, taken = map(sum, zip(*pairs, strict=True))
+    count = str(len(jobs)) if len(pairs) == len(jobs) else f"{len(pairs)} of {len(jobs)}"
+    return count, f"{predicted:.1f} s", f"{taken:.1f} s", f"{predicted / taken:.2f}" if taken else ""

@@ -184,8 +184,14 @@ def _published(context: Context, names: Iterable[str]) -> list[Fault]:
             continue
         if lacking:
             problem = f"{name}: {len(lacking)} faults, the first of them {lacking[0].id}: {lacking[0].reason}"
-            fix = "`daisy data check` lists all; data.published.faults: leave-out goes on without them"
-            faults.append(Fault(problem, fix, published["faults"] == "stop"))
+            stops = published["faults"] == "stop"
+            fix = "`daisy data check` lists all"
+            fix += (
+                "; data.published.faults: leave-out goes on without them"
+                if stops
+                else ", and the run goes on without them"
+            )
+            faults.append(Fault(problem, fix, stops))
     return faults
 
 

@@ -52,11 +52,17 @@ def test_a_group_of_which_a_part_is_known_says_so():
 
 @pytest.mark.parametrize(("predicted", "said"), [(12.0, ["1.20"]), (None, [])])
 def test_predicted_and_taken_are_compared_rule_by_rule(predicted, said):
-    told = comparison.render([Compared("states", "asr", predicted, 10.0), Compared("kmeans", "", 5.0, 10.0)])
+    told = comparison.render([Compared("states", "asr", predicted, 10.0), Compared("kmeans", "", 5.0, 10.0)], 3)
     rows = [line.split() for line in told.splitlines()]
     assert rows[1] == ["kmeans", "1", "5.0", "s", "10.0", "s", "0.50"]
     assert rows[2][-len(said) or None :] == said or rows[2] == ["states", "asr", "1", "?", "10.0", "s"]
     assert rows[3][-1] == ("0.85" if predicted else "0.50")
+    assert told.endswith("Of 3 jobs 1 have not run, or ran with other code, settings or inputs.")
+    part = [Compared("states", "asr", predicted, 10.0), Compared("states", "asr", 5.0, 10.0)]
+    counted = (
+        ["2", "17.0", "s", "20.0", "s", "0.85"] if predicted else ["1", "of", "2", "5.0", "s", "10.0", "s", "0.50"]
+    )
+    assert comparison.render(part, 2).splitlines()[1].split() == ["states", "asr", *counted]
 
 
 def test_a_run_that_is_not_there_is_not_compared(tmp_path, monkeypatch):
