@@ -77,7 +77,7 @@ def resolve(
     Raises:
         DaisyError: if the request is contradictory, or the model cannot serve it.
     """
-    _check_numbers(rho=rho, threshold=threshold, layer=layer, budget=budget)
+    _check_numbers(rho=rho, threshold=threshold, budget=budget)
     if budget is not None:
         if any(given is not None for given in (rho, strategy, threshold, layer)):
             raise DaisyError("a budget, and another way of stopping", fix="Give budget and task alone")
@@ -89,7 +89,7 @@ def resolve(
         fix = "Give rho, strategy and task, or threshold, or layer, or budget and task"
         raise DaisyError("several ways of stopping at once", fix=fix)
     if layer is not None:
-        if not isinstance(layer, numbers.Integral) or not 1 <= layer <= layers:
+        if not isinstance(layer, numbers.Integral) or isinstance(layer, bool) or not 1 <= layer <= layers:
             raise DaisyError(f"no layer {layer!r}", fix=f"Choose one from 1 to {layers}")
         return (layer,), 0.0
     if not asks and threshold is None:

@@ -73,7 +73,8 @@ class RunFolder:
     @property
     def by_entropy(self) -> bool:
         """Whether what is measured of a branch is its entropy, and not another signal."""
-        return bool(self.config["thresholds"]["signal"] == ENTROPY)
+        thresholds = self.config.get("thresholds", {})  # a run of an earlier release has no signal
+        return bool(thresholds.get("signal", ENTROPY) == ENTROPY)
 
     def dropped(self, use: str) -> float | None:
         """Of a corpus's recordings, the share that was left out because something was wrong with them."""

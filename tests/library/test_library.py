@@ -189,6 +189,10 @@ def test_s3prl_interface(checkpoint, model, waves, tmp_path):
         ({"states": "lst"}, "states is 'lst'"),
         ({"layer": "2"}, "no layer '2'"),
         ({"layer": 2.5}, "no layer 2.5"),
+        ({"layer": True}, "no layer True"),
+        ({"threshold": "1"}, "threshold is '1'. Give it a number"),
+        ({"budget": "0.6", "task": "sid"}, "budget is '0.6'"),
+        ({"window": "60"}, "a window of '60' s"),
         ({"window": None}, "a window of None s"),
     ],
 )

@@ -16,7 +16,7 @@ from daisy.hubert.checkpoint import save
 from daisy.library.bundle import with_spending
 from daisy.report import budget
 from daisy.report.budget_section import budget_section
-from daisy.report.expected import expected
+from daisy.report.expected import expected, spent_on_test
 from daisy.report.signal_plots import CurveRow
 
 SETTINGS = {"tasks": ["sid"], "floor": 1, "draws": 50, "seed": 1}
@@ -60,8 +60,13 @@ def test_which_result_a_budget_buys(tmp_path):
     write_table(GridRow, tmp_path / "grid.csv", cells)
     (found,) = expected(tmp_path, "sid", "entropy", 0.6)
     assert (found.value, found.share, found.full) == (78.0, 0.625, 80.0)
-    assert "78.0 [76.0, 80.0] at 62%, nearest cell DAISY ρ 1.0, min-max; full model 80.0" in str(found)
+    assert "78.0 [76.0, 80.0] at 62% with the downstream model, nearest cell DAISY ρ 1.0, min-max; full model 80.0" in str(found)
     assert expected(tmp_path, "asr", "entropy", 0.6) == []
+    assert spent_on_test(tmp_path, "sid", 0.6) is None
+    spent = [BudgetRow("sid", "train", asked, 1.0, asked - 0.2, 0.0, 1.0, 6.0, 60) for asked in (0.8, 0.5)]
+    write_table(BudgetRow, tmp_path / "budget.csv", spent)
+    assert spent_on_test(tmp_path, "sid", 0.6) == pytest.approx(0.4)
+    assert spent_on_test(tmp_path, "sid", 0.9) is spent_on_test(tmp_path, "asr", 0.6) is None
     points = [
         CurveRow("sid", rho, signal, 1.0, share, 3.0, 100 * share + rho, 60 * share, 140 * share)
         for rho in (0.7, 1.0)

@@ -273,6 +273,17 @@ def test_only_the_paper_is_set_beside_what_is_published(tmp_path):
     }
 
 
+def test_another_signal_is_not_held_against_entropies(tmp_path):
+    """Neither the scale of ln C nor the shipped thresholds are a margin's."""
+    other = CONFIG | {"thresholds": {"signal": "margin"}}
+    entropy, margin = (
+        {item.what for item in check(write_run(tmp_path / name, {"config": config}), GATES)}
+        for name, config in (("entropy", CONFIG), ("margin", other))
+    )
+    lost = {"shipped", "known", "published", "MiniSUPERB", "noisy test recordings", "over ln C"}
+    assert margin < entropy and all(any(word in what for word in lost) for what in entropy - margin)
+
+
 def test_a_run_that_has_not_ended(tmp_path, capsys):
     folder = tmp_path / "run"
     (folder / "logs").mkdir(parents=True)
