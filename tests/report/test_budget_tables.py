@@ -60,7 +60,8 @@ def test_which_result_a_budget_buys(tmp_path):
     write_table(GridRow, tmp_path / "grid.csv", cells)
     (found,) = expected(tmp_path, "sid", "entropy", 0.6)
     assert (found.value, found.share, found.full) == (78.0, 0.625, 80.0)
-    assert "78.0 [76.0, 80.0] at 62% with the downstream model, nearest cell DAISY ρ 1.0, min-max; full model 80.0" in str(found)
+    said = "78.0 [76.0, 80.0] at 62% with the downstream model, nearest cell DAISY ρ 1.0, min-max; full model 80.0"
+    assert said in str(found)
     assert expected(tmp_path, "asr", "entropy", 0.6) == []
     assert spent_on_test(tmp_path, "sid", 0.6) is None
     spent = [BudgetRow("sid", "train", asked, 1.0, asked - 0.2, 0.0, 1.0, 6.0, 60) for asked in (0.8, 0.5)]
