@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from daisy.corpora.published.archives import ARCHIVES
+from daisy.corpora.published.archives import ARCHIVES, there
 from daisy.corpora.published.catalogue import CORPORA as PUBLISHED
 from daisy.tasks.registry import TASKS
 from daisy.workflow import disk
@@ -106,8 +106,6 @@ class Sizes:
 
     def downloaded(self, published: str, archive: str) -> int:
         """An archive of a published corpus, unpacked; hardly anything where that is there already."""
-        from daisy.corpora.published.download import there  # what downloads nothing needs nothing of it
-
         item, root = ARCHIVES[published][archive], Path(self._context.config.data.published[published]["root"])
         return disk.megabytes(0 if there(root, item) else item.megabytes * 1e6)
 

@@ -120,9 +120,9 @@ def test_recordings_without_phones_join_with_those_that_are_heard_in_them(folder
         run(folder, "iterations.0.own=true")
     with pytest.raises(DaisyError, match="iteration 2 is on clusters of layer 1"):
         run(folder, "iterations.1.own=true")
-    called.clear()
+    assert called == [], "before anything is made"
     run(folder, *changes, more=["--recordings", str(spoken / "train.tsv")])
-    assert called == ["train", "probe", "label", "label", "train", "probe", "export"]
+    assert called == ["speech", "train", "probe", "label", "label", "train", "probe", "export"]
     joined, out = (folder / "out/2/train.csv").read_text(), folder / "out"
     assert "pico" in joined and "speaker1" in joined
     every = [out / "speech/train.km", out / "2/heard-1.km", out / "2/heard-2.km"]

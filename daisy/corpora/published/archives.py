@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -28,6 +29,14 @@ class Archive:
     holds: str
     inside: str = "."
     megabytes: int = 1
+
+
+def there(root: Path, archive: Archive) -> Path | None:
+    """What the archive holds, if it is below `root` already; `root` may be the archive's own top folder."""
+    candidates = [root / archive.holds]
+    if root.name == archive.holds.split("/")[0]:
+        candidates.append(root.parent / archive.holds)
+    return next((path for path in candidates if path.exists()), None)
 
 
 def _librispeech(subset: str, megabytes: int, checksum: str) -> Archive:

@@ -22,7 +22,7 @@ from typing import IO
 from daisy.common import stage
 from daisy.common.files import NO_SPACE, atomic, disk_full, write_json
 from daisy.common.progress import Progress
-from daisy.corpora.published.archives import ARCHIVES, Archive
+from daisy.corpora.published.archives import ARCHIVES, Archive, there
 from daisy.corpora.published.catalogue import CORPORA
 from daisy.corpora.published.settings import DownloadSettings
 from daisy.errors import DaisyError, WriteError
@@ -37,14 +37,6 @@ TIMEOUT = 60.0
 """Seconds without an answer after which a connection counts as broken."""
 
 CHUNK = 1 << 20
-
-
-def there(root: Path, archive: Archive) -> Path | None:
-    """What the archive holds, if it is below `root` already; `root` may be the archive's own top folder."""
-    candidates = [root / archive.holds]
-    if root.name == archive.holds.split("/")[0]:
-        candidates.append(root.parent / archive.holds)
-    return next((path for path in candidates if path.exists()), None)
 
 
 def fetch(url: str, checksum: str, file: Path, *, pause: float = PAUSE) -> None:
