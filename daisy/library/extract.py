@@ -34,7 +34,6 @@ from daisy.common.files import atomic, read_csv, read_json, remove_remains, unwr
 from daisy.common.progress import Progress
 from daisy.common.transfer import Fetched, Sent, located, reading
 from daisy.errors import DaisyError
-from daisy.exits.signals import signal_of
 from daisy.library.model import Daisy
 
 Values = list[float | None]
@@ -303,16 +302,11 @@ def _extract(
         found = [item if apart and item.is_contiguous() else item.clone() for item in fetched.arrived()]
         tensors.update(zip((str(numbers[i]) for i in group), found, strict=True))
 
-    options = request.options
-    cut = {name: options.pop(name) for name in ("window", "granularity") if name in options}
-    candidates, tau = model.exits(**options)
-    signal = signal_of(model.calibrations, options.get("task"), None)
     groups = batches([item.samples for item in recordings], request.batch_seconds)
     with Beside(keep) as keeping, contextlib.closing(ahead(groups, waves, *reading(device))) as found:
         for group, sent in found:
             with memory("a batch", "--batch-seconds, or --window for long recordings"):
-                # `read` has looked at the samples.
-                out = model.run_checked(sent.arrived(), candidates, tau, signal, states=request.states, **cut)
+                out = model(sent.arrived(), states=request.states, **request.options)
             chosen = out.features if request.states == "all" else [item[-1] for item in out.features]
             keeping.put((group, Fetched([item.to(storage) for item in chosen])))
             stretches = out.windows or [[]] * len(group)

@@ -9,9 +9,10 @@ out.features[0].shape  # (k + 1, T, D)
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from daisy.common.audio import LOUDEST
+from daisy.common.transfer import Fetched
 from daisy.errors import DaisyError
 from daisy.exits.calibration import Calibration
 from daisy.exits.request import resolve
@@ -224,43 +226,26 @@ class Daisy:
                 window is none.
             ValueError: if a candidate is no layer, or there are several and no branches.
         """
-        return self.run_checked(self._checked(waveforms), candidates, tau, signal, granularity, padding, window, states)
-
-    @torch.no_grad()
-    def run_checked(
-        self,
-        waves: Sequence[Tensor],
-        candidates: Sequence[int],
-        tau: float,
-        signal: str = ENTROPY,
-        granularity: Granularity = "utterance",
-        padding: Padding = "exact",
-        window: float = LONGEST,
-        states: Kept = "all",
-    ) -> Output:
-        """The same for tensors on the model's device that are known to be waveforms.
-
-        A GPU that is asked whether they are is waited for.
-        """
         _check_choice("granularity", granularity, Granularity)
         _check_choice("padding", padding, Padding)
         _check_choice("states", states, Kept)
         windows = Windows(window)
-        if not waves:
-            return Output([], [], [])
         plain = padding == "exact" and signal == ENTROPY and states == "all" and granularity != "window"
-        compiled = self._compiled if plain and len(waves[0]) <= window * RATE else None
-        if compiled is not None and compiled.serves(waves):
-            return _output([compiled.run(waves[0], candidates=candidates, tau=tau)])
-        items = self.upstream(signal).run(
-            waves,
-            candidates=candidates,
-            tau=tau,
-            granularity=granularity,
-            padding=padding,
-            windows=windows,
-            latest=states == "last",
-        )
+        with self._given(waveforms) as waves:
+            if not waves:
+                return Output([], [], [])
+            compiled = self._compiled if plain and len(waves[0]) <= window * RATE else None
+            if compiled is not None and compiled.serves(waves):
+                return _output([compiled.run(waves[0], candidates=candidates, tau=tau)])
+            items = self.upstream(signal).run(
+                waves,
+                candidates=candidates,
+                tau=tau,
+                granularity=granularity,
+                padding=padding,
+                windows=windows,
+                latest=states == "last",
+            )
         return _output(items)
 
     def upstream(self, signal: str = ENTROPY) -> EarlyExitHubert:
@@ -286,8 +271,9 @@ class Daisy:
     @torch.no_grad()
     def all_layers(self, waveforms: Sequence[Tensor | np.ndarray], *, window: float = LONGEST) -> Output:
         """Every layer's states and, if there are branches, every layer's entropy; nothing stops early."""
-        windows, waves = Windows(window), self._checked(waveforms)
-        return _output(self._upstream.all_layers(waves, windows)) if waves else Output([], [], [])
+        windows = Windows(window)
+        with self._given(waveforms) as waves:
+            return _output(self._upstream.all_layers(waves, windows)) if waves else Output([], [], [])
 
     @torch.no_grad()
     def measured(self, waveforms: Sequence[Tensor | np.ndarray], signal: str = ENTROPY) -> list[list[float]]:
@@ -301,14 +287,26 @@ class Daisy:
             raise DaisyError("the model has no exit branches", fix="Use a DAISY checkpoint")
         if signal == ENTROPY:
             return self.all_layers(waveforms).entropies
-        waves, encoder = self._checked(waveforms), self.checkpoint.encoder
-        (values,) = every_signal(encoder, waves, self.checkpoint.branches, self.checkpoint.position, [signal])
+        branches, position = self.checkpoint.branches, self.checkpoint.position
+        with self._given(waveforms) as waves:
+            (values,) = every_signal(self.checkpoint.encoder, waves, branches, position, [signal])
         return values.tolist()
 
-    def _checked(self, waveforms: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
+    @contextlib.contextmanager
+    def _given(self, waveforms: Sequence[Tensor | np.ndarray]) -> Iterator[list[Tensor]]:
+        """The waveforms as tensors on the model's device, each found to be one.
+
+        What lies on a GPU already is looked at beside the pass, which is inside: to ask before would be to wait.
+        """
+        waves = as_tensors(waveforms)
         # A model that normalises its input does not mind the scale.
-        loudest = float("inf") if self.config.normalize else LOUDEST
-        return [wave.to(self.device) for wave in check_waveforms(waveforms, loudest)]
+        judge = look(waves, math.inf if self.config.normalize else LOUDEST)
+        later = any(wave.is_cuda for wave in waves)
+        if not later:
+            judge()
+        yield [wave.to(self.device) for wave in waves]
+        if later:
+            judge()
 
     def exits(
         self,
@@ -352,20 +350,16 @@ def _output(items: Sequence[Exit]) -> Output:
     )
 
 
-def check_waveforms(waveforms: Sequence[Tensor | np.ndarray], loudest: float = LOUDEST) -> list[Tensor]:
-    """The waveforms as tensors, each found to be one.
-
-    Args:
-        waveforms: One per utterance.
-        loudest: The bound on their values.
+def as_tensors(waveforms: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
+    """The waveforms as tensors.
 
     Raises:
-        DaisyError: if one is no 1-D float tensor or array, or holds NaN, infinity, or numbers far beyond 1.
+        DaisyError: if one is no 1-D float tensor or array.
     """
     if isinstance(waveforms, Tensor | np.ndarray):
         kind = "tensor" if isinstance(waveforms, Tensor) else "array"
         raise DaisyError(f"waveforms is one {kind}", fix=f"Pass a list of 1-D {kind}s, without padding")
-    return [_checked(_tensor(wave, number), number, loudest) for number, wave in enumerate(waveforms)]
+    return [_tensor(wave, number) for number, wave in enumerate(waveforms)]
 
 
 def _tensor(wave: object, number: int) -> Tensor:
@@ -384,18 +378,32 @@ def _tensor(wave: object, number: int) -> Tensor:
     raise DaisyError(f"waveform {number} is a {wave.dtype} {kind} {tuple(wave.shape)}", fix=fix)
 
 
-def _checked(wave: Tensor, number: int, loudest: float) -> Tensor:
-    if not len(wave):
-        return wave
-    lowest, highest = torch.stack(wave.aminmax()).tolist()  # NaN if one sample is; and an hour is not copied
-    if not math.isfinite(lowest) or not math.isfinite(highest):
-        raise DaisyError(f"waveform {number} holds NaN or infinity", fix="Drop or repair the recording")
-    if (peak := max(-lowest, highest)) > loudest:
-        raise DaisyError(
-            f"waveform {number} reaches {peak:g}, far beyond 1, as integers do",
-            fix="Divide it by what is full scale, such as 32768",
-        )
-    return wave
+def look(waves: Sequence[Tensor], loudest: float) -> Callable[[], None]:
+    """Look at what waveforms hold.
+
+    Args:
+        waves: (N,) each.
+        loudest: The bound on their values.
+
+    Returns:
+        What raises DaisyError if one holds NaN, infinity, or numbers far beyond 1. On a GPU it waits for the answer,
+        and for nothing that was begun after this call.
+    """
+    # NaN if one sample is; and an hour is not copied.
+    found = [(number, Fetched([torch.stack(wave.aminmax())])) for number, wave in enumerate(waves) if len(wave)]
+
+    def judge() -> None:
+        for number, ends in found:
+            lowest, highest = ends.arrived()[0].tolist()
+            if not math.isfinite(lowest) or not math.isfinite(highest):
+                raise DaisyError(f"waveform {number} holds NaN or infinity", fix="Drop or repair the recording")
+            if (peak := max(-lowest, highest)) > loudest:
+                raise DaisyError(
+                    f"waveform {number} reaches {peak:g}, far beyond 1, as integers do",
+                    fix="Divide it by what is full scale, such as 32768",
+                )
+
+    return judge
 
 
 def check_device(device: str | torch.device) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,3 +90,13 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_thread() -> None:
     """The CPU's numbers do not depend on how many cores there are."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float32(device: str) -> Iterator[None]:
+    """A test that starts in float32, as a stage does."""
+    from daisy.common.compute import Compute, allow_tf32
+
+    Compute(device).place()
+    yield
+    allow_tf32(False)

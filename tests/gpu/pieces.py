@@ -28,6 +28,8 @@ from daisy.targets.settings import DumpSettings, JoinSettings, KMeansSettings, L
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = ROOT / "tests/golden"
+CLOSE = 1e-4
+"""How far two ways to the same state may be apart in float32, as a share of the largest value."""
 MODEL = ROOT / "daisy/models/hubert_tiny.safetensors"
 """The embedded HuBERT: 12 layers, trained on real speech."""
 

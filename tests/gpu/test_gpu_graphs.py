@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from pieces import GOLDEN, MODEL
+from pieces import CLOSE, GOLDEN, MODEL
 from torch import Tensor
 
 from daisy.common import audio
-from daisy.common.compute import Compute, allow_tf32
 from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import load
 from daisy.library.model import Daisy
 
-CLOSE = 1e-4
-"""How far two ways to the same state may be apart in float32, as a share of the largest value."""
-
-
-@pytest.fixture(autouse=True)
-def float32(device: str) -> Iterator[None]:
-    """Every test starts in float32, as a stage does."""
-    Compute(device).place()
-    yield
-    allow_tf32(False)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import torch
-from pieces import GOLDEN, MODEL, ROOT
+from pieces import CLOSE, GOLDEN, MODEL, ROOT
 from runners import finished
 from torch import Tensor
 
 from daisy.common import audio
-from daisy.common.compute import Compute, allow_tf32
+from daisy.common.compute import Compute
 from daisy.common.progress import Progress
 from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.corpora.walk import walk
@@ -26,16 +26,7 @@ from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.targets.layer_frames import frames_of
 
-CLOSE = 1e-4
-"""How far two ways to the same state may be apart in float32, as a share of the largest value."""
-
-
-@pytest.fixture(autouse=True)
-def float32(device: str) -> Iterator[None]:
-    """Every test starts in float32, as a stage does."""
-    Compute(device).place()
-    yield
-    allow_tf32(False)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture(scope="module")

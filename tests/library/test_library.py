@@ -18,6 +18,7 @@ from daisy.exits.calibration import Calibration, from_plain
 from daisy.exits.candidates import candidate_layers
 from daisy.exits.rule import ExitRule
 from daisy.exits.thresholds import midrange
+from daisy.library import model as library
 from daisy.library.s3prl import DaisyUpstream
 
 COUNTS = (0, 1, 4, 3, 0, 2)
@@ -179,6 +180,23 @@ def test_s3prl_interface(checkpoint, model, waves, tmp_path):
             expected = features[layer] if layer <= k else torch.zeros(frames, model.dim)
             assert torch.equal(states[row, :frames], expected) and not states[row, frames:].any()
     assert result["exit_layer"] == direct.exit_layer
+
+
+@pytest.mark.parametrize(("there", "order"), [(False, ["judge", "pass"]), (True, ["pass", "judge"])])
+def test_what_lies_on_a_gpu_is_judged_when_the_pass_is_under_way(model, monkeypatch, there, order):
+    """Else the GPU would be waited for; what is wrong is told all the same."""
+
+    class OnGpu(torch.Tensor):
+        is_cuda = there
+
+    done: list[str] = []
+    judges = library.look([torch.tensor([float("nan")])], 1.0)
+    monkeypatch.setattr(library, "look", lambda waves, loudest: lambda: done.append("judge"))
+    with model._given([torch.zeros(4000).as_subclass(OnGpu)]) as waves:
+        done.append("pass")
+    assert done == order and len(waves) == 1
+    with pytest.raises(DaisyError, match="waveform 0 holds NaN"):
+        judges()
 
 
 @pytest.mark.parametrize(
