@@ -14,7 +14,7 @@ Systems, each to layer k:
 - `front end` against `full`: what remains however early a recording stops.
 - `avg`: candidates k - 1 and k, neither sure enough. `min-max`: candidates 1 to k, none sure enough. Against `exit`
   they tell what the checks cost.
-- On a GPU, at batch 1, each of ours with `compiled`: by `model.compile()`, which has layers run ahead of the decision.
+- On a GPU, at batch 1, each of ours as `compiled`: by `model.compile()`, which has layers run ahead of the decision.
 - `published`: the published code's way, with the candidates of `min-max`, against ours with them.
 """
 
@@ -69,8 +69,8 @@ def times(options: Options, batch: int) -> Taken:
             works[f"avg {k}"] = functools.partial(upstream.run, waves, candidates=[k - 1, k], tau=NEVER)
         works[f"min-max {k}"] = functools.partial(upstream.run, waves, candidates=every, tau=NEVER)
         if graphs is not None:
-            works[f"exit compiled {k}"] = functools.partial(graphs, waves, [k], NEVER)
-            works[f"min-max compiled {k}"] = functools.partial(graphs, waves, every, NEVER)
+            works[f"compiled exit {k}"] = functools.partial(graphs, waves, [k], NEVER)
+            works[f"compiled min-max {k}"] = functools.partial(graphs, waves, every, NEVER)
         works[f"published {k}"] = functools.partial(published, waves, every, NEVER)
     taken = take_turns({**works, **products(options, ("float32",))}, options.repeat)
     for k in shown:
@@ -78,8 +78,6 @@ def times(options: Options, batch: int) -> Taken:
         macs = sum(options.shape.macs(len(wave), k) for wave in waves)
         add_limit(taken, f"limit {k}", "float32", macs, options)
     taken["full"] = taken[f"exit {last}"]
-    if graphs is not None:
-        taken["full compiled"] = taken[f"exit compiled {last}"]
     return taken
 
 
@@ -87,10 +85,11 @@ def compared(taken: Taken, k: int, last: int) -> Iterator[Row]:
     """The comparisons of one layer."""
     named = {name.rpartition(" ")[0]: values for name, values in taken.items() if name.endswith(f" {k}")}
     named |= {"bound": named["parts"], "full": taken["full"], "full, in parts": taken[f"parts {last}"]}
-    named |= {name: values for name, values in taken.items() if name == "full compiled"}
+    if f"compiled exit {last}" in taken:
+        named["compiled full"] = taken[f"compiled exit {last}"]
     pairs = [("exit", "parts"), ("limit", "exit"), ("avg", "exit"), ("min-max", "exit"), ("published", "min-max")]
-    pairs += [("min-max compiled", "exit compiled")]
-    pairs += [("exit", "full"), ("exit compiled", "full compiled"), ("bound", "full, in parts")] if k < last else []
+    pairs += [("compiled min-max", "compiled exit")]
+    pairs += [("exit", "full"), ("compiled exit", "compiled full"), ("bound", "full, in parts")] if k < last else []
     for system, against in pairs:
         if system in named:
             yield row(named, system, against)

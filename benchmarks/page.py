@@ -6,7 +6,6 @@ The tables are kept with the project, so that what was measured on one machine s
 from __future__ import annotations
 
 import argparse
-import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -237,7 +236,7 @@ def take(measured: Path, kept: Path) -> None:
         raise DaisyError(f"no {table.MACHINES}.csv", file=measured, fix="Name the folder that the benchmark wrote to")
     for machine in machines:
         part = str(machine.pop("part"))
-        shutil.copyfile(measured / f"{part}.csv", kept / f"{part}.csv")
+        write_text(kept / f"{part}.csv", (measured / f"{part}.csv").read_text(encoding="utf-8"))
         table.note_machine(kept, part, machine)
 
 

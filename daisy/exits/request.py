@@ -107,7 +107,7 @@ def resolve(
 
 def _check_numbers(**given: object) -> None:
     for name, value in given.items():
-        if isinstance(value, str | bool) or (value is not None and not hasattr(value, "__float__")):
+        if value is not None and (isinstance(value, bool) or not hasattr(value, "__float__")):
             raise DaisyError(f"{name} is {value!r}", fix="Give it a number")
 
 

@@ -81,14 +81,16 @@ def needs(workflow: Any, *, here: bool = True) -> Needs:
     made = {str(file) for job in jobs for file in job.output}
     reading = [job for job in jobs if job.rule.name == "published_corpus" and made.isdisjoint(map(str, job.input))]
     tables = {str(file) for job in jobs for file in job.input if Path(file).name == TABLE} - made
-    fresh = [job for job in jobs if not any(map(os.path.exists, job.output))]
-    archives = [job for job in fresh if job.rule.name == "download"]
+
+    def fresh(*rules: str) -> list[Any]:
+        return [job for job in jobs if job.rule.name in rules and not any(map(os.path.exists, job.output))]
+
     return Needs(
         tuple(sorted({str(job.wildcards.published) for job in reading})),
         tuple(sorted(str(Path(table).parent) for table in tables)),
         here and any(job.resources.get("gpu", 0) for job in jobs),
-        sum(int(job.resources["disk_mb"]) for job in fresh if job.rule.name in WRITING),
-        tuple(sorted((str(job.wildcards.published), int(job.resources["disk_mb"])) for job in archives)),
+        sum(int(job.resources["disk_mb"]) for job in fresh(*WRITING)),
+        tuple(sorted((str(job.wildcards.published), int(job.resources["disk_mb"])) for job in fresh("download"))),
     )
 
 
@@ -185,13 +187,8 @@ def _published(context: Context, names: Iterable[str]) -> list[Fault]:
         if lacking:
             problem = f"{name}: {len(lacking)} faults, the first of them {lacking[0].id}: {lacking[0].reason}"
             stops = published["faults"] == "stop"
-            fix = "`daisy data check` lists all"
-            fix += (
-                "; data.published.faults: leave-out goes on without them"
-                if stops
-                else ", and the run goes on without them"
-            )
-            faults.append(Fault(problem, fix, stops))
+            goes_on = "; data.published.faults: leave-out" if stops else ", and the run"
+            faults.append(Fault(problem, f"`daisy data check` lists all{goes_on} goes on without them", stops))
     return faults
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from runners import Outcome, finished, stage
 
 from daisy.branches.settings import BranchesSettings
@@ -23,6 +24,8 @@ from daisy.evaluation.settings import EvaluationSettings
 from daisy.exits.method import FULL, Method
 from daisy.features.settings import CalibrationSettings, EntropiesSettings, StatesSettings
 from daisy.features.view import view_of
+from daisy.hubert.branches import Branches
+from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.noise.settings import NoisySettings, StudySettings
 from daisy.targets.settings import DumpSettings, JoinSettings, KMeansSettings, LabelSettings
 
@@ -58,6 +61,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ss": {"hidden": 16, "layers": 2, "dropout": 0.2},
 }
 DAISY = Method("daisy", 1.0)
+
+
+def branched() -> Checkpoint:
+    """The embedded model, with branches that are sure of some frames and not of others."""
+    found = load(MODEL)
+    shape = found.encoder.config
+    found.branches = Branches(shape.layers, 50, shape.dim)
+    found.branches.reset(torch.Generator().manual_seed(0))
+    found.branches.requires_grad_(False)
+    found.branches.weight.mul_(20 * torch.linspace(1, 3, shape.layers)[:, None, None])
+    return found
 
 
 def write_speech(folder: Path) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pieces import CLOSE, GOLDEN, MODEL
+from pieces import CLOSE, GOLDEN, branched
 from torch import Tensor
 
 from daisy.common import audio
-from daisy.hubert.branches import Branches
-from daisy.hubert.checkpoint import load
 from daisy.library.model import Daisy
 
 pytestmark = pytest.mark.usefixtures("float32")
@@ -18,13 +16,7 @@ pytestmark = pytest.mark.usefixtures("float32")
 @pytest.fixture
 def model(device: str) -> Daisy:
     """The embedded model with branches that are sure of some recordings earlier than of others."""
-    found = load(MODEL)
-    shape = found.encoder.config
-    found.branches = Branches(shape.layers, 50, shape.dim)
-    found.branches.reset(torch.Generator().manual_seed(0))
-    found.branches.requires_grad_(False)
-    found.branches.weight.mul_(20 * torch.linspace(1, 3, shape.layers)[:, None, None])
-    return Daisy(found.to(torch.device(device)))
+    return Daisy(branched().to(torch.device(device)))
 
 
 @pytest.fixture(scope="module")

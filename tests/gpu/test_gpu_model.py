@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
-from pieces import CLOSE, GOLDEN, MODEL, ROOT
+from pieces import CLOSE, GOLDEN, MODEL, ROOT, branched
 from runners import finished
 from torch import Tensor
 
@@ -21,7 +21,6 @@ from daisy.corpora.utterances import Utterance, read_manifest, write_manifest
 from daisy.corpora.walk import walk
 from daisy.errors import DaisyError
 from daisy.exits.rule import all_candidates
-from daisy.hubert.branches import Branches
 from daisy.hubert.checkpoint import Checkpoint, load
 from daisy.hubert.early_exit import EarlyExitHubert
 from daisy.targets.layer_frames import frames_of
@@ -39,13 +38,7 @@ def waves() -> list[Tensor]:
 @pytest.fixture(scope="module")
 def model() -> Checkpoint:
     """The embedded model, with branches that are sure of some frames and not of others."""
-    found = load(MODEL)
-    shape = found.encoder.config
-    found.branches = Branches(shape.layers, 50, shape.dim)
-    found.branches.reset(torch.Generator().manual_seed(0))
-    found.branches.requires_grad_(False)
-    found.branches.weight.mul_(20 * torch.linspace(1, 3, shape.layers)[:, None, None])
-    return found
+    return branched()
 
 
 def states_of(model: Checkpoint, waves: Sequence[Tensor]) -> list[Tensor]:
