@@ -23,6 +23,7 @@ from daisy.library.onnx_export import OPSET, require
 from daisy.tasks.asr import END, CharacterHead, SpeechRecognition
 from daisy.tasks.bilstm import BiLSTM
 from daisy.tasks.sid import SpeakerHead
+from daisy.tasks.tdnn import REACH, TDNN
 
 IR_VERSION = 10
 """Of ONNX files: that of `OPSET`; browsers' runtimes are behind."""
@@ -188,7 +189,9 @@ def _speaker(graph: _Graph, head: SpeakerHead, features: str) -> str:
 def _characters(graph: _Graph, head: CharacterHead, features: str) -> str:
     """(T, D) to log-probabilities (1, steps, characters + 1)."""
     x = graph.linear(head.projection, _side_by_side(graph, head, features))
-    x = graph.linear(head.classifier, _lstm(graph, head.lstm, x))
+    network = head.network
+    x = _lstm(graph, network, x) if isinstance(network, BiLSTM) else _tdnn(graph, network, x)
+    x = graph.linear(head.classifier, x)
     return graph.add("Unsqueeze", graph.add("LogSoftmax", x, axis=-1), graph.constant([0]))
 
 
@@ -217,6 +220,23 @@ def _lstm(graph: _Graph, lstm: BiLSTM, x: str) -> str:
         # (steps, directions, 1, hidden): one direction beside the other, as in the library.
         x = graph.add("Reshape", out, graph.constant([-1, 2 * hidden]))
     return x
+
+
+def _tdnn(graph: _Graph, tdnn: TDNN, x: str) -> str:
+    """(steps, width) to the same; splicing and a product are a convolution."""
+
+    def normalised(norm: nn.LayerNorm, x: str) -> str:
+        scale, shift = graph.constant(norm.weight), graph.constant(norm.bias)
+        return graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=norm.eps)
+
+    for apart, norm, spliced, back in tdnn.stacked():
+        kernel = spliced.weight.unflatten(1, (2 * REACH + 1, tdnn.width)).transpose(1, 2)
+        row = graph.add("Unsqueeze", graph.add("Transpose", normalised(norm, x)), graph.constant([0]))
+        wide = {"pads": [REACH * apart] * 2, "dilations": [apart]}
+        made = graph.add("Conv", row, graph.constant(kernel), graph.constant(spliced.bias), **wide)
+        made = graph.add("Transpose", graph.add("Squeeze", graph.add("Relu", made), graph.constant([0])))
+        x = graph.add("Add", x, graph.linear(back, made))
+    return normalised(tdnn.norm, x)
 
 
 def _gates(weight: Tensor) -> Tensor:

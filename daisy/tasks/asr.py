@@ -1,10 +1,13 @@
-"""Speech recognition: linear, bidirectional LSTM, CTC over characters, greedy decoding (MiniSUPERB)."""
+"""Speech recognition: linear, bidirectional LSTM, CTC over characters, greedy decoding (MiniSUPERB).
+
+In place of the LSTM there can be a time-delay network, for which upper layers matter more.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,7 @@ from daisy.errors import DaisyError
 from daisy.hubert.branches import frame_entropy
 from daisy.tasks.base import Head, Metric, Score, Task
 from daisy.tasks.bilstm import BiLSTM
+from daisy.tasks.tdnn import TDNN
 
 BLANK = 0
 """CTC's blank; characters are counted from 1."""
@@ -107,33 +111,63 @@ def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
     return features.reshape(batch, -1, stride * dim)
 
 
+NETWORKS: Mapping[str, type[BiLSTM] | type[TDNN]] = {"lstm": BiLSTM, "tdnn": TDNN}
+"""What can lie between the projection and the characters, by the name in a config."""
+
+
 class CharacterHead(Head):
-    """A projection, bidirectional LSTM layers, and log-probabilities of characters per step.
+    """A projection, a network over time, and log-probabilities of characters per step.
 
     A step is `stride` frames beside each other (1 in MiniSUPERB; s3prl has the same option).
+
+    Args:
+        dim: Width of the features.
+        projection: Width that the network reads.
+        network: Bidirectional LSTM layers (MiniSUPERB), or time-delay ones; a key of `NETWORKS`.
+        hidden: Width of the LSTM, per direction, or within a time-delay layer.
+        layers: The network's.
+        dropout: Between its layers and behind it.
+        stride: Frames in a step.
+        characters: Classes beside the blank.
     """
 
     def __init__(
-        self, dim: int, projection: int, hidden: int, layers: int, dropout: float, stride: int, characters: int
+        self,
+        dim: int,
+        projection: int,
+        network: str,
+        hidden: int,
+        layers: int,
+        dropout: float,
+        stride: int,
+        characters: int,
     ) -> None:
         super().__init__()
         self.stride = stride
         self.projection = nn.Linear(dim * stride, projection)
-        self.lstm = BiLSTM(projection, hidden, layers, dropout)
+        over_time = NETWORKS[network](projection, hidden, layers, dropout)
+        # Under its own name, so that models from before there was a choice, which have an `lstm`, can be read.
+        self.add_module(network, over_time)
+        self.kind = network
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.lstm.width, characters + 1)
+        self.classifier = nn.Linear(over_time.width, characters + 1)
+
+    @property
+    def network(self) -> BiLSTM | TDNN:
+        """What lies between the projection and the characters."""
+        return cast("BiLSTM | TDNN", getattr(self, self.kind))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) to log-probabilities (B, ceil(T / stride), characters + 1)."""
         features = side_by_side(features, lengths, self.stride)
-        out = self.lstm(self.projection(features), steps(lengths, self.stride))
+        out = self.network(self.projection(features), steps(lengths, self.stride))
         return self.classifier(self.dropout(out)).log_softmax(-1)
 
     def macs(self, frames: int) -> int:
-        """Multiply-accumulate operations of the linear layers and the LSTM's gates."""
+        """Multiply-accumulate operations of the linear layers and the network."""
         linear = self.projection.weight.numel() + self.classifier.weight.numel()
         count = -(-frames // self.stride)
-        return count * linear + self.lstm.macs(count)
+        return count * linear + self.network.macs(count)
 
 
 class CharacterExit(Head):
@@ -190,8 +224,9 @@ class SpeechRecognition(Task):
     def head(self, dim: int) -> CharacterHead:
         """A fresh head."""
         o = self.options
+        network = o.get("network", "lstm")  # models that were trained before there was a choice do not say
         return CharacterHead(
-            dim, o["projection"], o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.symbols)
+            dim, o["projection"], network, o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.symbols)
         )
 
     def exit_head(self, dim: int) -> CharacterExit:

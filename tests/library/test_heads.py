@@ -39,6 +39,7 @@ def drawn(name, fusion="dynamic", **options):
         ("asr", "dynamic", {}),
         ("asr", "dynamic-s", {"layers": 2, "stride": 1, "end_marks": True}),
         ("asr", "dynamic", {"layers": 0, "stride": 3}),
+        ("asr", "dynamic", {"network": "tdnn", "layers": 3}),
         ("sid", "dynamic", {}),
         ("sid", "dynamic-s", {"normalise": "mean"}),
     ],
