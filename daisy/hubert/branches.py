@@ -13,6 +13,9 @@ from daisy.hubert.front_end import STRETCH
 from daisy.hubert.packing import Packing
 from daisy.hubert.products import Keeper, Product, Trained, as_a_whole, precision, trains
 
+PLAIN = 4_000_000
+"""Multiply-accumulate operations under which a branch is torch's own product, which has the least to do beside it."""
+
 
 class Branches(Keeper, nn.Module):
     """K linear classifiers, `p_k = softmax(W_k h_k + b_k)` (paper, section 2.1).
@@ -49,7 +52,7 @@ class Branches(Keeper, nn.Module):
     def forward(self, k: int, states: Tensor) -> Tensor:
         """Logits of branch k (from 1): (R, D) to (R, C)."""
         kind = precision(self.weight)
-        if kind is None:
+        if kind is None or (kind == states.dtype == torch.float32 and self.macs(len(states)) < PLAIN):
             return F.linear(states, self.weight[k - 1], self.bias[k - 1])
         pairs = zip(self.weight, self.bias, strict=True)
         products = self.kept([self.weight, self.bias], kind, lambda: [Product(w, b, kind) for w, b in pairs])
@@ -66,8 +69,9 @@ class Branches(Keeper, nn.Module):
 
         On a CPU in stretches of frames that stay in the processor's cache.
         """
-        parts = (states,) if as_a_whole(states.device) else states.split(STRETCH)
-        return packing.means(torch.cat([frame_entropy(self(k, part)) for part in parts]))
+        if len(states) <= STRETCH or as_a_whole(states.device):
+            return packing.means(frame_entropy(self(k, states)))
+        return packing.means(torch.cat([frame_entropy(self(k, part)) for part in states.split(STRETCH)]))
 
 
 def frame_entropy(logits: Tensor) -> Tensor:
