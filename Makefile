@@ -4,6 +4,9 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# Modules are compiled when they are first imported, and not all of them by pip, which takes as long as unpacking them.
+export PYTHONDONTWRITEBYTECODE :=
+INSTALL := --quiet --disable-pip-version-check --no-compile
 
 BENCH ?=
 DEVICE ?= cuda
@@ -84,7 +87,7 @@ docs: $(VENV)/.ready-dev  ## Write the pages that follow from code and config
 
 .PHONY: page browser
 page: $(VENV)/.ready  ## A run's model (RESULTS=results/mini) in the browser: its page/, beside its report
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[onnx]'
+	@$(BIN)/pip install $(INSTALL) --editable '.[onnx]'
 	@rm -rf $(RESULTS)/page
 	@$(RUN) daisy page $(RESULTS)/page --bundle $(RESULTS)/model/daisy.safetensors
 
@@ -95,7 +98,7 @@ browser:  ## Build the page of `daisy page` from browser/ (needs Node 20 and npm
 pretrain: $(VENV)/.ready  ## The first two iterations of the embedded HuBERT (about two hours on 2 cores)
 	@$(RUN) snakemake pretrain --cores $(CORES) $(WHOLE)
 
-pretrain-phones: $(VENV)/.ready  ## Train the embedded HuBERT again, then on with the phones of synthetic speech: what ships (four hours; goes on if ended)
+pretrain-phones: $(VENV)/.ready  ## Train the embedded HuBERT again, then on with the phones of synthetic speech: what ships (four and a half hours; goes on if ended)
 	@$(RUN) snakemake pretrain_phones --cores $(CORES) $(WHOLE)
 
 ship: $(VENV)/.ready  ## Put the exits of a finished run (RESULTS=results/mini) beside the weights that ship
@@ -109,19 +112,19 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install $(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install $(INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)-peers/.ready: pyproject.toml envs/peers.txt
 	test -x $(VENV)-peers/bin/pip || $(PYTHON) -m venv $(VENV)-peers
-	$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check --requirement envs/peers.txt --editable .
+	$(VENV)-peers/bin/pip install $(INSTALL) --requirement envs/peers.txt --editable .
 	@touch $@
 
 $(VENV)-s3prl/.ready: pyproject.toml envs/s3prl.txt
 	test -x $(VENV)-s3prl/bin/pip || $(PYTHON) -m venv $(VENV)-s3prl
-	$(VENV)-s3prl/bin/pip install --quiet --disable-pip-version-check --requirement envs/s3prl.txt --editable .
+	$(VENV)-s3prl/bin/pip install $(INSTALL) --requirement envs/s3prl.txt --editable .
 	@touch $@
