@@ -224,7 +224,7 @@ class SpeechRecognition(Task):
     def head(self, dim: int) -> CharacterHead:
         """A fresh head."""
         o = self.options
-        network = o.get("network", "lstm")  # models that were trained before there was a choice do not say
+        network = o.get("network", "lstm")  # phone recognition and models from before there was a choice do not say
         return CharacterHead(
             dim, o["projection"], network, o["hidden"], o["layers"], o["dropout"], o["stride"], len(self.symbols)
         )
