@@ -13,9 +13,6 @@ from daisy.hubert.front_end import STRETCH
 from daisy.hubert.packing import Packing
 from daisy.hubert.products import Keeper, Product, Trained, as_a_whole, precision, trains
 
-PLAIN = 4_000_000
-"""Multiply-accumulate operations under which a branch is torch's own product, which has the least to do beside it."""
-
 
 class Branches(Keeper, nn.Module):
     """K linear classifiers, `p_k = softmax(W_k h_k + b_k)` (paper, section 2.1).
@@ -52,11 +49,13 @@ class Branches(Keeper, nn.Module):
     def forward(self, k: int, states: Tensor) -> Tensor:
         """Logits of branch k (from 1): (R, D) to (R, C)."""
         kind = precision(self.weight)
-        if kind is None or (kind == states.dtype == torch.float32 and self.macs(len(states)) < PLAIN):
+        if kind is None:
             return F.linear(states, self.weight[k - 1], self.bias[k - 1])
-        pairs = zip(self.weight, self.bias, strict=True)
-        products = self.kept([self.weight, self.bias], kind, lambda: [Product(w, b, kind) for w, b in pairs])
-        return products[k - 1](states)
+        return self.kept([self.weight, self.bias], kind, lambda: self._products(kind))[k - 1](states)
+
+    def _products(self, kind: torch.dtype) -> list[Product]:
+        # Not before they are asked for: to go through a parameter's rows takes as long as a small product.
+        return [Product(weight, bias, kind) for weight, bias in zip(self.weight, self.bias, strict=True)]
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits of all branches, to be trained: h_1 to h_K (K, R, D), which get no gradient, to (K, R, C)."""
