@@ -142,6 +142,11 @@ class _Graph:
         """(N, in) to (N, out)."""
         return self.add("Gemm", x, self.constant(layer.weight), self.constant(layer.bias), transB=1)
 
+    def normalised(self, x: str, scale: Tensor, *shift: Tensor) -> str:
+        """Layer norm along the last axis."""
+        given = [self.constant(weight) for weight in (scale, *shift)]
+        return self.add("LayerNormalization", x, *given, axis=-1, epsilon=EPSILON)
+
     def result(self, value: str) -> None:
         """Name the graph's output."""
         import onnx
@@ -162,7 +167,7 @@ def _features(graph: _Graph, model: Downstream) -> str:
     """(n, T, D) states to (T, D) features, or (1, D) if states are pooled; see `seen` and `LayerSum`."""
 
     def normalised(states: str) -> str:
-        return graph.add("LayerNormalization", states, graph.constant(torch.ones(model.dim)), axis=-1, epsilon=EPSILON)
+        return graph.normalised(states, torch.ones(model.dim))
 
     def pooled(states: str) -> str:
         return graph.add("ReduceMean", states, graph.constant([1]), keepdims=1)
@@ -224,19 +229,15 @@ def _lstm(graph: _Graph, lstm: BiLSTM, x: str) -> str:
 
 def _tdnn(graph: _Graph, tdnn: TDNN, x: str) -> str:
     """(steps, width) to the same; splicing and a product are a convolution."""
-
-    def normalised(norm: nn.LayerNorm, x: str) -> str:
-        scale, shift = graph.constant(norm.weight), graph.constant(norm.bias)
-        return graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=norm.eps)
-
     for apart, norm, spliced, back in tdnn.stacked():
         kernel = spliced.weight.unflatten(1, (2 * REACH + 1, tdnn.width)).transpose(1, 2)
-        row = graph.add("Unsqueeze", graph.add("Transpose", normalised(norm, x)), graph.constant([0]))
+        given = graph.normalised(x, norm.weight, norm.bias)
+        row = graph.add("Unsqueeze", graph.add("Transpose", given), graph.constant([0]))
         wide = {"pads": [REACH * apart] * 2, "dilations": [apart]}
         made = graph.add("Conv", row, graph.constant(kernel), graph.constant(spliced.bias), **wide)
         made = graph.add("Transpose", graph.add("Squeeze", graph.add("Relu", made), graph.constant([0])))
         x = graph.add("Add", x, graph.linear(back, made))
-    return normalised(tdnn.norm, x)
+    return graph.normalised(x, tdnn.norm.weight, tdnn.norm.bias)
 
 
 def _gates(weight: Tensor) -> Tensor:

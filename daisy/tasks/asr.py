@@ -19,7 +19,7 @@ from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.hubert.branches import frame_entropy
-from daisy.tasks.base import Head, Metric, Score, Task
+from daisy.tasks.base import Head, Metric, Score, Task, valid
 from daisy.tasks.bilstm import BiLSTM
 from daisy.tasks.tdnn import TDNN
 
@@ -106,8 +106,7 @@ def side_by_side(features: Tensor, lengths: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return features
     batch, total, dim = features.shape
-    valid = torch.arange(total, device=features.device) < handed(lengths, features.device)[:, None]
-    features = F.pad(torch.where(valid[..., None], features, 0), (0, 0, 0, -total % stride))
+    features = F.pad(torch.where(valid(features, lengths)[..., None], features, 0), (0, 0, 0, -total % stride))
     return features.reshape(batch, -1, stride * dim)
 
 
@@ -236,9 +235,8 @@ class SpeechRecognition(Task):
     def uncertainty(self, output: Tensor, lengths: Tensor) -> Tensor:
         """The entropy over characters and the blank, the mean over an utterance's steps (B,)."""
         count = handed(steps(lengths, self.options["stride"]), output.device)
-        valid = torch.arange(output.shape[1], device=output.device) < count[:, None]
         # Log-probabilities are logits of the same posterior.
-        return torch.where(valid, frame_entropy(output), 0).sum(1) / count
+        return torch.where(valid(output, count), frame_entropy(output), 0).sum(1) / count
 
     def example(self, manifest: Manifest, index: int) -> str:
         """The transcript. A character that training has not seen counts as an error of recognition.

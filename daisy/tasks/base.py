@@ -12,8 +12,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 
@@ -39,6 +41,11 @@ Score = dict[str, tuple[float, float]]
 """Per metric, an utterance's numerator and denominator. A set's metric is the sum of the one over the sum
 of the other, which holds for rates (errors / words) and for means (value / 1) alike. An utterance that
 cannot be judged by a metric has 0 / 0."""
+
+
+def valid(x: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T), true where a padded batch x (B, T, ...) holds one of an utterance's (B,) frames."""
+    return torch.arange(x.shape[1], device=x.device) < handed(lengths, x.device)[:, None]
 
 
 class Head(nn.Module, abc.ABC):

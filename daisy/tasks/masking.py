@@ -26,7 +26,7 @@ from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.hubert.config import HubertConfig
-from daisy.tasks.base import Head, Score, Task
+from daisy.tasks.base import Head, Score, Task, valid
 from daisy.tasks.bilstm import BiLSTM
 
 
@@ -269,9 +269,8 @@ class MaskingTask(Task):
         wanted = self.stft(handed(references, output.device))
         target = torch.log1p(self.targets(wanted, mixture))
         estimate = masks.transpose(1, 2) * torch.log1p(mixture.abs())
-        valid = torch.arange(masks.shape[1], device=output.device) < frames[:, None]
         errors = self.errors(estimate[:, :, None] - target[:, None]).sum(-1)
-        pairwise = torch.where(valid[:, None, None], errors, 0).sum(-1) / frames[:, None, None]
+        pairwise = torch.where(valid(masks, frames)[:, None, None], errors, 0).sum(-1) / frames[:, None, None]
         return permuted(pairwise).mean()
 
     def predict(self, output: Tensor, lengths: Tensor, waves: Sequence[Tensor] = ()) -> list[Tensor]:

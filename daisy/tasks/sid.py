@@ -12,14 +12,13 @@ from daisy.common.transfer import handed
 from daisy.corpora.utterances import Manifest
 from daisy.errors import DaisyError
 from daisy.hubert.branches import frame_entropy
-from daisy.tasks.base import Head, Metric, Score, Task
+from daisy.tasks.base import Head, Metric, Score, Task, valid
 
 
 def pooled(features: Tensor, lengths: Tensor) -> Tensor:
     """(B, T, D) features to (B, D): the mean over each utterance's valid frames."""
     lengths = handed(lengths, features.device)
-    valid = (torch.arange(features.shape[1], device=features.device) < lengths[:, None]).unsqueeze(-1)
-    return torch.where(valid, features, 0).sum(1) / lengths[:, None]
+    return torch.where(valid(features, lengths)[..., None], features, 0).sum(1) / lengths[:, None]
 
 
 class SpeakerHead(Head):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from daisy.common.transfer import handed
+from daisy.tasks.base import valid
 
 REACH = 2
 """Frames that a layer sees on either side, `2 ** number` of them apart in layer `number`, from 0."""
@@ -46,10 +46,9 @@ class TDNN(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, dim) with (B,) valid frames to (B, T, dim); what lies behind the valid frames is undefined."""
-        total = x.shape[1]
-        valid = (torch.arange(total, device=x.device) < handed(lengths, x.device)[:, None])[..., None]
+        total, there = x.shape[1], valid(x, lengths)[..., None]
         for apart, norm, spliced, back in self.stacked():
-            around = F.pad(torch.where(valid, norm(x), 0), (0, 0, REACH * apart, REACH * apart))
+            around = F.pad(torch.where(there, norm(x), 0), (0, 0, REACH * apart, REACH * apart))
             # Beside each other, and not as a convolution: half the time of a dilated one, forward and backward.
             beside = torch.cat([around[:, place * apart :][:, :total] for place in range(2 * REACH + 1)], -1)
             x = x + F.dropout(back(F.relu(spliced(beside))), self.dropout, self.training)
